@@ -1,0 +1,170 @@
+// What routers and proxies are told: one immutable value a scope, made from the registry and the manifests, taken by
+// several consumers (the L7 router, xDS streams, later the L4 tables). Plain data, no functions; deterministic order.
+
+/** namespace/name/port, with /subset where one is named: "default/web/80", "default/web/80/v2". */
+export type ClusterKey = string;
+
+/** The in-process router of this switch, or a proxy role that the manager programs. */
+export type Scope = 'router' | 'gateway' | 'sidecar';
+
+/** A place that connections come in by. `address` "0.0.0.0" or "::" is any. */
+export interface Listener {
+  /** Unique in the snapshot: "10.10.0.1:80", or "steer:10.20.0.80:80" for a service address. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: 'HTTP';
+  /** Name of its RouteTable. */
+  readonly routes: string;
+  /** Connections come here by steering (an IP_TRANSPARENT listener), not by their address. */
+  readonly steered?: boolean;
+}
+
+/** Hosts of one or more listeners. A host is chosen first, by Envoy's rule: exact, then the longest "*.suffix", then "*";
+ * then the first route of that host that matches, in the order given. No host, no route: 404. */
+export interface RouteTable {
+  readonly name: string;
+  readonly hosts: readonly VirtualHost[];
+}
+
+export interface VirtualHost {
+  readonly name: string;
+  /** Lower case, no port: "example.com", "*.example.com" (one or more labels), "*". */
+  readonly domains: readonly string[];
+  readonly routes: readonly Route[];
+}
+
+export interface StringMatch {
+  readonly kind: 'exact' | 'prefix' | 'regex' | 'present';
+  /** Empty for 'present'. */
+  readonly value: string;
+}
+
+/** `prefix` follows Gateway API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value
+ * has no slash at its end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (RE2). */
+export interface PathMatch {
+  readonly kind: 'exact' | 'prefix' | 'string-prefix' | 'regex';
+  readonly value: string;
+}
+
+export interface HeaderMatch {
+  /** Lower case. */
+  readonly name: string;
+  readonly match: StringMatch;
+  readonly invert?: boolean;
+}
+
+export interface RouteMatch {
+  readonly path?: PathMatch;
+  readonly method?: string;
+  readonly headers: readonly HeaderMatch[];
+  readonly query: readonly HeaderMatch[];
+}
+
+/** Applied in this order: remove, set, add. Names lower case. */
+export interface HeaderEdits {
+  readonly remove: readonly string[];
+  readonly set: readonly (readonly [string, string])[];
+  readonly add: readonly (readonly [string, string])[];
+}
+
+export interface WeightedCluster {
+  readonly cluster: ClusterKey;
+  /** 0 or more; all 0 answers 500. */
+  readonly weight: number;
+  readonly request: HeaderEdits;
+  readonly response: HeaderEdits;
+}
+
+/** Replaces what a path match matched (prefix), or the whole path. */
+export interface PathRewrite {
+  readonly kind: 'full' | 'prefix';
+  readonly value: string;
+}
+
+export type RouteAction =
+  | {
+      readonly kind: 'forward';
+      readonly clusters: readonly WeightedCluster[];
+      readonly path?: PathRewrite;
+      readonly host?: string;
+      /** Whole request, first byte to last; 0 = none. A retry is not made. */
+      readonly timeoutMs: number;
+    }
+  | {
+      readonly kind: 'redirect';
+      readonly status: 301 | 302 | 303 | 307 | 308;
+      readonly scheme?: string;
+      readonly host?: string;
+      readonly port?: number;
+      readonly path?: PathRewrite;
+    }
+  /** A fixed answer: 404 for what has no backend by design, 500 for a backend that does not exist. */
+  | { readonly kind: 'reply'; readonly status: number; readonly body: string };
+
+export interface Route {
+  /** Unique in the table, stable over versions: "httproute/default/web/0/1". Counters and access logs name it. */
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly request: HeaderEdits;
+  readonly response: HeaderEdits;
+  readonly action: RouteAction;
+}
+
+export interface Cluster {
+  readonly key: ClusterKey;
+  readonly protocol: 'HTTP/1.1';
+  readonly connectTimeoutMs: number;
+  readonly policy: 'round-robin' | 'random' | 'least-request';
+}
+
+export interface Secret {
+  readonly name: string;
+}
+
+export interface Snapshot {
+  readonly scope: Scope;
+  /** Hash of the content: the same content has the same version. */
+  readonly version: string;
+  readonly listeners: readonly Listener[];
+  readonly routes: readonly RouteTable[];
+  readonly clusters: readonly Cluster[];
+  readonly secrets: readonly Secret[];
+}
+
+export interface Endpoint {
+  /** IPv4 or IPv6 address. */
+  readonly address: string;
+  readonly port: number;
+  /** 1 or more. */
+  readonly weight: number;
+  readonly healthy: boolean;
+  /** Guest or static entry that it came from: "web-v1". */
+  readonly name: string;
+}
+
+/** Apart from the snapshot, so that churn rebuilds no route. */
+export interface Endpoints {
+  readonly cluster: ClusterKey;
+  readonly version: string;
+  readonly list: readonly Endpoint[];
+}
+
+export interface Ack {
+  readonly ok: true;
+  readonly version: string;
+}
+
+export interface Nack {
+  readonly ok: false;
+  readonly version: string;
+  readonly why: string;
+}
+
+/** Takes snapshots of its scope. `offer` resolves when the snapshot is in force everywhere (all workers), or is refused. */
+export interface Consumer {
+  offer(snapshot: Snapshot): Promise<Ack | Nack>;
+  endpoints(endpoints: Endpoints): void;
+}
+
+export const noEdits: HeaderEdits = Object.freeze({ remove: [], set: [], add: [] });
