@@ -10,6 +10,8 @@ export type PlanDriver = Pick<AnyDriver, 'diff' | 'claims' | 'held' | 'dropPhase
 
 export interface PlanInput {
   readonly desired: ReadonlyMap<Ref, Resource>;
+  /** Everything that is desired, where `desired` is only the part that is looked at. */
+  readonly all?: ReadonlyMap<Ref, Resource>;
   readonly actual: ReadonlyMap<Ref, unknown>;
   /** Resources that were desired before: they tell the needs and claims of what is to be dropped. */
   readonly previous?: ReadonlyMap<Ref, Resource>;
@@ -51,7 +53,7 @@ function driverOf(input: PlanInput, ref: Ref): PlanDriver {
 function conflicts(input: PlanInput): Fault[] {
   const faults: Fault[] = [];
   const claimed = new Map<string, Ref>();
-  for (const [ref, resource] of input.desired) {
+  for (const [ref, resource] of input.all ?? input.desired) {
     for (const claim of driverOf(input, ref).claims?.(resource.spec) ?? []) {
       const other = claimed.get(claim);
       if (other === undefined) claimed.set(claim, ref);
@@ -136,13 +138,23 @@ function steps(work: Work): Action[] {
     out.push({ phase: 'switch', verb: 'put', ref, line: `put ${ref}${change === 'new' ? '' : ` (${change})`}` });
   }
   for (const ref of [...work.drops].toSorted(order).toReversed()) drop(ref, '');
-  const again = [...gone].filter((ref) => work.input.desired.has(ref) && !putAfterDrop(out, ref));
-  for (const ref of again.toSorted(order)) out.push({ phase: 'switch', verb: 'put', ref, line: `put ${ref} (again)` });
+  for (const ref of lostAgain(work, out, gone, users).toSorted(order)) {
+    out.push({ phase: 'switch', verb: 'put', ref, line: `put ${ref} (again)` });
+  }
   return out.filter((a) => a.phase === 'switch').concat(out.filter((a) => a.phase === 'retire'));
 }
 
-/** A holder that gave up its claim before its own put came is put at its turn; one whose turn was over, again. */
-function putAfterDrop(actions: readonly Action[], ref: Ref): boolean {
-  const at = actions.findLastIndex((a) => a.verb === 'drop' && a.ref === ref);
-  return actions.findLastIndex((a) => a.verb === 'put' && a.ref === ref) > at;
+/** Desired resources that a drop took away, themselves or by what they stand on, after or without a put of their own. */
+function lostAgain(work: Work, actions: readonly Action[], gone: ReadonlySet<Ref>, users: Map<Ref, Ref[]>): Ref[] {
+  const lastPut = new Map<Ref, number>();
+  const lastDrop = new Map<Ref, number>();
+  for (const [i, action] of actions.entries()) (action.verb === 'put' ? lastPut : lastDrop).set(action.ref, i);
+  const lost = new Map<Ref, number>();
+  const mark = (ref: Ref, at: number): void => {
+    if ((lost.get(ref) ?? -1) >= at) return;
+    lost.set(ref, at);
+    for (const user of users.get(ref) ?? []) mark(user, at);
+  };
+  for (const ref of gone) if (work.input.desired.has(ref)) mark(ref, lastDrop.get(ref) ?? 0);
+  return [...lost].filter(([ref, at]) => work.input.desired.has(ref) && (lastPut.get(ref) ?? -1) < at).map(([r]) => r);
 }
