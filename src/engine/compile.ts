@@ -4,7 +4,8 @@ import { z } from 'zod';
 import type { Document } from '../config/load.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Ref, Resource } from './resource.ts';
-import type { AnySlice, Look, Manifest } from './slice.ts';
+import type { Manifest } from '../config/manifest.ts';
+import type { AnySlice, Look } from './slice.ts';
 
 export interface CompileInput {
   readonly slices: readonly AnySlice[];
@@ -79,7 +80,7 @@ function merge(into: Json, from: Json, path: readonly string[], slice: string, c
       context.origin.set(at.join('.'), slice);
     } else {
       const message = `is made by ${slice} and given here too`;
-      context.problems.push({ ...context.input.document.at(at), path: at.join('.'), message });
+      context.problems.push(problemAt(context.input.document, at, message));
     }
   }
 }
@@ -101,7 +102,7 @@ function reparse(
     const path = [slice.name, ...issue.path.map(String)];
     const made = path.map((_, i) => origin.get(path.slice(0, i + 1).join('.'))).findLast((o) => o !== undefined);
     const message = made === undefined ? issue.message : `${issue.message} (made by ${made})`;
-    problems.push({ ...input.document.at(path), path: path.join('.'), message });
+    problems.push(problemAt(input.document, path, message));
   }
   return input.document.sections[slice.name];
 }
@@ -115,15 +116,21 @@ function makeLook(input: CompileInput, sections: Json): Look {
   };
   return Object.assign(look as Look, {
     manifests: (kind: string): readonly Manifest[] => input.document.manifests.filter((m) => m.kind === kind),
-    problem: (path: readonly (string | number)[], message: string, hint?: string): Problem => ({
-      ...input.document.at(path.map(String)),
-      path: path.join('.'),
-      message,
-      ...(hint === undefined ? {} : { hint }),
-    }),
+    problem: (path: readonly (string | number)[], message: string, hint?: string): Problem =>
+      problemAt(input.document, path, message, hint),
     file: input.file,
     instance: input.instance,
   });
+}
+
+function problemAt(
+  document: Document,
+  path: readonly (string | number)[],
+  message: string,
+  hint?: string,
+): Problem {
+  const problem = { file: document.file, ...document.at(path), path: path.join('.'), message };
+  return hint === undefined ? problem : { ...problem, hint };
 }
 
 function unknownManifests(input: CompileInput): Problem[] {
