@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { RevisionInfo } from './engine.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
 
@@ -34,7 +35,7 @@ export interface Host {
   readonly read: Read;
   publish(owner: string, resources: readonly Resource[]): void;
   /** Called after each applied revision and once at start. */
-  onRevision(listener: () => void): Disposable;
+  onRevision(listener: (revision: RevisionInfo) => void): Disposable;
 }
 
 /** State of a resource that could not be made, or is not yet. */
