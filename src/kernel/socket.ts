@@ -76,7 +76,7 @@ export interface TcpListen {
 /** A listening TCP socket made in a namespace, for server.listen({ fd }). KernelError EADDRINUSE, EADDRNOTAVAIL, EINVAL
  * for text that is no address, ENOENT for a namespace that is not there. */
 export function tcpListen(o: TcpListen): number {
-  const address = parseIp(o.address);
+  const address = parseIp(o.address)?.bytes;
   if (address === undefined) throw new KernelError('EINVAL', `listen on ${o.address}`, 'no IP address');
   const ipv6 = address.length === 16;
   const fd = inNetns(o.netns, () => addon().socketOpen(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0));

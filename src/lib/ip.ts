@@ -1,78 +1,135 @@
-// IPv4 and IPv6 addresses between text and network-order bytes: 4 bytes are IPv4, 16 are IPv6.
+// IP addresses as values: their bytes in network order, from which every other form is printed.
 
-/** Bytes of an address, or undefined. IPv4 is four decimal numbers without leading zeros; IPv6 is RFC 4291 section 2.2 in
- * all its forms, without a zone. */
-export function parseIp(text: string): Uint8Array | undefined {
-  return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
+export type Family = 4 | 6;
+
+/** An address. `bytes` has 4 or 16 entries, as they stand on the wire. */
+export interface Ip {
+  readonly family: Family;
+  readonly bytes: Uint8Array;
 }
 
-/** Canonical text: dotted decimal, or RFC 5952. Throws RangeError for other than 4 or 16 bytes. */
-export function formatIp(bytes: Uint8Array): string {
-  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
-  if (bytes.length !== 16) throw new RangeError(`an address of ${bytes.length} bytes`);
-  return formatIpv6(bytes);
+/** Bits of an address of the family: 32 or 128. */
+export function bitsOf(family: Family): 32 | 128 {
+  return family === 4 ? 32 : 128;
 }
 
-function parseIpv4(text: string): Uint8Array | undefined {
+/** The address in the text, or undefined. Strict: four decimal numbers without leading zeros, or RFC 4291 section 2.2;
+ * no zone, no brackets, no white space. */
+export function parseIp(text: string): Ip | undefined {
+  if (text.length > 45) return undefined;
+  const bytes = text.includes(':') ? parse6(text) : parse4(text);
+  return bytes && { family: bytes.length === 4 ? 4 : 6, bytes };
+}
+
+/** The canonical text: dotted decimal, or RFC 5952 (mapped IPv4 in its mixed form, section 5). */
+export function printIp(ip: Ip): string {
+  return ip.family === 4 ? ip.bytes.join('.') : print6(ip.bytes);
+}
+
+/** An address from its bytes as they stand on the wire; throws unless there are 4 or 16. */
+export function ipFromBytes(bytes: Uint8Array): Ip {
+  if (bytes.length !== 4 && bytes.length !== 16)
+    throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`);
+  return { family: bytes.length === 4 ? 4 : 6, bytes: Uint8Array.from(bytes) };
+}
+
+/** Less than, equal to or greater than 0, as `a` sorts before, with or after `b`: IPv4 first, then by bytes. */
+export function compareIp(a: Ip, b: Ip): number {
+  return a.family - b.family || Buffer.compare(a.bytes, b.bytes);
+}
+
+/** Whether both are the same address of the same family. */
+export function sameIp(a: Ip, b: Ip): boolean {
+  return compareIp(a, b) === 0;
+}
+
+/** 224.0.0.0/4 or ff00::/8. */
+export function isMulticast(ip: Ip): boolean {
+  const first = ip.bytes[0] ?? 0;
+  return ip.family === 4 ? first >= 224 && first < 240 : first === 0xff;
+}
+
+/** 0.0.0.0 or ::. */
+export function isUnspecified(ip: Ip): boolean {
+  return ip.bytes.every((byte) => byte === 0);
+}
+
+/** 127.0.0.0/8 or ::1. */
+export function isLoopback(ip: Ip): boolean {
+  if (ip.family === 4) return ip.bytes[0] === 127;
+  return ip.bytes[15] === 1 && ip.bytes.subarray(0, 15).every((byte) => byte === 0);
+}
+
+/** 169.254.0.0/16 or fe80::/10. */
+export function isLinkLocal(ip: Ip): boolean {
+  const [first = 0, second = 0] = ip.bytes;
+  return ip.family === 4 ? first === 169 && second === 254 : first === 0xfe && (second & 0xc0) === 0x80;
+}
+
+function parse4(text: string): Uint8Array | undefined {
   const parts = text.split('.');
   if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(4);
-  for (let i = 0; i < 4; i++) {
-    const part = parts[i] as string;
-    if (!/^(?:0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
+  for (const [i, part] of parts.entries()) {
+    // A leading zero means octal to some readers and decimal to others, so it means nothing here.
+    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined;
     bytes[i] = Number(part);
   }
   return bytes;
 }
 
-function parseIpv6(text: string): Uint8Array | undefined {
+function parse6(text: string): Uint8Array | undefined {
   const halves = text.split('::');
   if (halves.length > 2) return undefined;
-  const head = words(halves[0] as string, halves.length === 1);
-  const tail = halves.length === 2 ? words(halves[1] as string, true) : [];
-  if (head === undefined || tail === undefined) return undefined;
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
+  const tailIsLast = halves.length === 2;
+  const head = groups(halves[0] ?? '', !tailIsLast);
+  const tail = tailIsLast ? groups(halves[1] ?? '', true) : [];
+  if (!head || !tail) return undefined;
+  const given = head.length + tail.length;
+  if (tailIsLast ? given > 14 : given !== 16) return undefined;
   const bytes = new Uint8Array(16);
-  [...head, ...Array<number>(missing).fill(0), ...tail].forEach((word, i) => {
-    bytes[2 * i] = word >> 8;
-    bytes[2 * i + 1] = word & 255;
-  });
+  bytes.set(head, 0);
+  bytes.set(tail, 16 - tail.length);
   return bytes;
 }
 
-/** 16-bit words between colons; only the last part of an address may be IPv4. */
-function words(text: string, atEnd: boolean): number[] | undefined {
+/** The bytes of groups between colons; `last` allows a dotted quad at the end. */
+function groups(text: string, last: boolean): number[] | undefined {
   if (text === '') return [];
+  const bytes: number[] = [];
   const parts = text.split(':');
-  const result: number[] = [];
   for (const [i, part] of parts.entries()) {
-    if (/^[0-9a-f]{1,4}$/i.test(part)) {
-      result.push(Number.parseInt(part, 16));
-      continue;
+    if (part.includes('.')) {
+      const quad = last && i === parts.length - 1 ? parse4(part) : undefined;
+      if (!quad) return undefined;
+      bytes.push(...quad);
+    } else {
+      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
+      const value = Number.parseInt(part, 16);
+      bytes.push(value >> 8, value & 0xff);
     }
-    const ipv4 = atEnd && i === parts.length - 1 ? parseIpv4(part) : undefined;
-    if (ipv4 === undefined) return undefined;
-    const [a, b, c, d] = ipv4 as unknown as [number, number, number, number];
-    result.push((a << 8) | b, (c << 8) | d);
   }
-  return result;
+  return bytes;
 }
 
-/** RFC 5952: the longest run of two or more zero words, the first of equals, becomes "::"; ::ffff:0:0/96 ends dotted. */
-function formatIpv6(bytes: Uint8Array): string {
+function print6(bytes: Uint8Array): string {
   const mapped = bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((byte) => byte === 0);
-  if (mapped) return `::ffff:${formatIp(bytes.subarray(12))}`;
-  const w: number[] = [];
-  for (let i = 0; i < 16; i += 2) w.push(((bytes[i] as number) << 8) | (bytes[i + 1] as number));
-  let start = -1;
-  let length = 1;
-  for (let i = 0; i < 8; i++) {
-    let end = i;
-    while (end < 8 && w[end] === 0) end++;
-    if (end - i > length) [start, length] = [i, end - i];
-    if (end > i) i = end;
+  if (mapped) return `::ffff:${bytes.subarray(12).join('.')}`;
+  const words = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
+  const hex = (list: number[]): string => list.map((word) => word.toString(16)).join(':');
+  const run = longestZeroRun(words);
+  if (run.length < 2) return hex(words); // RFC 5952 section 4.2.2: one zero group is not shortened
+  return `${hex(words.slice(0, run.start))}::${hex(words.slice(run.start + run.length))}`;
+}
+
+/** The first of the longest runs of zero groups (RFC 5952 section 4.2.3). */
+function longestZeroRun(words: readonly number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 };
+  let start = 0;
+  for (let i = 0; i <= words.length; i++) {
+    if (words[i] === 0) continue;
+    if (i - start > best.length) best = { start, length: i - start };
+    start = i + 1;
   }
-  const hex = (part: number[]): string => part.map((word) => word.toString(16)).join(':');
-  return start < 0 ? hex(w) : `${hex(w.slice(0, start))}::${hex(w.slice(start + length))}`;
+  return best;
 }

@@ -1,12 +1,22 @@
-/** Bytes of "02:00:00:00:00:01" (colons or dashes, either case); undefined where the text is no MAC address. */
+// Ethernet addresses: six bytes (IEEE 802-2014 section 8).
+
+/** The six bytes in "aa:bb:cc:dd:ee:ff", "aa-bb-cc-dd-ee-ff" or "aabb.ccdd.eeff", or undefined. */
 export function parseMac(text: string): Uint8Array | undefined {
-  if (!/^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(text)) return undefined;
-  return Uint8Array.from(text.split(/[:-]/), (pair) => Number.parseInt(pair, 16));
+  const shape = /^([0-9a-f]{2}(([:-])[0-9a-f]{2}(\3[0-9a-f]{2}){4})|[0-9a-f]{4}(\.[0-9a-f]{4}){2})$/i;
+  return shape.test(text) ? Uint8Array.from(Buffer.from(text.replaceAll(/[:.-]/g, ''), 'hex')) : undefined;
 }
 
-/** "02:00:00:00:00:01" of bytes (any number of them), lower case. */
-export function formatMac(bytes: Uint8Array): string {
-  let text = '';
-  for (let i = 0; i < bytes.length; i++) text += (i === 0 ? '' : ':') + (bytes[i] as number).toString(16).padStart(2, '0');
-  return text;
+/** "aa:bb:cc:dd:ee:ff". */
+export function printMac(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+/** Whether both are the same address. */
+export function sameMac(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+/** Whether the group bit is set: multicast or broadcast. */
+export function isGroupMac(mac: Uint8Array): boolean {
+  return ((mac[0] ?? 0) & 1) === 1;
 }

@@ -1,38 +1,78 @@
-import { formatIp, parseIp } from './ip.ts';
+// An address with a length: a subnet ("10.0.0.0/8"), or a host in its subnet ("10.1.2.3/24").
+import { bitsOf, compareIp, type Ip, parseIp, printIp } from './ip.ts';
 
-/** An address and how many of its leading bits name the network. */
+/** An address and how many of its leading bits name the network. Host bits may be set. */
 export interface Prefix {
-  readonly address: Uint8Array;
+  readonly ip: Ip;
   readonly length: number;
 }
 
-/** "10.0.0.1/24" or "fd00::/8", host bits kept; undefined where it is no prefix. A bare address is not one. */
+/** The prefix in "address/length", or undefined. */
 export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf('/');
-  if (slash < 0 || !/^(?:0|[1-9]\d{0,2})$/.test(text.slice(slash + 1))) return undefined;
-  const address = parseIp(text.slice(0, slash));
-  const length = Number(text.slice(slash + 1));
-  if (address === undefined || length > address.length * 8) return undefined;
-  return { address, length };
+  if (slash < 0) return undefined;
+  const ip = parseIp(text.slice(0, slash));
+  const length = text.slice(slash + 1);
+  if (!ip || !/^(0|[1-9][0-9]{0,2})$/.test(length) || Number(length) > bitsOf(ip.family)) return undefined;
+  return { ip, length: Number(length) };
 }
 
-/** Canonical text with its length: "10.0.0.1/24". */
-export function formatPrefix(prefix: Prefix): string {
-  return `${formatIp(prefix.address)}/${prefix.length}`;
+/** "address/length" with the address in canonical form; host bits stay. */
+export function printPrefix(prefix: Prefix): string {
+  return `${printIp(prefix.ip)}/${prefix.length}`;
 }
 
-/** The network of a prefix: host bits cleared. */
-export function networkOf(prefix: Prefix): Prefix {
-  const address = prefix.address.map((byte, i) => {
-    const bits = Math.min(8, Math.max(0, prefix.length - 8 * i));
-    return byte & (0xff00 >> bits) & 0xff;
-  });
-  return { address, length: prefix.length };
+/** The prefix that is this one address: /32 or /128. */
+export function hostPrefix(ip: Ip): Prefix {
+  return { ip, length: bitsOf(ip.family) };
 }
 
-/** Whether an address of the same family lies in the network. */
-export function contains(prefix: Prefix, address: Uint8Array): boolean {
-  if (address.length !== prefix.address.length) return false;
-  const network = networkOf(prefix).address;
-  return networkOf({ address, length: prefix.length }).address.every((byte, i) => byte === network[i]);
+/** The address with all host bits zero. */
+export function networkOf(prefix: Prefix): Ip {
+  return { family: prefix.ip.family, bytes: prefix.ip.bytes.map((byte, i) => byte & maskByte(prefix.length, i)) };
+}
+
+/** The address with all network bits zero. */
+export function hostPartOf(prefix: Prefix): Ip {
+  return { family: prefix.ip.family, bytes: prefix.ip.bytes.map((byte, i) => byte & ~maskByte(prefix.length, i)) };
+}
+
+/** The highest address of the prefix; in an IPv4 subnet of more than two addresses that is its broadcast address. */
+export function lastOf(prefix: Prefix): Ip {
+  return {
+    family: prefix.ip.family,
+    bytes: prefix.ip.bytes.map((byte, i) => byte | (~maskByte(prefix.length, i) & 0xff)),
+  };
+}
+
+/** The subnet itself: the prefix with its host bits zero. */
+export function subnetOf(prefix: Prefix): Prefix {
+  return { ip: networkOf(prefix), length: prefix.length };
+}
+
+/** Whether the prefix has no host bits set. */
+export function isSubnet(prefix: Prefix): boolean {
+  return compareIp(prefix.ip, networkOf(prefix)) === 0;
+}
+
+/** Whether the address lies in the prefix. Never, where the families differ. */
+export function contains(prefix: Prefix, ip: Ip): boolean {
+  if (prefix.ip.family !== ip.family) return false;
+  return ip.bytes.every((byte, i) => ((byte ^ (prefix.ip.bytes[i] ?? 0)) & maskByte(prefix.length, i)) === 0);
+}
+
+/** Whether some address lies in both. */
+export function overlaps(a: Prefix, b: Prefix): boolean {
+  return a.length <= b.length ? contains(a, b.ip) : contains(b, a.ip);
+}
+
+/** Whether all of `inner` lies in `outer`. */
+export function covers(outer: Prefix, inner: Prefix): boolean {
+  return outer.length <= inner.length && contains(outer, inner.ip);
+}
+
+/** The mask of the i-th byte for a prefix length in bits. */
+function maskByte(length: number, i: number): number {
+  const bits = Math.min(8, Math.max(0, length - 8 * i));
+  return (0xff00 >> bits) & 0xff;
 }

@@ -148,11 +148,11 @@ class Batch implements Disposable {
       case 'rule-del':
         return ruleDeleteRequest(op.rule);
       case 'neighbor-put': {
-        const address = required(parseIp(op.address), `no address: ${op.address}`);
+        const address = required(parseIp(op.address)?.bytes, `no address: ${op.address}`);
         return neighborPutRequest(this.#indexOf(op.dev), address, required(parseMac(op.mac), `no MAC address: ${op.mac}`));
       }
       case 'neighbor-del':
-        return neighborDeleteRequest(this.#indexOf(op.dev), required(parseIp(op.address), `no address: ${op.address}`));
+        return neighborDeleteRequest(this.#indexOf(op.dev), required(parseIp(op.address)?.bytes, `no address: ${op.address}`));
     }
   }
 

@@ -1,5 +1,6 @@
 // RTM_*ADDR (linux/if_addr.h).
-import { formatPrefix } from '../../lib/prefix.ts';
+import { ipFromBytes } from '../../lib/ip.ts';
+import { printPrefix } from '../../lib/prefix.ts';
 import type { Prefix } from '../../lib/prefix.ts';
 import { decodeAttributes, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, readU32, u32, u8, viewOf } from './message.ts';
 import type { Attribute, Message, Request } from './message.ts';
@@ -47,8 +48,8 @@ export function familyOf(address: Uint8Array): number {
 
 function addressAttributes(prefix: Prefix): Attribute[] {
   return [
-    [IFA_LOCAL, prefix.address],
-    [IFA_ADDRESS, prefix.address],
+    [IFA_LOCAL, prefix.ip.bytes],
+    [IFA_ADDRESS, prefix.ip.bytes],
   ];
 }
 
@@ -61,7 +62,7 @@ export function addressAddRequest(change: AddressChange): Request {
   return {
     type: RTM_NEWADDR,
     flags: NLM_F_CREATE | NLM_F_EXCL,
-    fixed: header(familyOf(change.prefix.address), change.prefix.length, change.index),
+    fixed: header(familyOf(change.prefix.ip.bytes), change.prefix.length, change.index),
     attributes,
   };
 }
@@ -70,7 +71,7 @@ export function addressDeleteRequest(index: number, prefix: Prefix): Request {
   return {
     type: RTM_DELADDR,
     flags: 0,
-    fixed: header(familyOf(prefix.address), prefix.length, index),
+    fixed: header(familyOf(prefix.ip.bytes), prefix.length, index),
     attributes: addressAttributes(prefix),
   };
 }
@@ -89,7 +90,7 @@ export function decodeAddress(message: Message): Address | undefined {
   if ((family !== 2 && family !== 10) || address === undefined) return undefined;
   return {
     index: readU32(message.body.subarray(4)) ?? 0,
-    cidr: formatPrefix({ address, length: view.getUint8(1) }),
+    cidr: printPrefix({ ip: ipFromBytes(address), length: view.getUint8(1) }),
     protocol: attributes.get(IFA_PROTO)?.[0] ?? 0,
     scope: view.getUint8(3),
   };

@@ -1,5 +1,5 @@
 // RTM_*LINK (linux/if_link.h, linux/veth.h).
-import { formatMac } from '../../lib/mac.ts';
+import { printMac } from '../../lib/mac.ts';
 import {
   concatBytes,
   decodeAttributes,
@@ -172,7 +172,7 @@ export function decodeLink(message: Message): Link | undefined {
   return {
     index: view.getInt32(4, true),
     name: readText(attributes.get(IFLA_IFNAME)) ?? '',
-    mac: formatMac(attributes.get(IFLA_ADDRESS) ?? new Uint8Array(0)),
+    mac: printMac(attributes.get(IFLA_ADDRESS) ?? new Uint8Array(0)),
     mtu: readU32(attributes.get(IFLA_MTU)) ?? 0,
     up: (flags & IFF_UP) !== 0,
     carrier: (flags & IFF_LOWER_UP) !== 0,

@@ -1,6 +1,6 @@
 // RTM_*NEIGH (linux/neighbour.h): ARP and ND entries.
-import { formatIp } from '../../lib/ip.ts';
-import { formatMac } from '../../lib/mac.ts';
+import { ipFromBytes, printIp } from '../../lib/ip.ts';
+import { printMac } from '../../lib/mac.ts';
 import { familyOf } from './address.ts';
 import { decodeAttributes, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, viewOf } from './message.ts';
 import type { Message, Request } from './message.ts';
@@ -77,8 +77,8 @@ export function decodeNeighbor(message: Message): Neighbor | undefined {
   const mac = attributes.get(NDA_LLADDR);
   return {
     index: view.getInt32(4, true),
-    address: formatIp(address),
-    mac: mac === undefined ? undefined : formatMac(mac),
+    address: printIp(ipFromBytes(address)),
+    mac: mac === undefined ? undefined : printMac(mac),
     state: stateNames.get(view.getUint16(8, true)) ?? 'none',
   };
 }

@@ -1,6 +1,6 @@
 // RTM_*ROUTE (linux/rtnetlink.h).
-import { formatIp, parseIp } from '../../lib/ip.ts';
-import { formatPrefix, networkOf, parsePrefix } from '../../lib/prefix.ts';
+import { ipFromBytes, parseIp, printIp } from '../../lib/ip.ts';
+import { printPrefix, subnetOf, parsePrefix } from '../../lib/prefix.ts';
 import type { Prefix } from '../../lib/prefix.ts';
 import { familyOf } from './address.ts';
 import {
@@ -90,7 +90,7 @@ function requirePrefix(text: string): Prefix {
 
 function gatewayAttributes(hop: NextHop, family: number): Attribute[] {
   if (hop.via === undefined) return [];
-  const gateway = parseIp(hop.via);
+  const gateway = parseIp(hop.via)?.bytes;
   if (gateway === undefined) throw new RangeError(`no address: ${hop.via}`);
   if (familyOf(gateway) === family) return [[RTA_GATEWAY, gateway]];
   return [[RTA_VIA, concatBytes([Uint8Array.of(familyOf(gateway), 0), gateway])]];
@@ -119,10 +119,10 @@ function scopeOf(route: Route, family: number): number {
  * text that is no prefix or address, and for type "other". */
 export function routePutRequest(route: Route): Request {
   if (route.type === 'other') throw new RangeError('a route of type other');
-  const prefix = networkOf(requirePrefix(route.prefix));
-  const family = familyOf(prefix.address);
+  const prefix = subnetOf(requirePrefix(route.prefix));
+  const family = familyOf(prefix.ip.bytes);
   const attributes: Attribute[] = [[RTA_TABLE, u32(route.table)]];
-  if (prefix.length > 0) attributes.push([RTA_DST, prefix.address]);
+  if (prefix.length > 0) attributes.push([RTA_DST, prefix.ip.bytes]);
   if (route.metric > 0) attributes.push([RTA_PRIORITY, u32(route.metric)]);
   const [first] = route.nextHops;
   const single = route.nextHops.length === 1;
@@ -150,11 +150,11 @@ export function routePutRequest(route: Route): Request {
 
 /** Takes away the route of this prefix, table, metric and protocol, whatever its next hops. ESRCH where there is none. */
 export function routeDeleteRequest(route: Pick<Route, 'prefix' | 'table' | 'metric' | 'protocol'>): Request {
-  const prefix = networkOf(requirePrefix(route.prefix));
+  const prefix = subnetOf(requirePrefix(route.prefix));
   const attributes: Attribute[] = [[RTA_TABLE, u32(route.table)]];
-  if (prefix.length > 0) attributes.push([RTA_DST, prefix.address]);
+  if (prefix.length > 0) attributes.push([RTA_DST, prefix.ip.bytes]);
   if (route.metric > 0) attributes.push([RTA_PRIORITY, u32(route.metric)]);
-  const family = familyOf(prefix.address);
+  const family = familyOf(prefix.ip.bytes);
   return {
     type: RTM_DELROUTE,
     flags: 0,
@@ -190,7 +190,7 @@ export function decodeRoute(message: Message): Route | undefined {
   const multipath = attributes.get(RTA_MULTIPATH);
   const type = typeNames.get(view.getUint8(7)) ?? 'other';
   return {
-    prefix: formatPrefix({ address, length: view.getUint8(1) }),
+    prefix: printPrefix({ ip: ipFromBytes(address), length: view.getUint8(1) }),
     table: readU32(attributes.get(RTA_TABLE)) ?? view.getUint8(4),
     protocol: view.getUint8(5),
     metric: readU32(attributes.get(RTA_PRIORITY)) ?? 0,
@@ -201,7 +201,7 @@ export function decodeRoute(message: Message): Route | undefined {
 
 function viaOf(attributes: Map<number, Uint8Array>): string | undefined {
   const gateway = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
-  return gateway === undefined ? undefined : formatIp(gateway);
+  return gateway === undefined ? undefined : printIp(ipFromBytes(gateway));
 }
 
 function singleHop(attributes: Map<number, Uint8Array>, flags: number, type: Route['type']): NextHop[] {
