@@ -16,6 +16,7 @@ import type { AnySlice } from './slice.ts';
 export interface CommitContext {
   readonly slices: readonly AnySlice[];
   readonly instance: string;
+  readonly baseMac: string;
   readonly drivers: ReadonlyMap<string, AnyDriver>;
   readonly reconciler: Reconciler;
   readonly history: History;
@@ -58,7 +59,8 @@ export function compileCandidate(
     if (bytes !== undefined) files[name] = bytes;
     return bytes;
   };
-  const compiled = compile({ slices: context.slices, document: loaded.document, instance: context.instance, file });
+  const { slices, instance, baseMac } = context;
+  const compiled = compile({ slices, document: loaded.document, instance, baseMac, file });
   if (!('resources' in compiled)) return compiled;
   return { candidate: { ...candidate, manifests }, compiled, files };
 }

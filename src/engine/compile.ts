@@ -11,6 +11,7 @@ export interface CompileInput {
   readonly slices: readonly AnySlice[];
   readonly document: Document;
   readonly instance: string;
+  readonly baseMac: string;
   readonly file: (name: string) => Uint8Array | undefined;
 }
 
@@ -120,6 +121,7 @@ function makeLook(input: CompileInput, sections: Json): Look {
       problemAt(input.document, path, message, hint),
     file: input.file,
     instance: input.instance,
+    baseMac: input.baseMac,
   });
 }
 

@@ -1,6 +1,7 @@
 // Small numbers for names (ports, services): on disk before first use, the same for as long as the name is in use, and
 // not reused while a pinned map may still hold them.
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { printMac } from '../lib/mac.ts';
 
 export interface Ids {
   /** The id of a name, made and written down if it has none. Ids start at 1. Throws RangeError when `limit` are used. */
@@ -51,6 +52,20 @@ function readTable(file: string): Table {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
+}
+
+/** The switch's own MAC address: made once, locally administered, kept in a file. */
+export function openBaseMac(file: string, random: (bytes: number) => Uint8Array): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const bytes = random(6);
+  bytes[0] = 0x02;
+  const mac = printMac(bytes);
+  writeDurably(file, mac);
+  return mac;
 }
 
 /** Writes the whole file so that a crash leaves the old or the new text. */

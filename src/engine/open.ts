@@ -1,5 +1,6 @@
 // Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it is
 // new to us, keep the confirm timer, watch for drift.
+import { randomBytes } from 'node:crypto';
 import { fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
@@ -12,6 +13,7 @@ import { commit, type CommitContext, compileCandidate, refuse } from './commit.t
 import type { Candidate, CommitAnswer, CommitOptions, Engine, RevisionInfo } from './engine.ts';
 import { writeFace } from './face.ts';
 import type { Fault } from './faults.ts';
+import { openBaseMac } from './ids.ts';
 import { type History, openHistory, type StoredRevision } from './history.ts';
 import { type Live, makeHost, makeRead } from './host.ts';
 import { openReconciler, type Reconciler, type World } from './reconcile.ts';
@@ -106,6 +108,7 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
   return {
     slices: input.slices,
     instance: input.instance,
+    baseMac: openBaseMac(join(input.state, 'mac'), randomBytes),
     drivers: live.drivers,
     reconciler,
     history,

@@ -19,8 +19,9 @@ export interface Look {
   problem(path: readonly (string | number)[], message: string, hint?: string): Problem;
   /** Content of a file that the document names, as bytes; undefined where it does not exist. */
   file(name: string): Uint8Array | undefined;
-  /** Names and limits of the running instance. */
   readonly instance: string;
+  /** The switch's own MAC address, the same for as long as its state folder lives: SVIs and guests derive theirs. */
+  readonly baseMac: string;
 }
 
 /** Entries for other sections: { ports: { web1: {...} }, services: {...} }. */
