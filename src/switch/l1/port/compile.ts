@@ -36,7 +36,8 @@ function expand(vlans: Vlans, item: number | string): readonly number[] {
   if (from !== undefined && to !== undefined) {
     return Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => Number(from) + i);
   }
-  return resolveVlan(vlans, item) ?? [];
+  const id = resolveVlan(vlans, item);
+  return id === undefined ? [] : [id];
 }
 
 /** All resources of the section. */
