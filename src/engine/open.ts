@@ -13,7 +13,7 @@ import { commit, type CommitContext, compileCandidate, refuse } from './commit.t
 import type { Candidate, CommitAnswer, CommitOptions, Engine, RevisionInfo } from './engine.ts';
 import { writeFace } from './face.ts';
 import type { Fault } from './faults.ts';
-import { openBaseMac } from './ids.ts';
+import { type Ids, openBaseMac } from './ids.ts';
 import { type History, openHistory, type StoredRevision } from './history.ts';
 import { type Live, makeHost, makeRead } from './host.ts';
 import { openReconciler, type Reconciler, type World } from './reconcile.ts';
@@ -31,6 +31,7 @@ export interface EngineInput {
   /** Folder of manifests; absent: none are read or written. */
   readonly manifests?: string;
   readonly state: string;
+  readonly ids: Ids;
   /** Kernel kinds and those that main adds, in the order in which they build on each other; slices' own come after. */
   readonly drivers: readonly AnyDriver[];
   readonly commands: readonly AnyCommand[];

@@ -9,6 +9,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { RevisionInfo } from './engine.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
+import type { Ids } from './ids.ts';
 
 /** Gives a slice's section by its schema (each schema object belongs to one slice), manifests by kind, a Problem's
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
@@ -30,6 +31,7 @@ export type Derived = Readonly<Record<string, unknown>>;
 /** What a slice's `run.ts` gets. `publish` replaces the owner's live resources; `log` is already named. */
 export interface Host {
   readonly kernel: Kernel;
+  readonly ids: Ids;
   readonly clock: Clock;
   readonly log: Logger;
   readonly instance: string;
@@ -49,6 +51,7 @@ export interface Failure {
 /** What commands see; read only. */
 export interface Read {
   readonly instance: string;
+  readonly ids: Ids;
   /** Section of the running revision, by schema. */
   running<S extends z.ZodType>(schema: S): z.infer<S>;
   /** The look of the running revision. */

@@ -15,3 +15,9 @@ export const fdbSchema = z
   .meta({ description: 'forwarding database' });
 
 export type FdbSection = z.infer<typeof fdbSchema>;
+
+/** What the slice offers while it runs. */
+export interface FdbLive {
+  /** Forgets what was learned at a port; how many addresses. */
+  flushPort(port: string): number;
+}
