@@ -145,7 +145,11 @@ function copyPaths(from: string, into: string, paths: readonly (readonly (string
 }
 
 /** Both sides of each collision, for people. */
-export function explainConflicts(draft: Draft, running: Revision, paths: readonly (readonly (string | number)[])[]): string {
+export function explainConflicts(
+  draft: Draft,
+  running: Revision,
+  paths: readonly (readonly (string | number)[])[],
+): string {
   const lines = paths.map((path) => {
     const names = path.map(String);
     const [base, ours, theirs] = [draft.base.document, draft.document, running.document].map((text) =>

@@ -14,14 +14,21 @@ const commentText = z.array(z.string()).min(1).meta({ description: 'why, for the
 const confirmedTakes: Takes = {
   kind: 'arguments',
   args: z.object({
-    minutes: z.number().min(0.1).max(longestConfirmMinutes).default(10).meta({ description: 'until it goes back by itself' }),
+    minutes: z
+      .number()
+      .min(0.1)
+      .max(longestConfirmMinutes)
+      .default(10)
+      .meta({ description: 'until it goes back by itself' }),
     comment: commentText.optional(),
   }),
 };
 
 const revisionTakes: Takes = {
   kind: 'arguments',
-  args: z.object({ revision: z.int().min(0).meta({ description: 'a revision of "show history"; 0 is the running one' }) }),
+  args: z.object({
+    revision: z.int().min(0).meta({ description: 'a revision of "show history"; 0 is the running one' }),
+  }),
 };
 
 /** `commit rebase rollback discard` of configuration mode, on the state's candidate. */

@@ -44,7 +44,9 @@ export async function expectAt(text: string, around: Around): Promise<Expected> 
   const before = under ? segment.slice(0, -1) : segment;
   const all = line.pipes.length > 0 ? choicesOfPipe(before) : await choicesAt(around.tree, before, around, under);
   const partial = under?.text ?? '';
-  const choices = all.filter((choice) => (choice.hint ? partial === '' || isPlaceholder(choice) : starts(choice, partial)));
+  const choices = all.filter((choice) =>
+    choice.hint ? partial === '' || isPlaceholder(choice) : starts(choice, partial),
+  );
   return { start: under?.start ?? text.length, partial, choices: unique(choices) };
 }
 

@@ -38,7 +38,11 @@ export function documentRoot(slices: readonly AnySlice[]): Place {
   const words = new Map<string, () => Place>();
   for (const slice of slices) {
     const schema = slice.schema as Schema | undefined;
-    if (schema) words.set(slice.name, once(() => placeOf(schema)));
+    if (schema)
+      words.set(
+        slice.name,
+        once(() => placeOf(schema)),
+      );
   }
   return { ...nothing(z.unknown()), words };
 }

@@ -31,7 +31,8 @@ export function editingVerbs(state: State, options: SessionOptions, line: () => 
       at(call, (walked, path) => {
         if (path.length === 0) return refused('set what? a path and a value are expected');
         const read = readValue(walked.place, walked.rest);
-        if (!read.ok) return notFound(line(), call.words, call.words.length - walked.rest.length, { ...read, options: [] });
+        if (!read.ok)
+          return notFound(line(), call.words, call.words.length - walked.rest.length, { ...read, options: [] });
         state.draft = setValue(draft(), path, read.value, walked.place.item !== undefined);
         return done();
       }),
@@ -49,7 +50,8 @@ export function editingVerbs(state: State, options: SessionOptions, line: () => 
     verb('edit', 'go to a place, so that paths start there', { kind: 'place', value: 'none' }, (call) =>
       at(call, (walked, path) => {
         const { place, rest } = walked;
-        if (rest.length > 0 || (place.words.size === 0 && !place.entries)) return refused('nothing can be edited below this');
+        if (rest.length > 0 || (place.words.size === 0 && !place.entries))
+          return refused('nothing can be edited below this');
         if (walked.path.length > 0) state.levels.push({ path, place });
         return done();
       }),
@@ -70,7 +72,8 @@ export function editingVerbs(state: State, options: SessionOptions, line: () => 
       const from = revision === undefined ? draft().base : options.engine.revision(revision);
       if (!from) return refused(`there is no revision ${revision}`);
       const text = compareText(from.document, draft().document);
-      const manifests = isChanged(draft()) && draft().manifests ? 'the manifests are those of the revision rolled back to\n' : '';
+      const manifests =
+        isChanged(draft()) && draft().manifests ? 'the manifests are those of the revision rolled back to\n' : '';
       return done(`${text}${manifests}` || 'no changes\n');
     }),
   ];

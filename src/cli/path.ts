@@ -61,7 +61,9 @@ function isYaml(word: Word): boolean {
   return word.literal && /^[[{]/.test(word.text);
 }
 
-export type ValueRead = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string };
+export type ValueRead =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly message: string };
 
 /** The value that the words give at a place, in the form that the document holds it. No words: an empty entry, or true
  * for a flag. Where a list is, the value is an array of what to append. */
@@ -113,15 +115,22 @@ function typedScalar(text: string): number | boolean | undefined {
 }
 
 function accepted(place: Place, values: readonly unknown[]): ValueRead {
-  let message = '';
+  const errors: z.core.$ZodError[] = [];
   for (const value of values) {
     const result = z.safeParse(place.schema, value);
     if (result.success) return { ok: true, value };
-    message = firstMessage(result.error);
+    errors.push(result.error);
   }
+  const message = tellingMessage(errors);
   const known = place.values.length > 0 ? `; one of ${place.values.join(', ')}` : '';
   const example = known === '' && place.examples.length > 0 ? `; like ${place.examples.join(' or ')}` : '';
   return { ok: false, message: `${message}${known}${example}` };
+}
+
+/** Of the errors of several readings of one word: one that is about the value, not about its type. */
+export function tellingMessage(errors: readonly z.core.$ZodError[]): string {
+  const about = errors.find((error) => error.issues[0]?.code !== 'invalid_type') ?? errors.at(-1);
+  return about ? firstMessage(about) : 'not accepted';
 }
 
 /** The most telling message of a zod error: of a union, those of its alternatives. */

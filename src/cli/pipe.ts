@@ -21,9 +21,7 @@ export const pipeWords: readonly PipeHelp[] = [
   { word: 'yaml', help: 'the data as YAML' },
 ];
 
-export type Filter =
-  | { readonly kind: 'include' | 'exclude'; readonly pattern: RegExp }
-  | { readonly kind: 'count' };
+export type Filter = { readonly kind: 'include' | 'exclude'; readonly pattern: RegExp } | { readonly kind: 'count' };
 
 export interface Pipes {
   readonly form: 'text' | 'json' | 'yaml' | 'compare';
@@ -79,7 +77,8 @@ function pipeName(words: readonly Word[]): { ok: true; word: string } | { ok: fa
 function patternOf(words: readonly Word[]): { ok: true; pattern: RegExp } | { ok: false; message: string } {
   const source = words.map((word) => word.text).join(' ');
   if (source === '') return { ok: false, message: 'a pattern is missing' };
-  if (source.length > longestPattern) return { ok: false, message: `a pattern has at most ${longestPattern} characters` };
+  if (source.length > longestPattern)
+    return { ok: false, message: `a pattern has at most ${longestPattern} characters` };
   try {
     return { ok: true, pattern: new RegExp(source, 'u') };
   } catch (error) {

@@ -191,7 +191,9 @@ function operationalVerbs(state: State, options: SessionOptions): readonly Verb[
   const leave = async (): Promise<Result> => {
     if (state.draft && isChanged(state.draft) && !state.warned) {
       state.warned = true;
-      return refused('there are edits that no commit has taken: "configure" goes back to them, another exit loses them');
+      return refused(
+        'there are edits that no commit has taken: "configure" goes back to them, another exit loses them',
+      );
     }
     return { ...done(), ends: true };
   };
@@ -213,7 +215,7 @@ function operationalVerbs(state: State, options: SessionOptions): readonly Verb[
     },
     { ...viewer, path: 'exit', help: 'end the session', run: leave },
     { ...viewer, path: 'quit', help: 'end the session', run: leave },
-    { ...viewer, path: 'help', help: 'how to find one\'s way', run: async () => done(helpText) },
+    { ...viewer, path: 'help', help: "how to find one's way", run: async () => done(helpText) },
   ];
 }
 
@@ -237,7 +239,7 @@ function leavingVerbs(state: State): readonly Verb[] {
       },
     },
     { ...admin, path: 'quit', help: 'out of configuration mode', run: async () => leave() },
-    { ...admin, path: 'help', help: 'how to find one\'s way', run: async () => done(helpText) },
+    { ...admin, path: 'help', help: "how to find one's way", run: async () => done(helpText) },
   ];
 }
 
@@ -261,4 +263,3 @@ show ...    what there is              | json      the same as data
 configure   edit the configuration; then set, delete, show, compare, commit, exit
 Words may be shortened as long as they are clear. ^C stops a command, ^D or exit leaves.
 `;
-

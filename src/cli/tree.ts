@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { AnyCommand, Role } from '../engine/slice.ts';
 import { placeOf } from './document.ts';
-import { firstMessage, type Lost } from './path.ts';
+import { firstMessage, tellingMessage, type Lost } from './path.ts';
 import type { Word } from './words.ts';
 
 /** What follows a command's words: positional arguments, a place in the document (with or without a value behind it), or
@@ -70,7 +70,10 @@ export function commandTree<R>(entries: readonly Entry<R>[], role: Role): TreeNo
 export type Resolved<R> = { readonly ok: true; readonly entry: Entry<R>; readonly rest: readonly Word[] };
 
 /** The node that the words lead to by exact words and unique beginnings, and the words that are left for arguments. */
-export function descend<R>(root: TreeNode<R>, words: readonly Word[]): Lost | { ok: true; node: TreeNode<R>; used: number } {
+export function descend<R>(
+  root: TreeNode<R>,
+  words: readonly Word[],
+): Lost | { ok: true; node: TreeNode<R>; used: number } {
   let node = root;
   for (const [index, word] of words.entries()) {
     const matches = word.literal ? [] : childrenOf(node, word.text);
@@ -142,7 +145,8 @@ export function fillArguments(
     const target = named ?? list.find((a) => !filled.has(a.name));
     if (!target) return { filled, extra: at };
     // As the last word an argument's name is its value, unless one is still to be typed behind it.
-    if (named && at + 1 === words.length) return { filled: filled.set(nextFree(list, filled).name, [word]), pending: named };
+    if (named && at + 1 === words.length)
+      return { filled: filled.set(nextFree(list, filled).name, [word]), pending: named };
     if (named) at += 1;
     const taken = target.rest ? words.slice(at) : [words[at]!];
     filled.set(target.name, taken);
@@ -165,8 +169,8 @@ export function parseArguments(args: z.ZodObject, words: readonly Word[]): Parse
     const tries = triesOf(schema, taken);
     const fits = tries.find((value) => z.safeParse(schema, value).success);
     if (fits === undefined) {
-      const error = z.safeParse(schema, tries.at(-1)).error!;
-      return { ok: false, at: words.indexOf(taken[0]!), message: `${name}: ${firstMessage(error)}` };
+      const errors = tries.map((value) => z.safeParse(schema, value).error!);
+      return { ok: false, at: words.indexOf(taken[0]!), message: `${name}: ${tellingMessage(errors)}` };
     }
     values[name] = fits;
   }
@@ -198,4 +202,3 @@ export function commandEntries(commands: readonly AnyCommand[]): readonly Entry<
     return { path, help, role, takes: { kind: 'arguments', args, ...(complete ? { complete } : {}) }, run: command };
   });
 }
-
