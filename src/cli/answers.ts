@@ -4,8 +4,8 @@ import type { CommitAnswer, RevisionInfo } from '../engine/engine.ts';
 import type { Fault } from '../engine/faults.ts';
 import type { Action } from '../engine/resource.ts';
 import { ago, printable } from '../lib/table.ts';
-import type { Lost } from './path.ts';
-import type { Result } from './state.ts';
+import type { Lost } from './document/path.ts';
+import type { Result } from './verbs/state.ts';
 import type { Word } from './words.ts';
 
 /** "what: why (code)", and whether trying again can help. */

@@ -1,11 +1,11 @@
 // What may stand at the cursor: words of the tree, values of arguments, places and names of the candidate. Serves "?"
 // (with its help) and Tab (what can be typed).
 import type { AnyCommand, Read } from '../engine/slice.ts';
-import { namesAt, valueAt } from './candidate.ts';
-import { describe, type Place } from './document.ts';
-import { walk } from './path.ts';
+import { namesAt, valueAt } from './document/candidate.ts';
+import { describe, type Place } from './document/place.ts';
+import { walk } from './document/path.ts';
 import { pipeWords } from './pipe.ts';
-import { levelOf, type Run, type State } from './state.ts';
+import { levelOf, type Run, type State } from './verbs/state.ts';
 import { argumentsOf, descend, fillArguments, type Argument, type Entry, type TreeNode } from './tree.ts';
 import { quoteWord, splitLine, type Word } from './words.ts';
 

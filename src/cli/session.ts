@@ -7,14 +7,14 @@
 import { FaultError } from '../engine/faults.ts';
 import type { AnyCommand } from '../engine/slice.ts';
 import { faulted, lost } from './answers.ts';
-import { draftOf, isChanged } from './candidate.ts';
-import { changingVerbs, operationalChanges } from './changing.ts';
+import { draftOf, isChanged } from './document/candidate.ts';
+import { changingVerbs, operationalChanges } from './verbs/changing.ts';
 import { expectAt, type Expected } from './complete.ts';
-import { documentRoot } from './document.ts';
-import { editingVerbs, noArguments } from './editing.ts';
+import { documentRoot } from './document/place.ts';
+import { editingVerbs, noArguments } from './verbs/editing.ts';
 import { applyFilters, printJson, printYaml, readPipes, type Pipes } from './pipe.ts';
-import { done, levelOf, refused } from './state.ts';
-import type { Call, ExitCode, Output, Result, Run, SessionOptions, State, Verb } from './state.ts';
+import { done, levelOf, refused } from './verbs/state.ts';
+import type { Call, ExitCode, Output, Result, Run, SessionOptions, State, Verb } from './verbs/state.ts';
 import { commandEntries, commandTree, parseArguments, resolve, type Resolved, type TreeNode } from './tree.ts';
 import { maxLineLength, splitLine, type Line, type Word } from './words.ts';
 

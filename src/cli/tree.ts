@@ -1,8 +1,8 @@
 // The command tree: the words of all commands, and what each takes behind them.
 import { z } from 'zod';
 import type { AnyCommand, Role } from '../engine/slice.ts';
-import { placeOf } from './document.ts';
-import { firstMessage, tellingMessage, type Lost } from './path.ts';
+import { placeOf } from './document/place.ts';
+import { firstMessage, tellingMessage, type Lost } from './document/path.ts';
 import type { Word } from './words.ts';
 
 /** What follows a command's words: positional arguments, a place in the document (with or without a value behind it), or

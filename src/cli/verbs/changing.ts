@@ -1,12 +1,12 @@
 // The verbs that make the candidate the running configuration, or take it back: commit, rebase, rollback, discard.
 import { z } from 'zod';
-import type { CommitAnswer, CommitOptions, RevisionInfo } from '../engine/engine.ts';
-import type { Action } from '../engine/resource.ts';
-import { committed, failed, faulted, printActions, printRevision } from './answers.ts';
-import { candidateOf, compareText, draftOf, explainConflicts, isChanged, rebase } from './candidate.ts';
+import type { CommitAnswer, CommitOptions, RevisionInfo } from '../../engine/engine.ts';
+import type { Action } from '../../engine/resource.ts';
+import { committed, failed, faulted, printActions, printRevision } from '../answers.ts';
+import { candidateOf, compareText, draftOf, explainConflicts, isChanged, rebase } from '../document/candidate.ts';
 import { noArguments } from './editing.ts';
 import { done, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
-import type { Takes } from './tree.ts';
+import type { Takes } from '../tree.ts';
 
 const longestConfirmMinutes = 7 * 24 * 60;
 const commentText = z.array(z.string()).min(1).meta({ description: 'why, for the history' });

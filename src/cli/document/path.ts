@@ -1,8 +1,8 @@
 // From words to a path in the document and the value behind it.
 import { z } from 'zod';
 import { parse } from 'yaml';
-import type { Place } from './document.ts';
-import type { Word } from './words.ts';
+import type { Place } from './place.ts';
+import type { Word } from '../words.ts';
 
 /** Words that lead to a place; `rest` are the value's words. */
 export interface Walked {

@@ -1,11 +1,11 @@
 // The verbs of configuration mode that edit and show the candidate.
 import { z } from 'zod';
-import { compareText, deleteValue, isChanged, setValue, valueAt, yamlAt, type Draft } from './candidate.ts';
-import { lost } from './answers.ts';
-import { readValue, walk, type Walked } from './path.ts';
+import { compareText, deleteValue, isChanged, setValue, valueAt, yamlAt, type Draft } from '../document/candidate.ts';
+import { lost } from '../answers.ts';
+import { readValue, walk, type Walked } from '../document/path.ts';
 import { done, levelOf, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
-import type { Takes } from './tree.ts';
-import { splitLine, type Word } from './words.ts';
+import type { Takes } from '../tree.ts';
+import { splitLine, type Word } from '../words.ts';
 
 /** Verbs without arguments take these. */
 export const noArguments: Takes = { kind: 'arguments', args: z.object({}) };

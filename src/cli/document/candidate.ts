@@ -1,10 +1,10 @@
 // The candidate of one session: a revision's text with the session's edits. Each edit gives a new value; nothing here
 // changes the running configuration.
 import { stringify } from 'yaml';
-import { deleteIn, diff, merge, renderDiff, setIn } from '../config/edit.ts';
-import { printPath } from '../config/path.ts';
-import { parseDocument } from '../config/yaml.ts';
-import type { Candidate, Revision } from '../engine/engine.ts';
+import { deleteIn, diff, merge, renderDiff, setIn } from '../../config/edit.ts';
+import { printPath } from '../../config/path.ts';
+import { parseDocument } from '../../config/yaml.ts';
+import type { Candidate, Revision } from '../../engine/engine.ts';
 
 /** Text under edit, and the revision that it was made from. */
 export interface Draft {

@@ -1,7 +1,7 @@
 // The document as the CLI walks it, made from the slices' zod schemas: an object is a set of words, a record a name and
 // then its entry, a union its alternatives side by side, an array of scalars a list that `set` appends to.
 import { z } from 'zod';
-import type { AnySlice } from '../engine/slice.ts';
+import type { AnySlice } from '../../engine/slice.ts';
 
 type Schema = z.core.$ZodType;
 

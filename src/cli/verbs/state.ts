@@ -1,11 +1,11 @@
 // What the verbs of a session share: its state, what a verb is given and what it answers.
-import type { Engine } from '../engine/engine.ts';
-import type { AnyCommand, Role } from '../engine/slice.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { Draft } from './candidate.ts';
-import type { Place } from './document.ts';
-import type { Entry } from './tree.ts';
-import type { Word } from './words.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { AnyCommand, Role } from '../../engine/slice.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Draft } from '../document/candidate.ts';
+import type { Place } from '../document/place.ts';
+import type { Entry } from '../tree.ts';
+import type { Word } from '../words.ts';
 
 /** Who a session acts for, and on what. */
 export interface SessionOptions {

@@ -1,0 +1,8 @@
+import { parseDocument as pd, stringify } from 'yaml';
+type Path = readonly (string|number)[];
+export function setIn(text: string, path: Path, value: unknown): string { const d = pd(text); if (d.contents===null) d.contents = d.createNode({}) as never; for (let i=1;i<path.length;i++) if (d.getIn(path.slice(0,i))==null) d.setIn(path.slice(0,i), d.createNode({})); d.setIn(path, d.createNode(value)); return d.toString(); }
+export function deleteIn(text: string, path: Path): string { const d = pd(text); d.deleteIn(path); return d.toString(); }
+export type Change = { path: Path; from?: unknown; to?: unknown };
+export function diff(a: string, b: string): Change[] { const out: Change[]=[]; const go=(x:any,y:any,p:Path)=>{ if (JSON.stringify(x)===JSON.stringify(y)) return; if (x&&y&&typeof x==='object'&&typeof y==='object'&&!Array.isArray(x)&&!Array.isArray(y)) { for (const k of new Set([...Object.keys(x),...Object.keys(y)])) go(x[k],y[k],[...p,k]); } else out.push({path:p,from:x,to:y}); }; go(pd(a).toJS()??{},pd(b).toJS()??{},[]); return out; }
+export function renderDiff(c: Change[]): string { return c.map(({path,from,to})=>`[${path.join(' ')}]\n`+(from===undefined?'':`-  ${stringify(from).trim()}\n`)+(to===undefined?'':`+  ${stringify(to).trim()}\n`)).join(''); }
+export function merge(base: string, ours: string, theirs: string): {text:string}|{conflicts: Path[]} { const mine=diff(base,ours), their=diff(base,theirs); const c=mine.filter(m=>their.some(t=>m.path.join('.')===t.path.join('.') && JSON.stringify(m.to)!==JSON.stringify(t.to))).map(m=>m.path); if(c.length) return {conflicts:c}; let text=theirs; for(const m of mine) text = m.to===undefined?deleteIn(text,m.path):setIn(text,m.path,m.to); return {text}; }
