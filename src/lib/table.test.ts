@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ago, bytes, keyValues, perSecond, printable, rate, table } from './table.ts';
+import { textWidth, ago, bytes, keyValues, perSecond, printable, rate, table } from './table.ts';
 
 test('columns are as wide as their longest cell, numbers to the right', () => {
   const text = table(
@@ -63,4 +63,9 @@ test('amounts', () => {
   assert.equal(bytes(1n << 30n), '1G');
   assert.deepEqual([0, 999, 1_200_000, 1e10].map(rate), ['0bps', '999bps', '1.2Mbps', '10Gbps']);
   assert.deepEqual([950, 1234].map(perSecond), ['950/s', '1.2k/s']);
+});
+
+test('width counts columns, not characters', () => {
+  assert.deepEqual(['abc', 'é', 'e\u0301', '交換', ''].map(textWidth), [3, 1, 1, 4, 0]);
+  assert.equal(table([{ title: 'Name', flex: true }], [['交換機交換機']], 8), 'Name\n交換機…\n');
 });

@@ -52,15 +52,42 @@ function line(row: readonly string[], columns: readonly Column[], widths: readon
 
 function cut(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
-  return [...text].slice(0, Math.max(0, width - 1)).join('') + '…';
+  let kept = '';
+  let used = 0;
+  for (const char of text) {
+    used += charWidth(char);
+    if (used > width - 1) break;
+    kept += char;
+  }
+  return `${kept}…`;
 }
 
-/** Code points: one column each (double-width scripts are rare in names of a switch). */
-function textWidth(text: string): number {
-  let count = 0;
-  for (const _ of text) count += 1;
-  return count;
+/** Columns that a text takes on a terminal. */
+export function textWidth(text: string): number {
+  let width = 0;
+  for (const char of text) width += charWidth(char);
+  return width;
 }
+
+/** Columns of one character: none for combining marks, two for East Asian wide ones and pictures (after UAX #11). */
+export function charWidth(char: string): 0 | 1 | 2 {
+  const code = char.codePointAt(0) ?? 0;
+  if (code < 0x300) return 1;
+  if (/^[\p{M}\u200b-\u200f\ufe00-\ufe0f]/u.test(char)) return 0;
+  return wideRanges.some(([from, to]) => code >= from && code <= to) ? 2 : 1;
+}
+
+const wideRanges: readonly (readonly [number, number])[] = [
+  [0x1100, 0x115f],
+  [0x2e80, 0xa4cf],
+  [0xac00, 0xd7a3],
+  [0xf900, 0xfaff],
+  [0xfe30, 0xfe6f],
+  [0xff00, 0xff60],
+  [0xffe0, 0xffe6],
+  [0x1f300, 0x1faff],
+  [0x20000, 0x3fffd],
+];
 
 /** The text with every control character (C0, DEL, C1) as "?". */
 export function printable(text: string): string {
