@@ -1,7 +1,8 @@
 // The candidate of one session: a revision's text with the session's edits. Each edit gives a new value; nothing here
 // changes the running configuration.
 import { stringify } from 'yaml';
-import { deleteIn, diff, merge, renderDiff, setIn } from '../../config/edit.ts';
+import { diff, renderDiff } from '../../config/diff.ts';
+import { deleteIn, merge, setIn } from '../../config/edit.ts';
 import { printPath } from '../../config/path.ts';
 import { parseDocument } from '../../config/yaml.ts';
 import type { Candidate, Revision } from '../../engine/engine.ts';
@@ -108,12 +109,8 @@ export function yamlAt(text: string, path: readonly string[]): string {
 /** What differs between two documents, for people; empty where nothing does. */
 export function compareText(from: string, to: string): string {
   if (from === to) return '';
-  const changes = renderDiff(diff(from, to));
-  return changes === '' ? 'only comments or layout differ\n' : endLine(changes);
-}
-
-function endLine(text: string): string {
-  return text === '' || text.endsWith('\n') ? text : `${text}\n`;
+  const changes = renderDiff(diff(valueOf(from), valueOf(to)));
+  return changes.length === 0 ? 'only comments or layout differ\n' : changes.map((line) => `${line}\n`).join('');
 }
 
 export type Rebased =

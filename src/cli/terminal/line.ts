@@ -87,7 +87,9 @@ function begin(state: State, prompt: string): void {
   state.row = 0;
   state.historyAt = state.history.length;
   state.search = undefined;
-  draw(state);
+  // Plain where it can be, for programs that read along.
+  if (place(state.prompt, state.columns()).row > 0) draw(state);
+  else state.write(state.prompt);
 }
 
 function press(state: State, key: Key, isText: (before: string) => boolean): LineEvent | undefined {
@@ -186,7 +188,9 @@ function setLine(state: State, text: string): void {
 }
 
 function moveTo(state: State, at: number): void {
-  state.cursor = Math.max(0, Math.min(at, state.chars.length));
+  const target = Math.max(0, Math.min(at, state.chars.length));
+  if (target === state.cursor) return;
+  state.cursor = target;
   draw(state);
 }
 

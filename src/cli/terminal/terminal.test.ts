@@ -210,11 +210,12 @@ function flat(keys: readonly Key[]): string {
 test('commands without a terminal stop at the first that fails', async () => {
   let text = '';
   const write = (part: string): void => void (text += part);
+  const sink = { columns: 80, write, writeError: write };
   const { signal } = new AbortController();
-  assert.equal(await runCommands(sessionOf(), 'show ports swp1 ; show log 1', write, signal), 0);
+  assert.equal(await runCommands(sessionOf(), 'show ports swp1 ; show log 1', sink, signal), 0);
   assert.equal(text, 'Port   MTU\nswp1  9000\nline 1\n');
   text = '';
-  assert.equal(await runCommands(sessionOf(), 'configure\nset ports swp1 mtu 1\ncommit', write, signal), 1);
+  assert.equal(await runCommands(sessionOf(), 'configure\nset ports swp1 mtu 1\ncommit', sink, signal), 1);
   assert.doesNotMatch(text, /revision/);
-  assert.equal(await runCommands(sessionOf(), 'show ports nope', write, signal), 2);
+  assert.equal(await runCommands(sessionOf(), 'show ports nope', sink, signal), 2);
 });

@@ -1,7 +1,9 @@
 // An interactive session on a raw terminal, wherever the bytes come from: keys in, editor, session, pager, text out.
-import type { Duplex } from 'node:stream';
+import type { Duplex, Writable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { completion, printChoices } from '../complete.ts';
-import { splitCommands, splitLine } from '../words.ts';
+import { maxLineLength, splitCommands, splitLine } from '../words.ts';
+import type { ExitCode } from '../verbs/state.ts';
 import type { Answer, Session } from '../session.ts';
 import { keyDecoder, type Key } from './keys.ts';
 import { lineEditor, type LineEditor } from './line.ts';
@@ -14,6 +16,8 @@ export interface Screen {
 }
 
 const mostPendingKeys = 4096;
+/** Bytes that may wait for a client that does not read; a command that writes on is stopped. */
+export const mostUnread = 8 * 1024 * 1024;
 
 /** Runs the session on the stream until one of both ends, or `signal` does. The stream is not closed. */
 export async function runTerminal(
@@ -43,13 +47,14 @@ export async function runTerminal(
     if (event.kind !== 'line' && event.kind !== 'end') continue;
     if (event.kind === 'end') write('exit\n');
     const text = event.kind === 'end' ? 'exit' : event.text;
-    const answer = await runLine(session, text, { keys, write, screen, signal });
+    const answer = await runLine(session, text, { stream, keys, write, screen, signal });
     if (answer.ends) return;
     editor.begin(session.prompt());
   }
 }
 
 interface Running {
+  readonly stream: Duplex;
   readonly keys: KeyQueue;
   readonly write: (text: string) => void;
   readonly screen: Screen;
@@ -57,13 +62,19 @@ interface Running {
 }
 
 async function runLine(session: Session, text: string, how: Running): Promise<Answer> {
-  const { keys, write, screen, signal } = how;
+  const { keys, write, screen, signal, stream } = how;
   const interrupt = new AbortController();
   keys.onInterrupt = () => interrupt.abort();
   const out = {
     columns: screen.columns,
-    write,
-    redraw: (picture: string) => write(`\u001b[H\u001b[J${fitting(picture, screen)}`),
+    write(part: string): void {
+      write(part);
+      // A client that doesn't read must not take the daemon's memory.
+      if (stream.writableLength > mostUnread) interrupt.abort();
+    },
+    redraw(picture: string): void {
+      if (!stream.writableNeedDrain) write(`\u001b[H\u001b[J${fitting(picture, screen)}`);
+    },
   };
   try {
     const answer = await session.execute(text, out, AbortSignal.any([interrupt.signal, signal]));
@@ -181,21 +192,59 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
   return queue;
 }
 
+/** Where commands without a terminal write: what failed goes to `writeError`. */
+export interface Sink {
+  readonly columns: number;
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+}
+
 /** Commands without a terminal: one after the other, up to the first that fails. Answers its exit code. */
-export async function runCommands(
-  session: Session,
-  text: string,
-  write: (text: string) => void,
-  signal: AbortSignal,
-  writeError: (text: string) => void = write,
-): Promise<0 | 1 | 2> {
-  const out = { columns: 80, write, redraw: write };
+export async function runCommands(session: Session, text: string, sink: Sink, signal: AbortSignal): Promise<ExitCode> {
   for (const command of splitCommands(text)) {
-    if (signal.aborted) return 2;
-    const answer = await session.execute(command, out, signal);
-    (answer.exitCode === 0 ? write : writeError)(answer.text);
+    const answer = await runPlain(session, command, sink, signal);
     if (answer.exitCode !== 0) return answer.exitCode;
     if (answer.ends) break;
   }
   return 0;
+}
+
+async function runPlain(session: Session, command: string, sink: Sink, signal: AbortSignal): Promise<Answer> {
+  const out = { columns: sink.columns, write: sink.write, redraw: sink.write };
+  const answer = await session.execute(command, out, signal);
+  (answer.exitCode === 0 ? sink.write : sink.writeError)(answer.text);
+  return answer;
+}
+
+/** Commands from a stream without a terminal, run as their lines come in; ends at the first that fails. */
+export async function runScript(
+  session: Session,
+  stream: Duplex,
+  errors: Writable,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const unread = new AbortController();
+  const to = (target: Writable) => (text: string) => {
+    if (target.writable) target.write(text);
+    if (target.writableLength > mostUnread) unread.abort();
+  };
+  const sink = { columns: 80, write: to(stream), writeError: to(errors) };
+  const utf8 = new StringDecoder('utf8');
+  let pending = '';
+  const run = async (text: string): Promise<Answer | undefined> => {
+    for (const command of splitCommands(text)) {
+      const answer = await runPlain(session, command, sink, AbortSignal.any([signal, unread.signal]));
+      if (answer.exitCode !== 0 || answer.ends) return answer;
+    }
+    return undefined;
+  };
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+    pending += utf8.write(chunk as Buffer);
+    const end = pending.lastIndexOf('\n') + 1;
+    const stopped = await run(pending.slice(0, end));
+    if (stopped) return stopped.exitCode;
+    pending = pending.slice(end);
+    if (pending.length > maxLineLength || signal.aborted) break;
+  }
+  return (await run(pending))?.exitCode ?? 0;
 }

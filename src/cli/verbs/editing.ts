@@ -33,8 +33,7 @@ export function editingVerbs(state: State, options: SessionOptions, line: () => 
         const read = readValue(walked.place, walked.rest);
         if (!read.ok)
           return notFound(line(), call.words, call.words.length - walked.rest.length, { ...read, options: [] });
-        state.draft = setValue(draft(), path, read.value, walked.place.item !== undefined);
-        return done();
+        return trySet(state, path, read.value, walked.place.item !== undefined);
       }),
     ),
     verb('delete', 'take a value, an entry or a section away', { kind: 'place', value: 'delete' }, (call) =>
@@ -83,6 +82,17 @@ const compareTakes: Takes = {
   kind: 'arguments',
   args: z.object({ revision: z.int().min(1).optional().meta({ description: 'a revision of "show history"' }) }),
 };
+
+function trySet(state: State, path: readonly string[], value: unknown, append: boolean): Result {
+  try {
+    state.draft = setValue(state.draft!, path, value, append);
+    return done();
+  } catch (error) {
+    // The document has a single value where the path goes on, as a union allows.
+    if (error instanceof RangeError) return refused(`${error.message}: delete it first`);
+    throw error;
+  }
+}
 
 function showDraft(draft: Draft, path: readonly string[]): Result {
   return {
