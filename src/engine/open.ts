@@ -42,6 +42,8 @@ export interface OpenEngine extends Engine, AsyncDisposable {
   readonly host: Host;
   /** Problems of FILE where it could not be taken in and an older revision runs. */
   readonly fileProblems: readonly Problem[];
+  /** Once all run.ts files have published: what nobody desires goes. */
+  settled(): Promise<void>;
 }
 
 const auditMs = 30_000;
@@ -79,6 +81,7 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
     read,
     host,
     fileProblems,
+    settled: async () => void (await live.reconciler?.audit()),
     commit: change,
     rollback,
     confirm: (by) => Promise.resolve(confirm(context, by, input.log, () => timer.set())),

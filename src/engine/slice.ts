@@ -7,6 +7,7 @@ import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { RevisionInfo } from './engine.ts';
+import type { AnyTable } from './kinds/row.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
 import type { Ids } from './ids.ts';
@@ -98,6 +99,8 @@ export interface Slice<S extends z.ZodType = z.ZodType> {
   check?(section: z.infer<S>, look: Look): readonly Problem[];
   derive?(section: z.infer<S>, look: Look): Derived;
   compile?(section: z.infer<S>, look: Look): readonly Resource[];
+  /** Rows of the fast path's tables that the slice fills. */
+  readonly tables?: readonly AnyTable[];
   drivers?(kernel: Kernel, host: Host): readonly AnyDriver[];
   /** What runs as long as the daemon does. May return `live`, offered to commands under the slice's name. */
   start?(host: Host, signal: AbortSignal): Promise<AsyncDisposable & { readonly live?: unknown }>;
