@@ -51,7 +51,7 @@ await yargs(hideBin(process.argv))
         .option('state', { type: 'string', describe: 'state folder' })
         .option('instance', { type: 'string', default: 'main', describe: 'name of this switch on the machine' })
         .option('trace', { type: 'boolean', hidden: true }),
-    run,
+    (argv) => run(argv),
   )
   .demandCommand(1, 'Name a command.')
   .strict()
