@@ -4,8 +4,8 @@
 #   bash native/setup.sh [COMMAND [ARGUMENT...]]
 #
 # Steps, in order: probe the machine, system packages, npm packages, native builds, mounts, the midplane command, then
-# native/setup.d/*.sh. Each does only what is missing and says so in one line with its seconds; a second run says nothing.
-# A step that depends on files is done again when their content changes: native/build/stamps/ holds the hashes.
+# native/setup.d/*.sh. Each does only what is missing and says so in one line with its seconds; a second run says
+# nothing. A step that depends on files is done again when their content changes: native/build/stamps/ holds the hashes.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -24,7 +24,7 @@ node_folder=$root/node_modules/node-linux-$arch/bin
 
 # What is installed, and why. "a|b" is the first of both that the release has.
 packages_build=(gcc libc6-dev make 'clang-19|clang' libbpf-dev)          # the addon and the eBPF objects
-packages_switch=(iproute2 ethtool bpftool procps)                        # namespaces, offloads, what an operator looks with
+packages_switch=(iproute2 ethtool bpftool procps)                      # namespaces, offloads, an operator's tools
 packages_containers=(podman runc conmon catatonit)                       # guests: containers
 packages_vms=("$qemu" qemu-utils)                                        # guests: virtual machines
 packages_tests=(iputils-ping tcpdump traceroute iperf3 curl openssh-client strace busybox-static python3 python3-venv)
@@ -33,8 +33,8 @@ say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# timed NAME FUNCTION [ARGUMENT...]: runs the function, its output kept back unless it fails, and says how long it took. What
-# a function writes to descriptor 3 is shown. `set -e` does not work inside: functions join their commands by &&.
+# timed NAME FUNCTION [ARGUMENT...]: runs the function, its output kept back unless it fails, and says how long it took.
+# What a function writes to descriptor 3 is shown. `set -e` does not work inside: functions join their commands by &&.
 timed() {
   local name=$1 start=$EPOCHREALTIME log; shift
   log=$(mktemp)
@@ -70,7 +70,7 @@ probe() {
   IFS=. read -r major minor _ <<<"$(uname -r)"
   minor=${minor%%[!0-9]*}
   (( major > 6 || (major == 6 && minor >= 6) )) || die "Linux 6.6 or later is needed (tcx), this is $(uname -r)"
-  [ -r /sys/kernel/btf/vmlinux ] || die "the kernel has no /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF): eBPF can't load"
+  [ -r /sys/kernel/btf/vmlinux ] || die "no /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF): eBPF can't load"
   is_root || costs+=("not root: nothing can be installed, mounted or forwarded; checks and unit tests run")
   [ -c /dev/net/tun ] || costs+=("no /dev/net/tun: VMs get no port")
   [ -c /dev/kvm ] || costs+=("no /dev/kvm: VMs are emulated, slowly")
@@ -104,7 +104,7 @@ packages() {
   local wanted=("${packages_build[@]}" "${packages_switch[@]}" "${packages_containers[@]}" "${packages_vms[@]}")
   wanted+=("${packages_tests[@]}")
   local installed entry missing=()
-  command -v dpkg-query >/dev/null || die "no dpkg: set-up knows Debian and what derives from it; install yourself: ${wanted[*]}"
+  command -v dpkg-query >/dev/null || die "no dpkg: set-up knows Debian and its like; install yourself: ${wanted[*]}"
   installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p')
   for entry in "${wanted[@]}"; do
     grep -qxF -f <(tr '|' '\n' <<<"$entry") <<<"$installed" || missing+=("$entry")
@@ -139,7 +139,8 @@ npm_packages() {
   local version; version=$("$node_folder/node" -v 2>&1) || true
   if [[ $version != v$node_version.* ]]; then
     rm -f "$stamp"
-    die "Node $node_version did not arrive in $node_folder (${version:-nothing}): npm could not fetch node-linux-$arch; run this again"
+    say "npm could not fetch node-linux-$arch; run this again when the registry can be reached" >&2
+    die "Node $node_version did not arrive in $node_folder: ${version:-nothing is there}"
   fi
   export PATH=$node_folder:$PATH
 }
@@ -150,7 +151,9 @@ npm_ci() { cd "$root" && npm ci --ignore-scripts --no-audit --no-fund --loglevel
 # 4. The addon and the eBPF objects.
 builds() {
   local sources hash
-  mapfile -t sources < <(find "$root/native" -path "$build" -prune -o \( -name '*.[ch]' -o -name Makefile \) -print | LC_ALL=C sort)
+  mapfile -t sources < <(
+    find "$root/native" -path "$build" -prune -o \( -name '*.[ch]' -o -name Makefile \) -print | LC_ALL=C sort
+  )
   hash=$(hash_of "$arch" "$(. /etc/os-release && echo "$ID $VERSION_ID")" "$(sed -n 's/.*"version": *//p' \
     "$node_folder/../package.json")" -- "${sources[@]}")
   [ -e "$build/addon.node" ] || rm -f "$stamps/native-build"

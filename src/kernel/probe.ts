@@ -1,6 +1,6 @@
-// Asks the running kernel what set-up can't know by its version: whether it takes the forwarding core at both hooks. Run
-// in a network namespace of its own, `node probe.ts DEVICE`, DEVICE being a veth. Prints what fails and what that costs;
-// exit code 0 forwarding works, 2 it can't.
+// Asks the running kernel what set-up can't know by its version: whether it takes the forwarding core at both hooks.
+// Run in a network namespace of its own, `node probe.ts DEVICE`, DEVICE being a veth. Prints what fails and what that
+// costs; exit code 0 forwarding works, 2 it can't.
 import { fileURLToPath } from 'node:url';
 import type { BpfHook } from './bpf.ts';
 import { KernelError } from './errno.ts';
