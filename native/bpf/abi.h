@@ -152,3 +152,16 @@ struct age_args {
 	__u16 bd;
 	__u32 removed; // out
 };
+
+// BTF keeps an enum only where something has its type.
+struct abi_enums {
+	enum port_mode port_mode;
+	enum port_flags port_flags;
+	enum port_state_flags port_state_flags;
+	enum dev_kind dev_kind;
+	enum vlan_bits vlan_bits;
+	enum fdb_flags fdb_flags;
+	enum drop_reason drop_reason;
+	enum trace_action trace_action;
+	enum age_mode age_mode;
+};

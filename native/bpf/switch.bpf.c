@@ -12,6 +12,7 @@
 #include "l3/route.h"
 #include "l2/flood.h"
 
+const volatile struct abi_enums abi_enums;
 char _license[] SEC("license") = "Dual MIT/GPL";
 
 // 01:80:c2:00:00:00 to :0f

@@ -125,7 +125,7 @@ function steps(work: Work): Action[] {
       if (work.drops.has(user)) drop(user, '');
     }
     const phase = driverOf(work.input, ref).dropPhase ?? 'switch';
-    out.push({ phase, verb: 'drop', ref, line: `drop ${ref}${why}` });
+    out.push({ phase, verb: 'drop', ref, line: `drop ${ref}${why}`, ...(why === '' ? { unwanted: true } : {}) });
   };
 
   for (const ref of sortedPuts(work)) {

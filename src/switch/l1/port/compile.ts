@@ -4,40 +4,11 @@ import { linkRef } from '../../../engine/kinds/link.ts';
 import { rowRef } from '../../../engine/kinds/row.ts';
 import type { Ref, Resource } from '../../../engine/resource.ts';
 import type { Look } from '../../../engine/slice.ts';
-import { resolveVlan, type Vlans, vlansSchema } from '../../l2/vlan/schema.ts';
-import { deviceOf, type Port, type Ports } from './schema.ts';
+import { vlansSchema } from '../../l2/vlan/schema.ts';
+import { deviceOf, type Membership, membershipOf, type Port, type Ports } from './schema.ts';
 import type { DevRow, FloodRow, PortRow, PortVlanRow } from './tables.ts';
 
 const owner = 'ports';
-
-/** VLANs of a port by id, and the one of untagged frames. */
-export interface Membership {
-  readonly vlans: readonly number[];
-  readonly untagged: number | undefined;
-  readonly access: boolean;
-}
-
-/** Resolves names and ranges; what names no VLAN is left out (check has said so). */
-export function membershipOf(vlans: Vlans, port: Port): Membership {
-  const { vlan } = port;
-  if (vlan === undefined) return { vlans: [], untagged: undefined, access: false };
-  if ('access' in vlan) {
-    const id = resolveVlan(vlans, vlan.access);
-    return { vlans: id === undefined ? [] : [id], untagged: id, access: true };
-  }
-  const native = vlan.native === undefined ? undefined : resolveVlan(vlans, vlan.native);
-  const ids = new Set(vlan.trunk.flatMap((item) => expand(vlans, item)));
-  if (native !== undefined) ids.add(native);
-  return { vlans: [...ids].toSorted((a, b) => a - b), untagged: native, access: false };
-}
-
-function expand(vlans: Vlans, item: number | string): readonly number[] {
-  const [, from, to] = typeof item === 'string' ? (/^(\d+)-(\d+)$/.exec(item) ?? []) : [];
-  if (from !== undefined && to !== undefined) {
-    return Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => Number(from) + i);
-  }
-  return resolveVlan(vlans, item) ?? [];
-}
 
 /** All resources of the section. */
 export function compilePorts(ports: Ports, look: Look): readonly Resource[] {

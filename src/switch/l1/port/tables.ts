@@ -1,15 +1,16 @@
 // Rows that ports fill: port, dev, port_vlan, flood, xdp_port.
 import type { Table } from '../../../engine/kinds/row.ts';
 import {
-  devKind,
+  devKinds,
   encodeDev,
   encodeFlood,
   encodePort,
   encodePortVlan,
   portFlags,
-  portMode,
+  portModes,
   vlanBits,
 } from '../../../kernel/abi.ts';
+import { readU32, u32 } from '../../../lib/bytes.ts';
 import { parseMac } from '../../../lib/mac.ts';
 
 export interface PortRow {
@@ -36,18 +37,7 @@ export interface FloodRow {
   readonly untagged: readonly string[];
 }
 
-/** A u32 key in the machine's order. */
-export function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
-}
-
-export function readU32(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
-}
-
-const modes = { bridged: portMode.PORT_BRIDGED, routed: portMode.PORT_ROUTED, svi: portMode.PORT_SVI } as const;
+const modes = { bridged: portModes.bridged, routed: portModes.routed, svi: portModes.svi } as const;
 
 export const portTable: Table<PortRow> = {
   map: 'port',
@@ -59,14 +49,13 @@ export const portTable: Table<PortRow> = {
       ifindex: world.ifindex(ref, row.device),
       mode: modes[row.mode],
       flags:
-        (row.shut ? portFlags.PORT_SHUT : 0) |
-        (row.access ? portFlags.PORT_ACCESS : 0) |
-        (!row.bridged && row.mode !== 'svi' && world.peerElsewhere(row.device) ? portFlags.PORT_PEER : 0),
+        (row.shut ? portFlags.shut : 0) |
+        (row.access ? portFlags.access : 0) |
+        (!row.bridged && row.mode !== 'svi' && world.peerElsewhere(row.device) ? portFlags.peer : 0),
       native: row.native,
       bd: row.bd,
       macLimit: row.macLimit,
       mac: row.mode === 'routed' ? (parseMac(world.mac(ref, row.device)) ?? new Uint8Array(6)) : new Uint8Array(6),
-      pad: 0,
     }),
 };
 
@@ -77,8 +66,8 @@ export const devTable: Table<DevRow> = {
   name: (key, _value, world) => world.deviceName(readU32(key)) ?? `#${readU32(key)}`,
   value: (row, _ref, world) =>
     row.kind === 'port'
-      ? encodeDev({ kind: devKind.DEV_PORT, id: world.portId(row.port) })
-      : encodeDev({ kind: devKind.DEV_SVI, id: row.bd }),
+      ? encodeDev({ kind: devKinds.port, id: world.portId(row.port) })
+      : encodeDev({ kind: devKinds.svi, id: row.bd }),
 };
 
 export const portVlanTable: Table<PortVlanRow> = {
@@ -89,7 +78,7 @@ export const portVlanTable: Table<PortVlanRow> = {
   value(row) {
     const entry = Array.from({ length: 4096 }, () => 0);
     for (const id of row.vlans) {
-      entry[id] = vlanBits.VLAN_MEMBER | id | (id === row.untagged ? vlanBits.VLAN_UNTAGGED : 0);
+      entry[id] = vlanBits.member | id | (id === row.untagged ? vlanBits.untagged : 0);
     }
     return encodePortVlan({ entry });
   },

@@ -2,7 +2,7 @@
 import type { Table } from '../../../engine/kinds/row.ts';
 import { encodeBd } from '../../../kernel/abi.ts';
 import { parseMac } from '../../../lib/mac.ts';
-import { readU32, u32 } from '../../l1/port/tables.ts';
+import { readU32, u32 } from '../../../lib/bytes.ts';
 
 export interface BdRow {
   readonly svi: string;
