@@ -52,8 +52,8 @@ export const bitRate = quantity(parseBitRate, 'a rate', ['bps', 'kbps', 'Mbps', 
   examples: ['100Mbps', '1Gbps'],
 });
 
-/** The schema of a quantity: text with a unit, or 0. Bounds go behind it, `.refine((ms) => ms <= 60_000, 'at most 1m')`;
- * a default as it is written, `.prefault('10s')`. */
+/** The schema of a quantity: text with a unit, or 0. Bounds go behind it, `.refine((ms) => ms <= 60_000, 'at most
+ * 1m')`; a default as it is written, `.prefault('10s')`. */
 function quantity(read: (text: string) => number | undefined, noun: string, units: readonly string[]) {
   return z.union([z.string(), z.number()]).transform((written, context): number => {
     const value = read(String(written));
