@@ -58,7 +58,7 @@ export function printValue(value: unknown): string {
 
 /** A scalar as YAML: bare where it reads back as itself anywhere, else in double quotes. */
 export function printScalar(value: unknown): string {
-  if (typeof value !== 'string') return value === undefined ? 'null' : String(value);
+  if (typeof value !== 'string') return JSON.stringify(value) ?? 'null';
   const bare =
     /^[A-Za-z_/][A-Za-z0-9_./@+-]*$/.test(value) || /^[0-9]+[./:][0-9a-zA-Z./-]*[./a-zA-Z][0-9a-zA-Z./-]*$/.test(value);
   const word = /^(true|false|null|~)$/i.test(value) || !Number.isNaN(Number(value));

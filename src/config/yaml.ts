@@ -24,7 +24,7 @@ export interface Tree {
   readonly value: unknown;
   readonly problems: readonly Problem[];
   /** Position of the value at the path, or of its key; of the nearest ancestor where the path leads nowhere. */
-  at(path: Path, part?: 'key' | 'value'): Position;
+  readonly at: (path: Path, part?: 'key' | 'value') => Position;
 }
 
 /** The one document in the text. A second one in the same file is a Problem. */

@@ -48,6 +48,8 @@ export interface Action {
   readonly verb: 'put' | 'drop';
   readonly ref: Ref;
   readonly line: string;
+  /** Of a drop: nobody desires it, as opposed to one that a put needs. */
+  readonly unwanted?: true;
 }
 
 /** The kind of a ref: "netdev/vlan10" -> "netdev". */

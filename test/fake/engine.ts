@@ -273,7 +273,8 @@ function fakeRead(document: () => string): Read {
     return sections()[names.get(schema) ?? ''] as z.infer<S>;
   };
   return {
-    instance: 'test',
+    ids: undefined as unknown as Read['ids'],
+  instance: 'test',
     running,
     look: () => running as unknown as Look,
     desired: () => new Map(),

@@ -1,0 +1,92 @@
+// What `midplane run` starts, one line a part, ended in reverse; a start that fails ends what it had begun.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { openIds } from './engine/ids.ts';
+import { addressDriver } from './engine/kinds/address.ts';
+import { adminDriver } from './engine/kinds/admin.ts';
+import { linkDriver } from './engine/kinds/link.ts';
+import { netdevDriver } from './engine/kinds/netdev.ts';
+import { routeDriver } from './engine/kinds/route.ts';
+import { rowDriver, rowWorld } from './engine/kinds/row.ts';
+import { sysctlDriver } from './engine/kinds/sysctl.ts';
+import { type OpenEngine, openEngine } from './engine/open.ts';
+import type { AnyDriver } from './engine/resource.ts';
+import { openDatapath } from './kernel/datapath.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import { openKernel } from './kernel/open.ts';
+import { systemClock } from './lib/clock.ts';
+import { slices } from './slices.ts';
+
+export interface DaemonInput {
+  readonly config: string;
+  readonly manifests?: string;
+  readonly state: string;
+  readonly instance: string;
+  readonly log: Logger;
+  /** Folder of the compiled forwarding core. */
+  readonly objects: string;
+  /** Records what the program does with each frame (tests). */
+  readonly trace?: boolean;
+}
+
+const maxPorts = 1024;
+
+/** Brings the switch up. Throws ProblemsError for a document that nothing can run with. */
+export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableStack & { engine: OpenEngine }> {
+  await using stack = new AsyncDisposableStack();
+  mkdirSync(input.state, { recursive: true, mode: 0o700 });
+  mkdirSync(join('/run/midplane', input.instance), { recursive: true, mode: 0o700 });
+  const datapathOf = { objects: input.objects, instance: input.instance, trace: input.trace ?? false };
+  const bare = openKernel();
+  const datapath = stack.use(openDatapath({ bpf: bare.bpf, ...datapathOf }));
+  const kernel: Kernel = { ...bare, datapath };
+  const ids = openIds(join(input.state, 'ids.json'));
+  const live = new Map<string, unknown>();
+  const engine = stack.use(
+    await openEngine({
+      slices,
+      kernel,
+      ids,
+      clock: systemClock,
+      log: input.log,
+      instance: input.instance,
+      file: input.config,
+      ...(input.manifests === undefined ? {} : { manifests: input.manifests }),
+      state: input.state,
+      drivers: kernelDrivers(kernel, input, ids),
+      commands: [],
+      live,
+    }),
+  );
+  const ending = new AbortController();
+  stack.defer(() => ending.abort());
+  for (const slice of slices) {
+    // oxlint-disable-next-line no-await-in-loop -- a slice may use what an earlier one offers
+    const started = await slice.start?.(engine.host, ending.signal);
+    if (started === undefined) continue;
+    live.set(slice.name, started.live);
+    stack.use(started);
+  }
+  await engine.settled();
+  return Object.assign(stack.move(), { engine });
+}
+
+/** In the order in which they build on each other. */
+function kernelDrivers(kernel: Kernel, input: DaemonInput, ids: ReturnType<typeof openIds>): AnyDriver[] {
+  const { datapath } = kernel;
+  if (datapath === undefined) throw new Error('the forwarding core is not loaded');
+  return [
+    netdevDriver(kernel, input.instance),
+    sysctlDriver(kernel, join(input.state, 'sysctl.json')),
+    rowDriver(
+      slices.flatMap((slice) => slice.tables ?? []),
+      datapath.maps,
+      rowWorld(kernel, ids, maxPorts),
+    ),
+    linkDriver(kernel, datapath, ids, maxPorts),
+    addressDriver(kernel),
+    adminDriver(kernel, input.instance),
+    routeDriver(kernel),
+  ];
+}
