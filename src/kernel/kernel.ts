@@ -13,7 +13,7 @@ export interface Sysctl {
 /** Network namespaces that have a name, as `ip netns` keeps them under /run/netns. */
 export interface Netns {
   list(): readonly string[];
-  /** Makes it, with `lo` up. EEXIST is a FaultError 'already-exists'. */
+  /** Makes it, with `lo` up. KernelError EEXIST where the name is taken. */
   add(name: string): void;
   /** Takes the name away; the namespace goes when its last process and device are gone. */
   remove(name: string): void;
