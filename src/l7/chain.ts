@@ -6,12 +6,14 @@ import type { CounterWriter } from './counters.ts';
 import { NO_ROUTE } from './counters.ts';
 import type { Act, Target } from './head/act.ts';
 import { nextTarget } from './head/act.ts';
+import { noChange } from './head/edits.ts';
 import { Emitter } from './head/emit.ts';
 import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
 import { emitResponse, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/target.ts';
-import { C_CLOSE, C_KEEP_ALIVE, HEAD, OTHER, head, parseRequest, parseResponse } from './http1.ts';
+import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
+import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog, AccessRecord } from './log.ts';
 import { find, latin1 } from './match.ts';
 import type { Table } from './match.ts';
@@ -31,6 +33,8 @@ export interface ChainOptions {
   readonly upstreams: Upstreams;
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
+  /** Resolve dot elements and backslashes of a path before it is matched and passed on; without, it stays as it came. */
+  readonly normalisePaths: boolean;
   readonly listener: (id: number) => ListenerView | undefined;
   /** An exception while a row was worked on; it was answered with 500. */
   readonly fault: (error: unknown) => void;
@@ -133,7 +137,7 @@ export function createChain(engine: t.Engine, o: ChainOptions): Chain {
     x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : wantsKeep()) && !ending(base);
     x.upgrade = upgrades(arena);
     requestBody(base);
-    normalisePath(e);
+    if (o.normalisePaths) normalisePath(e);
     if (o.log !== undefined) remember(x);
     route(base, x);
   }
@@ -191,13 +195,13 @@ export function createChain(engine: t.Engine, o: ChainOptions): Chain {
     const to = { base, keep: mayKeep(x), minor: x.minor, head: x.isHead };
     x.status = act.kind === 'reply' ? act.status : act.redirect!.status;
     if (act.kind === 'reply') emitReply(e, to, act.status, act.body, o.clock.now(), act.response);
-    else emitRedirect(e, to, act.redirect!, act.match, listener!.port, o.clock.now(), act.response);
+    else emitRedirect(e, to, act.redirect!, act.match, o.clock.now(), act.response);
   }
 
   function forward(base: number, x: Exchange, act: Act): void {
     const target = nextTarget(act);
     x.target = target;
-    if (target === undefined) {
+    if (target?.cluster === undefined) {
       x.flags = 'no-cluster';
       return answer(x, base, 500, none, mayKeep(x));
     }
@@ -211,7 +215,7 @@ export function createChain(engine: t.Engine, o: ChainOptions): Chain {
 
   function choose(x: Exchange, target: Target): boolean {
     if (x.backend !== undefined) x.backend.active -= 1;
-    x.backend = o.upstreams.pick(target.cluster);
+    x.backend = target.cluster === undefined ? undefined : o.upstreams.pick(target.cluster);
     if (x.backend === undefined) {
       x.flags = 'no-endpoint';
       return false;
@@ -253,7 +257,7 @@ export function createChain(engine: t.Engine, o: ChainOptions): Chain {
     rows[base + t.W_BODY] = t.BODY_INTERIM;
     e.start(base);
     // A client of HTTP/1.0 does not know them.
-    if (x.minor === 1) emitResponse(e, t.BODY_INTERIM, t.OUT_KEEP, x.minor, []);
+    if (x.minor === 1) emitResponse(e, t.BODY_INTERIM, t.OUT_KEEP, x.minor, noChange);
   }
 
   function switched(base: number, x: Exchange, open: boolean): void {

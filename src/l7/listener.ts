@@ -25,7 +25,7 @@ export interface Prepared {
 
 export interface Listeners {
   /** Throws an Error that says what can't be served, having undone what it opened. */
-  prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Promise<Prepared>;
+  prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Prepared;
   commit(prepared: Prepared): void;
   abort(prepared: Prepared): void;
   view(id: number): ListenerView | undefined;
@@ -55,14 +55,14 @@ export function createListeners(engine: Engine, upstreams: Upstreams, random: ()
     if (removed.length > REMEMBERED) views.delete(removed.shift()!);
   }
 
-  async function openNew(snapshot: Snapshot): Promise<Map<string, Bound>> {
+  function openNew(snapshot: Snapshot): Map<string, Bound> {
     const opened = new Map<string, Bound>();
     for (const spec of snapshot.listeners) {
       const old = open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) continue;
       try {
         const place = { address: spec.address, port: spec.port, transparent: spec.steered === true };
-        opened.set(spec.name, await engine.bind(place));
+        opened.set(spec.name, engine.bind(place));
       } catch (error) {
         for (const bound of opened.values()) bound.close();
         throw new Error(`listener ${spec.name}: ${(error as Error).message}`, { cause: error });
@@ -72,22 +72,25 @@ export function createListeners(engine: Engine, upstreams: Upstreams, random: ()
   }
 
   return {
-    async prepare(snapshot, stats) {
+    prepare(snapshot, stats) {
       const tables = new Map<string, Table<Act>>();
+      const declared = new Set(snapshot.clusters.map((c) => c.key));
+      const cluster = (key: string) => (declared.has(key) ? upstreams.cluster(key) : undefined);
       for (const table of snapshot.routes) {
         const compiled = compileTable(table, (route, host) =>
           compileAct(route, host, {
             stat: stats.get(statKey(table.name, route.name)) ?? 0,
             turn: random(),
-            cluster: upstreams.cluster,
+            cluster,
           }),
         );
         tables.set(table.name, compiled);
       }
       for (const listener of snapshot.listeners) {
-        if (!tables.has(listener.routes)) throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
+        if (!tables.has(listener.routes))
+          throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
       }
-      return { snapshot, tables, opened: await openNew(snapshot) };
+      return { snapshot, tables, opened: openNew(snapshot) };
     },
     commit({ snapshot, tables, opened }) {
       upstreams.apply(snapshot.clusters);

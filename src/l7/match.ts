@@ -1,7 +1,18 @@
 // The compiled route table: built once a snapshot, never changed, swapped whole. It decides on the bytes of the head
 // that http1.ts parsed last. Host first (exact, then the longest "*.suffix", then "*"), then routes in order.
 import type { HeaderMatch, PathMatch, Route, RouteTable, StringMatch, VirtualHost } from '../mesh/snapshot.ts';
-import { F_HASH, F_NAME, F_NAME_LEN, F_VALUE, F_VALUE_LEN, FIELD_WORDS, bytesAre, fields, head, nameHash } from './http1.ts';
+import {
+  F_HASH,
+  F_NAME,
+  F_NAME_LEN,
+  F_VALUE,
+  F_VALUE_LEN,
+  FIELD_WORDS,
+  bytesAre,
+  fields,
+  head,
+  nameHash,
+} from './head/fields.ts';
 
 const MAX_REGEX = 1024;
 
@@ -189,6 +200,7 @@ function matchesRest(route: CompiledRoute<unknown>, a: Uint8Array): boolean {
 
 /** A field that comes twice counts as one value joined by commas (RFC 9110 5.3). */
 function matchesHeader(field: FieldTest, a: Uint8Array): boolean {
+  if (field.name[0] === 58) return matchesPseudo(field, a);
   let first = -1;
   let joined = '';
   for (let i = 0, at = 0; i < head.count; i += 1, at += FIELD_WORDS) {
@@ -207,6 +219,16 @@ function matchesHeader(field: FieldTest, a: Uint8Array): boolean {
   }
   return tests(field.test, a, fields[first + F_VALUE]!, fields[first + F_VALUE_LEN]!) !== field.invert;
 }
+
+/** ":authority" is the Host field as it came, ":method" the method; no other name begins with a colon. */
+function matchesPseudo(field: FieldTest, a: Uint8Array): boolean {
+  if (field.hash === methodHash) return tests(field.test, a, head.methodOff, head.methodLen) !== field.invert;
+  if (field.hash === authorityHash) return tests(field.test, a, head.authorityOff, head.authorityLen) !== field.invert;
+  return field.invert;
+}
+
+const methodHash = nameHash(':method');
+const authorityHash = nameHash(':authority');
 
 /** The first parameter of that name counts; names and values are compared as they are written, undecoded. */
 function matchesQuery(field: FieldTest, a: Uint8Array): boolean {

@@ -23,6 +23,8 @@ export interface RouterOptions {
   readonly times?: Partial<EngineTimes>;
   /** Client connections a worker holds at once. */
   readonly maxConnections?: number;
+  /** Resolve "." and ".." elements of paths before matching, and pass the result on. Default: a path stays as it came. */
+  readonly normalisePaths?: boolean;
   readonly clock?: Clock;
   /** 32-bit numbers that seed the workers' choices. */
   readonly seed?: () => number;
@@ -89,6 +91,7 @@ export function startRouter(o: RouterOptions = {}): Router {
       accessLog: o.accessLog,
       times: o.times ?? {},
       maxConnections: o.maxConnections ?? 16_384,
+      normalisePaths: o.normalisePaths ?? false,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
     hand.worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: data, name: `l7-${hand.index}` });
@@ -167,7 +170,10 @@ export function startRouter(o: RouterOptions = {}): Router {
     const { version } = snapshot;
     if (stopping) return { ok: false, version, why: 'the router is stopping' };
     const added = stats.add(snapshot);
-    if (added === undefined) return { ok: false, version, why: `more than ${STAT_ROWS - 1} routes` };
+    if (added === undefined) {
+      stats.settle(running);
+      return { ok: false, version, why: `more than ${STAT_ROWS - 1} routes` };
+    }
     const why = await give(hands, snapshot, added);
     stats.settle(why === undefined ? snapshot : running);
     if (why !== undefined) return { ok: false, version, why };

@@ -2,6 +2,8 @@
 // kernel's door for sockets (kernel/socket.ts).
 import net from 'node:net';
 import type { Socket } from 'node:net';
+import { closeSync } from 'node:fs';
+import { descriptorOf, socketMark, tcpListen } from '../kernel/socket.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, RAWMODE } from './net/conn.ts';
@@ -19,10 +21,9 @@ const TICK_MS = 50;
 const BACKLOG = 4096;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
-/** A listening socket; connections that come before listen() wait in `parked`. */
+/** A listening socket that node does not know of yet, by its descriptor. */
 interface NetBound extends Bound {
-  readonly parked: Socket[];
-  accept: (socket: Socket) => void;
+  readonly fd: number;
 }
 
 /** Opens one; everything it does happens on the thread that called. */
@@ -103,7 +104,7 @@ export function openNetEngine(options: EngineOptions, clock: Clock = systemClock
     totals.accepted += 1;
     generations[slot] = (generations[slot]! + 1) & 0x7fff;
     const peer = {
-      mark: 0,
+      mark: markOf(socket),
       address: plain(address),
       port: socket.remotePort ?? 0,
       localAddress: plain(socket.localAddress ?? ''),
@@ -140,12 +141,14 @@ export function openNetEngine(options: EngineOptions, clock: Clock = systemClock
     rows: rows.rows,
     bind,
     listen(bound) {
-      const b = bound as NetBound;
-      const listener: ListenerState = { id: nextListener, draining: false, close: () => b.close() };
+      const server = net.createServer({ allowHalfOpen: true, noDelay: true });
+      const listener: ListenerState = { id: nextListener, draining: false, close: () => server.close() };
       nextListener += 1;
       listeners.set(listener.id, listener);
-      b.accept = (socket) => accept(socket, listener);
-      for (const socket of b.parked.splice(0)) accept(socket, listener);
+      server.on('connection', (socket) => accept(socket, listener));
+      // Running out of descriptors is no reason to stop listening.
+      server.on('error', () => (totals.refused += 1));
+      server.listen({ fd: (bound as NetBound).fd });
       return listener.id;
     },
     unlisten(id) {
@@ -205,29 +208,17 @@ export function openNetEngine(options: EngineOptions, clock: Clock = systemClock
 }
 
 /** The one place where listening sockets are made. */
-function bind(place: Place): Promise<Bound> {
-  const parked: Socket[] = [];
-  const server = net.createServer({ allowHalfOpen: true, noDelay: true });
-  const bound: NetBound = {
-    parked,
-    accept: (socket) => parked.push(socket),
-    close() {
-      server.close();
-      for (const socket of parked.splice(0)) socket.destroy();
-    },
-  };
-  server.on('connection', (socket) => bound.accept(socket));
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host: place.address, port: place.port, reusePort: true, backlog: BACKLOG }, () => {
-      server.off('error', reject);
-      server.on('error', () => {});
-      resolve(bound);
-    });
-  });
+function bind({ address, port, transparent }: Place): NetBound {
+  const fd = tcpListen({ address, port, transparent, reusePort: true, backlog: BACKLOG });
+  return { fd, close: () => closeSync(fd) };
+}
+
+/** SO_MARK of an accepted socket, 0 where it is closed already. */
+function markOf(socket: Socket): number {
+  const fd = descriptorOf(socket);
+  return fd === undefined ? 0 : socketMark(fd);
 }
 
 function plain(address: string): string {
   return address.startsWith('::ffff:') ? address.slice(7) : address;
 }
-

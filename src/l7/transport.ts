@@ -140,7 +140,7 @@ export const WHY_CLOSED = 11;
 
 /** What is known of a connection from its accept on. */
 export interface Peer {
-  /** SO_MARK of the accepted socket, 0 where the kernel door is not open: low 16 bits are the ingress port id. */
+  /** SO_MARK of the accepted socket: its low 16 bits are the ingress port id. */
   readonly mark: number;
   readonly address: string;
   readonly port: number;
@@ -199,8 +199,8 @@ export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
   readonly arena: Uint8Array;
   readonly rows: Int32Array;
-  /** Opens a listening socket. Rejects with the errno in `code`. */
-  bind(place: Place): Promise<Bound>;
+  /** Opens a listening socket. Throws an Error with the errno's name in `code`. */
+  bind(place: Place): Bound;
   /** Accepts on it from now on; the id is what W_LISTENER says. */
   listen(bound: Bound): number;
   /** Stops accepting. Open connections finish what they are at; rows carry IN_DRAINING. */

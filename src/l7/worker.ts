@@ -20,6 +20,7 @@ export interface WorkerStart {
   readonly accessLog: string | undefined;
   readonly times: Partial<EngineTimes>;
   readonly maxConnections: number;
+  readonly normalisePaths: boolean;
   readonly seed: number;
 }
 
@@ -62,6 +63,7 @@ function run(start: WorkerStart, say: (m: FromWorker) => void, hear: (on: (m: To
     upstreams,
     counters,
     log,
+    normalisePaths: start.normalisePaths,
     listener: listeners.view,
     fault(error) {
       faults += 1;
@@ -69,15 +71,15 @@ function run(start: WorkerStart, say: (m: FromWorker) => void, hear: (on: (m: To
     },
   });
   let prepared: Prepared | undefined;
-  let preparing = 0;
+  let preparedSeq = 0;
 
-  async function prepare(m: Extract<ToWorker, { type: 'prepare' }>): Promise<void> {
-    preparing = m.seq;
+  function prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
+    if (prepared !== undefined) listeners.abort(prepared);
+    prepared = undefined;
     try {
-      const made = await listeners.prepare(m.snapshot, m.stats);
-      if (preparing !== m.seq) return listeners.abort(made);
+      prepared = listeners.prepare(m.snapshot, m.stats);
+      preparedSeq = m.seq;
       for (const stat of m.fresh) counters.clear(stat);
-      prepared = made;
       say({ type: 'prepared', seq: m.seq, why: undefined });
     } catch (error) {
       say({ type: 'prepared', seq: m.seq, why: (error as Error).message });
@@ -99,14 +101,13 @@ function run(start: WorkerStart, say: (m: FromWorker) => void, hear: (on: (m: To
   hear((m) => {
     switch (m.type) {
       case 'prepare':
-        return void prepare(m);
+        return prepare(m);
       case 'commit':
-        if (preparing !== m.seq || prepared === undefined) return;
+        if (preparedSeq !== m.seq || prepared === undefined) return;
         listeners.commit(prepared);
         prepared = undefined;
         return say({ type: 'committed', seq: m.seq });
       case 'abort':
-        preparing = 0;
         if (prepared !== undefined) listeners.abort(prepared);
         prepared = undefined;
         return;

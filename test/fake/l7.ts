@@ -3,7 +3,15 @@
 import net from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { noEdits } from '../../src/mesh/snapshot.ts';
-import type { Cluster, Endpoint, Route, RouteAction, RouteMatch, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
+import type {
+  Cluster,
+  Endpoint,
+  Route,
+  RouteAction,
+  RouteMatch,
+  Snapshot,
+  VirtualHost,
+} from '../../src/mesh/snapshot.ts';
 
 /** A free port on loopback at the time of asking. */
 export async function freePort(): Promise<number> {
@@ -14,7 +22,12 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export function route(name: string, action: RouteAction, match: Partial<RouteMatch> = {}, more: Partial<Route> = {}): Route {
+export function route(
+  name: string,
+  action: RouteAction,
+  match: Partial<RouteMatch> = {},
+  more: Partial<Route> = {},
+): Route {
   return { name, match: { headers: [], query: [], ...match }, request: noEdits, response: noEdits, action, ...more };
 }
 
@@ -37,7 +50,11 @@ export function host(domains: readonly string[], ...routes: Route[]): VirtualHos
 let versions = 0;
 
 /** A snapshot of one listener with one table of these hosts. */
-export function snapshot(port: number, hosts: readonly VirtualHost[], clusters: readonly Partial<Cluster>[] = []): Snapshot {
+export function snapshot(
+  port: number,
+  hosts: readonly VirtualHost[],
+  clusters: readonly Partial<Cluster>[] = [],
+): Snapshot {
   versions += 1;
   return {
     scope: 'router',

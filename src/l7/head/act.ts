@@ -9,11 +9,12 @@ export const MAX_REPLY_BODY = 4096;
 const MAX_REWRITE = 2048;
 
 export interface Target {
-  readonly cluster: ClusterState;
+  /** Undefined: the backend does not exist, its share of requests gets 500. */
+  readonly cluster: ClusterState | undefined;
   /** Sum of the weights up to and with this one. */
   readonly until: number;
   readonly request: Edits;
-  readonly response: readonly Edits[];
+  readonly response: Edits;
 }
 
 export interface Act {
@@ -40,7 +41,7 @@ export interface Act {
 export function compileAct(
   route: Route,
   _host: VirtualHost,
-  o: { stat: number; turn: number; cluster: (key: string) => ClusterState },
+  o: { stat: number; turn: number; cluster: (key: string) => ClusterState | undefined },
 ): Act {
   try {
     const { action } = route;
@@ -71,11 +72,11 @@ export function compileAct(
   }
 }
 
-/** Edits of the cluster come before the route's, as Envoy applies them: the most specific first. */
+/** Edits of the route come first, then those of the cluster. */
 function compileTargets(
   route: Route,
   clusters: Extract<RouteAction, { kind: 'forward' }>['clusters'],
-  cluster: (key: string) => ClusterState,
+  cluster: (key: string) => ClusterState | undefined,
 ): Target[] {
   let until = 0;
   return clusters.map((c) => {
@@ -83,8 +84,8 @@ function compileTargets(
     return {
       cluster: cluster(c.cluster),
       until,
-      request: foldEdits([c.request, route.request]),
-      response: [foldEdits([c.response, route.response])],
+      request: foldEdits([route.request, c.request]),
+      response: foldEdits([route.response, c.response]),
     };
   });
 }

@@ -1,7 +1,7 @@
 // Answers that the router gives itself: errors, fixed replies, redirects.
 import { STATUS_CODES } from 'node:http';
 import type { PathMatch, RouteAction } from '../../mesh/snapshot.ts';
-import { head } from '../http1.ts';
+import { head } from './fields.ts';
 import { BODY_NONE, OUT_KEEP, REPLY, W_ACTION, W_BODY, W_HEAD, W_OUT } from '../transport.ts';
 import type { Edits } from './edits.ts';
 import type { Emitter } from './emit.ts';
@@ -49,7 +49,9 @@ function begin(e: Emitter, to: ReplyTo, status: number, now: number): void {
 }
 
 function finish(e: Emitter, to: ReplyTo, body: Uint8Array, edits: Edits | undefined): void {
-  e.text(body.length === 0 ? 'content-length: 0\r\n' : `content-length: ${body.length}\r\ncontent-type: text/plain\r\n`);
+  e.text(
+    body.length === 0 ? 'content-length: 0\r\n' : `content-length: ${body.length}\r\ncontent-type: text/plain\r\n`,
+  );
   if (!to.keep) e.bytes(closeLine);
   else if (to.minor === 0) e.bytes(keepLine);
   if (edits !== undefined && edits.added.length > 0) e.bytes(edits.added);
@@ -64,29 +66,32 @@ export function emitReply(e: Emitter, to: ReplyTo, status: number, body: Uint8Ar
   finish(e, to, body, edits);
 }
 
-/** A redirect by Gateway API's rules: a named scheme brings its own port, else the port is the listener's; 80 for http and
- * 443 for https are not written. */
+/** A redirect. Without a port in the action: the new host alone, else the request's Host as it came, less a ":80" where
+ * the scheme changes; a port that the scheme implies is not written. */
 export function emitRedirect(
   e: Emitter,
   to: ReplyTo,
   action: Extract<RouteAction, { kind: 'redirect' }>,
   match: PathMatch | undefined,
-  listenerPort: number,
   now: number,
   edits: Edits,
 ): void {
   begin(e, to, action.status, now);
   const scheme = action.scheme ?? 'http';
-  const usual = scheme === 'https' ? 443 : 80;
-  const port = action.port ?? (action.scheme === undefined ? listenerPort : usual);
   e.text(`location: ${scheme}://`);
-  if (action.host === undefined) e.copy(head.hostOff, head.hostOff + head.hostLen);
-  else e.text(action.host);
-  if (port !== usual) e.text(`:${port}`);
+  const bare = action.port !== undefined || (scheme !== 'http' && hasPort80(e.arena));
+  if (action.host !== undefined) e.text(action.host);
+  else e.copy(head.hostOff, bare ? head.hostOff + head.hostLen : head.authorityOff + head.authorityLen);
+  if (action.port !== undefined && action.port !== (scheme === 'https' ? 443 : 80)) e.text(`:${action.port}`);
   emitPath(e, match, action.path);
   emitQuery(e);
   e.bytes(crlf);
   finish(e, to, empty, edits);
+}
+
+function hasPort80(a: Uint8Array): boolean {
+  const port = head.hostOff + head.hostLen;
+  return head.authorityLen - head.hostLen === 3 && a[port + 1] === 56 && a[port + 2] === 48;
 }
 
 const empty = Buffer.alloc(0);

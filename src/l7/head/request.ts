@@ -19,7 +19,7 @@ import {
   bytesAreFolded,
   fields,
   head,
-} from '../http1.ts';
+} from './fields.ts';
 import { removed } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { Emitter } from './emit.ts';
@@ -57,7 +57,6 @@ function canonical(at: number): boolean {
 /** Builds the head for the parsed request into the row of `e`. */
 export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, client: string): void {
   const a = e.arena;
-  const host = edits.host ?? change.host;
   requestLine(e, change.path === undefined ? undefined : change);
   const hop = head.connection & C_NAMED;
   let forwarded = 0;
@@ -65,7 +64,7 @@ export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, cli
     const id = fields[at + F_ID]!;
     if (id !== 0) {
       if (id === X_FORWARDED_FOR) forwarded += 1;
-      else if (id === HOST) hostLine(e, at, host);
+      else if (id === HOST) hostLine(e, at, change.host);
       else if (id === CONTENT_LENGTH) canonicalLine(e, at);
       else if (id === EXPECT && head.minor === 1) canonicalLine(e, at);
       continue;
@@ -80,7 +79,8 @@ export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, cli
     e.bytes(websocket);
     e.bytes(crlf);
   }
-  emitForwarded(e, forwarded, client);
+  if (!edits.forwardedFor) emitForwarded(e, forwarded, client);
+  if (!edits.forwardedProto) e.bytes(proto);
   if (edits.added.length > 0) e.bytes(edits.added);
   e.end(END_TEMPLATE);
 }
@@ -118,7 +118,6 @@ function emitForwarded(e: Emitter, before: number, client: string): void {
   }
   e.text(client);
   e.bytes(crlf);
-  e.bytes(proto);
 }
 
 /** The parsed request asks to become a WebSocket: the one upgrade that is passed on. */

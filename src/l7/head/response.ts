@@ -26,7 +26,7 @@ import {
   UPGRADE,
   fields,
   head,
-} from '../http1.ts';
+} from './fields.ts';
 import { removed } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { Emitter } from './emit.ts';
@@ -73,7 +73,7 @@ function dropped(id: number): boolean {
 }
 
 /** Builds the head for the parsed response into the row of `e`. `flags` are responseFlags'. */
-export function emitResponse(e: Emitter, body: number, flags: number, clientMinor: number, edits: readonly Edits[]): void {
+export function emitResponse(e: Emitter, body: number, flags: number, clientMinor: number, edits: Edits): void {
   const a = e.arena;
   const start = head.line;
   statusLine(e, start);
@@ -83,7 +83,7 @@ export function emitResponse(e: Emitter, body: number, flags: number, clientMino
     const id = fields[at + F_ID]!;
     if (id !== 0 && dropped(id) && !(upgrade && id === UPGRADE)) continue;
     if (id === CONTENT_LENGTH && (head.status === 204 || head.status < 200)) continue;
-    if (id === 0 && isRemoved(edits, a, at)) continue;
+    if (id === 0 && edits.removes.length > 0 && removed(edits, a, at)) continue;
     if (hop !== 0 && id === 0 && isNamed(a, at)) continue;
     e.keep(fields[at + F_NAME]!, fields[at + F_END]!);
   }
@@ -94,13 +94,8 @@ export function emitResponse(e: Emitter, body: number, flags: number, clientMino
     return;
   } else if ((flags & OUT_KEEP) === 0) e.bytes(closeLine);
   else if (clientMinor === 0) e.bytes(keepLine);
-  for (let i = 0; i < edits.length; i += 1) if (edits[i]!.added.length > 0) e.bytes(edits[i]!.added);
+  if (edits.added.length > 0) e.bytes(edits.added);
   e.end(END_TEMPLATE);
-}
-
-function isRemoved(edits: readonly Edits[], a: Uint8Array, at: number): boolean {
-  for (let i = 0; i < edits.length; i += 1) if (edits[i]!.removes.length > 0 && removed(edits[i]!, a, at)) return true;
-  return false;
 }
 
 function statusLine(e: Emitter, end: number): void {

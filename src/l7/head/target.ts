@@ -1,6 +1,6 @@
 // The path of a request: made normal before it is matched, rewritten before it goes on.
 import type { PathMatch, PathRewrite } from '../../mesh/snapshot.ts';
-import { head } from '../http1.ts';
+import { head } from './fields.ts';
 import type { Emitter } from './emit.ts';
 
 const SLASH = 47;

@@ -45,7 +45,12 @@ export class BodyState {
 
 /** Reads `bytes` from `from` on, hands each piece of data to `data(start, end)`. Gives the place after what belongs to
  * this body (state.done says whether it ended there), or -1 where the framing is broken. */
-export function feed(state: BodyState, bytes: Uint8Array, from: number, data: (start: number, end: number) => void): number {
+export function feed(
+  state: BodyState,
+  bytes: Uint8Array,
+  from: number,
+  data: (start: number, end: number) => void,
+): number {
   if (state.done) return from;
   const end = bytes.length;
   if (state.mode === BODY_CLOSE) {
@@ -60,7 +65,12 @@ export function feed(state: BodyState, bytes: Uint8Array, from: number, data: (s
   return from + take;
 }
 
-function feedChunked(state: BodyState, bytes: Uint8Array, from: number, data: (start: number, end: number) => void): number {
+function feedChunked(
+  state: BodyState,
+  bytes: Uint8Array,
+  from: number,
+  data: (start: number, end: number) => void,
+): number {
   const end = bytes.length;
   let p = from;
   while (p < end && !state.done) {
@@ -146,7 +156,8 @@ function valueByte(c: number): boolean {
 }
 
 const tokens = new Uint8Array(256);
-for (const c of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") tokens[c.charCodeAt(0)] = 1;
+for (const c of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+  tokens[c.charCodeAt(0)] = 1;
 
 function tokenByte(c: number): boolean {
   return tokens[c] === 1;

@@ -66,7 +66,13 @@ export class Conn {
   readonly toClient: (start: number, end: number) => void;
   readonly drop: (start: number, end: number) => void;
 
-  constructor(id: number, socket: Socket, listener: ListenerState, peer: Peer, timers: { idle: Timer; deadline: Timer }) {
+  constructor(
+    id: number,
+    socket: Socket,
+    listener: ListenerState,
+    peer: Peer,
+    timers: { idle: Timer; deadline: Timer },
+  ) {
     this.id = id;
     this.socket = socket;
     this.listener = listener;

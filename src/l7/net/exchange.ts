@@ -18,7 +18,19 @@ import {
 } from '../transport.ts';
 import type { EngineTimes } from '../transport.ts';
 import { feed } from './body.ts';
-import { AWAIT, CLOSING, DECIDING, DISCARD, EXCHANGE, GONE, RAWMODE, TUNNELED, joined, lastChunk, none } from './conn.ts';
+import {
+  AWAIT,
+  CLOSING,
+  DECIDING,
+  DISCARD,
+  EXCHANGE,
+  GONE,
+  RAWMODE,
+  TUNNELED,
+  joined,
+  lastChunk,
+  none,
+} from './conn.ts';
 import type { Conn, Up } from './conn.ts';
 import type { Pool } from './pool.ts';
 import type { Wheel } from './wheel.ts';
