@@ -53,6 +53,8 @@ export interface Router extends Consumer, AsyncDisposable {
   workerStats(): Promise<readonly WorkerStats[]>;
   /** Workers that ended by themselves. */
   crashes(): number;
+  /** Ends a worker at once, as a crash would: its connections break, a successor takes its place. */
+  endWorker(index: number): Promise<void>;
   /** Stops accepting, waits up to `drainMs` for what is under way, ends the workers. */
   stop(drainMs?: number): Promise<void>;
 }
@@ -94,7 +96,11 @@ export function startRouter(o: RouterOptions = {}): Router {
       normalisePaths: o.normalisePaths ?? false,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
-    hand.worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: data, name: `l7-${hand.index}` });
+    hand.worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: data,
+      name: `l7-${hand.index}`,
+      trackUnmanagedFds: false,
+    });
     hand.alive = true;
     hand.worker.on('message', (m: FromWorker) => {
       if (m.type === 'fault') o.onFault?.(`l7-${hand.index}: ${m.what}`);
@@ -234,6 +240,9 @@ export function startRouter(o: RouterOptions = {}): Router {
       );
     },
     crashes: () => crashes,
+    async endWorker(index) {
+      await hands[index]?.worker.terminate();
+    },
     stop,
     [Symbol.asyncDispose]: () => stop(0),
   };
