@@ -3,31 +3,11 @@
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { Clock } from '../lib/clock.ts';
+import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
-
-/** A Gateway API, Istio or core object as it stood in its file. */
-export interface Manifest {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace: string;
-    readonly labels?: Readonly<Record<string, string>>;
-    readonly annotations?: Readonly<Record<string, string>>;
-    readonly creationTimestamp?: string;
-  };
-  readonly spec: unknown;
-  /** The whole object as parsed (ConfigMap and Secret have no spec). */
-  readonly object: Readonly<Record<string, unknown>>;
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  /** Position of a path inside the object. */
-  at(path: readonly (string | number)[]): { readonly line: number; readonly column: number };
-}
 
 /** Gives a slice's section by its schema (each schema object belongs to one slice), manifests by kind, a Problem's
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
