@@ -17,7 +17,15 @@ async function run(argv: { config: string; manifests?: string; state?: string; i
   const state = argv.state ?? join('/var/lib/midplane', instance);
   try {
     const trace = argv.trace ?? false;
-    const daemon = await openDaemon({ config, state, instance, log, objects, trace, ...(manifests ? { manifests } : {}) });
+    const daemon = await openDaemon({
+      config,
+      state,
+      instance,
+      log,
+      objects,
+      trace,
+      ...(manifests ? { manifests } : {}),
+    });
     const keepAlive = setInterval(() => undefined, 2 ** 30);
     log.info({ revision: daemon.engine.running().number, instance }, 'ready');
     const end = (signal: string): void => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-// A host on a trunk, without 802.1Q devices: for each VLAN a veth pair v10 / v10p in the host's namespace, tagged on the
-// way from v10p to eth0, untagged on the way back. Part of the lab, not of the switch.
+// A host on a trunk, without 802.1Q devices: for each VLAN a veth pair v10 / v10p in the host's namespace, tagged on
+// the way from v10p to eth0, untagged on the way back. Part of the lab, not of the switch.
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-// Every table, with its writer: config (the engine), state (one slice's run.ts), learned (the fast path and its ageing).
-// The daemon pins each as maps/<name>@v<N>; PINNED gives N.
+// Every table, with its writer: config (the engine), state (one slice's run.ts), learned (the fast path and its
+// ageing). The daemon pins each as maps/<name>@v<N>; PINNED gives N.
 #pragma once
 #include "abi.h"
 #include "context.h"

@@ -5,7 +5,8 @@ const token =
 
 type Wanted = 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'comma-or-end' | 'nothing';
 
-/** Line and column, from 1, of the first token that can't stand where it stands; of the text's end where it is cut off. */
+/** Line and column, from 1, of the first token that can't stand where it stands; of the text's end where it is cut off.
+ * */
 export function placeOfFault(source: string): { readonly line: number; readonly column: number } {
   const before = source.slice(0, offsetOfFault(source));
   const lineStart = before.lastIndexOf('\n') + 1;

@@ -1,5 +1,5 @@
-// Runs a plan. Neighbouring steps of one kind go to their driver as one batch; the action log has a line before and after
-// each, written synchronously, so that a crash leaves what was under way.
+// Runs a plan. Neighbouring steps of one kind go to their driver as one batch; the action log has a line before and
+// after each, written synchronously, so that a crash leaves what was under way.
 import type { Fault } from './faults.ts';
 import { faultOf } from './faults.ts';
 import type { Action, AnyDriver, Ref, Resource } from './resource.ts';

@@ -12,7 +12,10 @@ const objects = fileURLToPath(new URL('../../native/build/', import.meta.url));
 function refusal(hook: BpfHook, object: string, program: string, device: string): string | undefined {
   const kernel = openKernel();
   try {
-    const link = kernel.netlink().links().find((each) => each.name === device);
+    const link = kernel
+      .netlink()
+      .links()
+      .find((each) => each.name === device);
     if (!link) return `no device ${device}`;
     using loaded = kernel.bpf.load({ file: `${objects}${object}` });
     const found = loaded.programs.get(program);

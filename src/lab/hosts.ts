@@ -127,7 +127,11 @@ function trunk(input: LabInput, netns: string, spec: Hosts[string], stack: Dispo
     withNetlink(kernel, netns, (nl) => {
       const mac = nl.link('eth0')?.mac;
       run(nl, [{ op: 'link-add-veth', name: dev, peer: far, ...(mac === undefined ? {} : { mac }) }]);
-      run(nl, [{ op: 'link-set', name: far, up: true }, { op: 'link-set', name: dev, up: true }, ...networkOps(dev, inner)]);
+      run(nl, [
+        { op: 'link-set', name: far, up: true },
+        { op: 'link-set', name: dev, up: true },
+        ...networkOps(dev, inner),
+      ]);
       route(nl, inner);
     });
     kernel.sysctl.write(`net/ipv6/conf/${far}/disable_ipv6`, '1', netns);
@@ -174,4 +178,3 @@ function run(nl: Netlink, ops: readonly Op[]): void {
     if (code !== undefined) throw new KernelError(code, JSON.stringify(ops[i]));
   }
 }
-

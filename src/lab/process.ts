@@ -13,7 +13,11 @@ export function start(netns: string, command: readonly string[], options: SpawnO
 }
 
 /** Runs a command to its end, at most `timeoutMs`. */
-export function run(netns: string, command: readonly string[], o: { timeoutMs?: number; input?: string } = {}): Promise<Ran> {
+export function run(
+  netns: string,
+  command: readonly string[],
+  o: { timeoutMs?: number; input?: string } = {},
+): Promise<Ran> {
   const child = start(netns, command, { timeout: o.timeoutMs ?? 30_000, killSignal: 'SIGKILL' });
   let stdout = '';
   let stderr = '';

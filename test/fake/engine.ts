@@ -1,5 +1,5 @@
-// An engine in memory with two toy slices: what session, SSH and API tests talk to. It checks against the schemas, keeps
-// revisions, refuses a moved base and lets go of unconfirmed commits when the test's clock says so.
+// An engine in memory with two toy slices: what session, SSH and API tests talk to. It checks against the schemas,
+// keeps revisions, refuses a moved base and lets go of unconfirmed commits when the test's clock says so.
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { Problem } from '../../src/config/problem.ts';
@@ -274,7 +274,7 @@ function fakeRead(document: () => string): Read {
   };
   return {
     ids: undefined as unknown as Read['ids'],
-  instance: 'test',
+    instance: 'test',
     running,
     look: () => running as unknown as Look,
     desired: () => new Map(),

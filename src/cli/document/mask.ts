@@ -5,7 +5,8 @@ import type { Place } from './place.ts';
 
 const hidden = '********';
 
-/** The text with every value whose schema says `.meta({ secret: true })` replaced. Text that is no YAML is hidden whole. */
+/** The text with every value whose schema says `.meta({ secret: true })` replaced. Text that is no YAML is hidden
+ * whole. */
 export function maskSecrets(text: string, root: Place): string {
   const document = parseDocument(text, { uniqueKeys: false, prettyErrors: false });
   if (document.errors.length > 0) return `# hidden: ${hidden}\n`;
@@ -29,7 +30,8 @@ function maskNode(document: Document, node: unknown, place: Place): boolean {
   return changed;
 }
 
-/** Every scalar at and below a node. An alias leads to a node that its anchor's place may show: it is hidden there too. */
+/** Every scalar at and below a node. An alias leads to a node that its anchor's place may show: it is hidden there too.
+ * */
 function hideScalars(document: Document, node: unknown): boolean {
   let changed = false;
   const hide = (found: unknown): void => {

@@ -1,5 +1,5 @@
-// Golden pairs: each file of test/golden/mesh holds services and manifests, and what comes out. A new case is a new file
-// with an empty `out`; UPDATE_GOLDEN=1 writes what comes out, to be read before it is committed.
+// Golden pairs: each file of test/golden/mesh holds services and manifests, and what comes out. A new case is a new
+// file with an empty `out`; UPDATE_GOLDEN=1 writes what comes out, to be read before it is committed.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,7 +45,9 @@ function result(file: string, golden: Golden): Record<string, string> {
   };
 }
 
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml')).toSorted()) {
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.yaml'))
+  .toSorted()) {
   test(`golden ${file}`, () => {
     const path = join(folder, file);
     const golden = parse(readFileSync(path, 'utf8')) as Golden;

@@ -114,5 +114,10 @@ function compileFlood(members: ReadonlyMap<string, Membership>): readonly Resour
       lists.set(id, list);
     }
   }
-  return [...lists].map(([id, spec]): Resource<FloodRow> => ({ ref: rowRef('flood', String(id)), owner, spec, needs: [] }));
+  return [...lists].map(([id, spec]): Resource<FloodRow> => ({
+    ref: rowRef('flood', String(id)),
+    owner,
+    spec,
+    needs: [],
+  }));
 }

@@ -1,5 +1,5 @@
-// A VLAN with addresses has an SVI: a veth pair, vlan10 with the addresses, which Linux sees, and vlan10-bd, by which the
-// stack's frames come into the bridge domain. All SVIs have the switch's own MAC address.
+// A VLAN with addresses has an SVI: a veth pair, vlan10 with the addresses, which Linux sees, and vlan10-bd, by which
+// the stack's frames come into the bridge domain. All SVIs have the switch's own MAC address.
 import { addressRef } from '../../../engine/kinds/address.ts';
 import { linkRef } from '../../../engine/kinds/link.ts';
 import { rowRef } from '../../../engine/kinds/row.ts';

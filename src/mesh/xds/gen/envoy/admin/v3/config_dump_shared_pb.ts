@@ -341,12 +341,14 @@ export const RoutesConfigDump_DynamicRouteConfigSchema: GenMessage<RoutesConfigD
  */
 export type ScopedRoutesConfigDump = Message<"envoy.admin.v3.ScopedRoutesConfigDump"> & {
   /**
-   * @generated from field: repeated envoy.admin.v3.ScopedRoutesConfigDump.InlineScopedRouteConfigs inline_scoped_route_configs = 1;
+   * @generated from field: repeated envoy.admin.v3.ScopedRoutesConfigDump.InlineScopedRouteConfigs
+   * inline_scoped_route_configs = 1;
    */
   inlineScopedRouteConfigs: ScopedRoutesConfigDump_InlineScopedRouteConfigs[];
 
   /**
-   * @generated from field: repeated envoy.admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs dynamic_scoped_route_configs = 2;
+   * @generated from field: repeated envoy.admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs
+   * dynamic_scoped_route_configs = 2;
    */
   dynamicScopedRouteConfigs: ScopedRoutesConfigDump_DynamicScopedRouteConfigs[];
 };
@@ -432,12 +434,14 @@ export const ScopedRoutesConfigDump_DynamicScopedRouteConfigsSchema: GenMessage<
  */
 export type EndpointsConfigDump = Message<"envoy.admin.v3.EndpointsConfigDump"> & {
   /**
-   * @generated from field: repeated envoy.admin.v3.EndpointsConfigDump.StaticEndpointConfig static_endpoint_configs = 2;
+   * @generated from field: repeated envoy.admin.v3.EndpointsConfigDump.StaticEndpointConfig static_endpoint_configs =
+   * 2;
    */
   staticEndpointConfigs: EndpointsConfigDump_StaticEndpointConfig[];
 
   /**
-   * @generated from field: repeated envoy.admin.v3.EndpointsConfigDump.DynamicEndpointConfig dynamic_endpoint_configs = 3;
+   * @generated from field: repeated envoy.admin.v3.EndpointsConfigDump.DynamicEndpointConfig dynamic_endpoint_configs =
+   * 3;
    */
   dynamicEndpointConfigs: EndpointsConfigDump_DynamicEndpointConfig[];
 };

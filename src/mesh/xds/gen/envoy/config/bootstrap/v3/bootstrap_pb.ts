@@ -257,7 +257,8 @@ export type Bootstrap = Message<"envoy.config.bootstrap.v3.Bootstrap"> & {
   applicationLogConfig?: Bootstrap_ApplicationLogConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig grpc_async_client_manager_config = 40;
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig
+   * grpc_async_client_manager_config = 40;
    */
   grpcAsyncClientManagerConfig?: Bootstrap_GrpcAsyncClientManagerConfig | undefined;
 

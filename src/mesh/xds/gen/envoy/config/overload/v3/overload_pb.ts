@@ -122,7 +122,8 @@ export const TriggerSchema: GenMessage<Trigger> = /*@__PURE__*/
  */
 export type ScaleTimersOverloadActionConfig = Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig"> & {
   /**
-   * @generated from field: repeated envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer timer_scale_factors = 1;
+   * @generated from field: repeated envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer
+   * timer_scale_factors = 1;
    */
   timerScaleFactors: ScaleTimersOverloadActionConfig_ScaleTimer[];
 };
