@@ -1,7 +1,9 @@
 // What `midplane run` starts, one line a part, ended in reverse; a start that fails ends what it had begun.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { apply } from './engine/apply.ts';
+import type { Fault } from './engine/faults.ts';
 import { openIds } from './engine/ids.ts';
 import { addressDriver } from './engine/kinds/address.ts';
 import { adminDriver } from './engine/kinds/admin.ts';
@@ -11,7 +13,9 @@ import { routeDriver } from './engine/kinds/route.ts';
 import { rowDriver, rowWorld } from './engine/kinds/row.ts';
 import { sysctlDriver } from './engine/kinds/sysctl.ts';
 import { type OpenEngine, openEngine } from './engine/open.ts';
+import { plan } from './engine/plan.ts';
 import type { AnyDriver } from './engine/resource.ts';
+import { readAll } from './engine/verify.ts';
 import { openDatapath } from './kernel/datapath.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { openKernel } from './kernel/open.ts';
@@ -62,7 +66,6 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   const ending = new AbortController();
   stack.defer(() => ending.abort());
   for (const slice of slices) {
-    // oxlint-disable-next-line no-await-in-loop -- a slice may use what an earlier one offers
     const started = await slice.start?.(engine.host, ending.signal);
     if (started === undefined) continue;
     live.set(slice.name, started.live);
@@ -73,7 +76,11 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
 }
 
 /** In the order in which they build on each other. */
-function kernelDrivers(kernel: Kernel, input: DaemonInput, ids: ReturnType<typeof openIds>): AnyDriver[] {
+function kernelDrivers(
+  kernel: Kernel,
+  input: Pick<DaemonInput, 'state' | 'instance'>,
+  ids: ReturnType<typeof openIds>,
+): AnyDriver[] {
   const { datapath } = kernel;
   if (datapath === undefined) throw new Error('the forwarding core is not loaded');
   return [
@@ -89,4 +96,20 @@ function kernelDrivers(kernel: Kernel, input: DaemonInput, ids: ReturnType<typeo
     adminDriver(kernel, input.instance),
     routeDriver(kernel),
   ];
+}
+
+/** Takes forwarding and guests of an instance away: everything that it made in the world, then its pins. The state folder
+ * stays. The daemon must not run. Returns what could not be taken away. */
+export async function takeDown(input: Pick<DaemonInput, 'state' | 'instance' | 'objects'>): Promise<readonly Fault[]> {
+  mkdirSync(input.state, { recursive: true, mode: 0o700 });
+  const bare = openKernel();
+  using datapath = openDatapath({ bpf: bare.bpf, objects: input.objects, instance: input.instance });
+  const kernel: Kernel = { ...bare, datapath };
+  const list = kernelDrivers(kernel, input, openIds(join(input.state, 'ids.json')));
+  const drivers = new Map(list.map((driver) => [driver.kind, driver]));
+  const { actions } = plan({ desired: new Map(), actual: await readAll(drivers), drivers });
+  const failed = await apply({ actions, desired: new Map(), drivers, log: () => undefined, lenient: true });
+  rmSync(datapath.pins, { recursive: true, force: true });
+  rmSync(join('/run/midplane', input.instance), { recursive: true, force: true });
+  return [...failed.values()];
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { printProblem } from './config/problem.ts';
-import { openDaemon } from './daemon.ts';
+import { openDaemon, takeDown } from './daemon.ts';
 import { ProblemsError } from './engine/boot.ts';
 import { createLog } from './lib/log.ts';
 
@@ -47,6 +47,13 @@ async function run(argv: { config: string; manifests?: string; state?: string; i
   }
 }
 
+async function down(argv: { state?: string | undefined; instance: string }): Promise<void> {
+  const state = argv.state ?? join('/var/lib/midplane', argv.instance);
+  const faults = await takeDown({ state, instance: argv.instance, objects });
+  for (const fault of faults) process.stderr.write(`${fault.what}: ${fault.why}\n`);
+  process.exit(faults.length > 0 ? 2 : 0);
+}
+
 await yargs(hideBin(process.argv))
   .scriptName('midplane')
   .command(
@@ -60,6 +67,15 @@ await yargs(hideBin(process.argv))
         .option('instance', { type: 'string', default: 'main', describe: 'name of this switch on the machine' })
         .option('trace', { type: 'boolean', hidden: true }),
     (argv) => run(argv),
+  )
+  .command(
+    'down',
+    'Takes forwarding and guests of an instance away',
+    (y) =>
+      y
+        .option('state', { type: 'string', describe: 'state folder' })
+        .option('instance', { type: 'string', default: 'main', describe: 'name of the switch on the machine' }),
+    (argv) => down(argv),
   )
   .demandCommand(1, 'Name a command.')
   .strict()

@@ -21,7 +21,6 @@ export async function apply(input: ApplyInput): Promise<ReadonlyMap<Ref, Fault>>
   for (const batch of batches(input.actions)) {
     const ready = input.lenient ? batch.filter((action) => !waits(input, action, failed)) : batch;
     if (ready.length === 0) continue;
-    // oxlint-disable-next-line no-await-in-loop -- the order is the point
     await runBatch(input, ready, failed);
     if (!input.lenient && failed.size > 0) break;
   }
@@ -66,7 +65,6 @@ async function runBatch(input: ApplyInput, batch: readonly Action[], failed: Map
   } catch (error) {
     const fault = faultOf(error);
     if (input.lenient && batch.length > 1) {
-      // oxlint-disable-next-line no-await-in-loop -- one by one, to find out which it was
       for (const action of batch) await runBatch(input, [action], failed);
       return;
     }

@@ -85,7 +85,6 @@ async function bringUp(context: CommitContext, revision: StoredRevision, prepare
   for (const [ref, resource] of resources) {
     const driver = context.drivers.get(ref.slice(0, ref.indexOf('/')));
     // A failed preparation (an image that is gone) shows as that resource's own failure when it is put.
-    // oxlint-disable-next-line no-await-in-loop -- boot prepares in order, and mostly finds everything there
     await driver?.prepare?.(resource.spec, () => undefined, AbortSignal.timeout(60_000)).catch(() => undefined);
   }
   await context.reconciler.adopt(resources);

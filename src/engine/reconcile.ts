@@ -109,7 +109,6 @@ export function openReconciler(world: World): Reconciler {
     async idle() {
       while (state.dirty.size > 0 || timer !== undefined) {
         if (state.dirty.size === 0) break;
-        // oxlint-disable-next-line no-await-in-loop -- waits for the loop's own turn
         await new Promise((done) => setTimeout(done, gatherMs));
       }
       await tail;

@@ -210,7 +210,6 @@ async function* watchRates(read: Read, signal: AbortSignal): AsyncIterable<z.inf
       };
     });
     before = new Map(now.map((row) => [row.name, row]));
-    // oxlint-disable-next-line no-await-in-loop -- one screen a second
     await new Promise<void>((done) => {
       const timer = setTimeout(done, 1000);
       signal.addEventListener('abort', () => (clearTimeout(timer), done()), { once: true });
