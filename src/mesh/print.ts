@@ -28,7 +28,9 @@ export function printSnapshot(snapshot: Snapshot): string {
 export function printEndpoints(endpoints: readonly Endpoints[]): string {
   return endpoints
     .map(({ cluster, list }) => {
-      const all = list.map((e) => `  ${e.name} ${e.address} port ${e.port} weight ${e.weight}${e.healthy ? '' : ' unhealthy'}`);
+      const all = list.map(
+        (e) => `  ${e.name} ${e.address} port ${e.port} weight ${e.weight}${e.healthy ? '' : ' unhealthy'}`,
+      );
       return [cluster, ...all].map((line) => `${line}\n`).join('');
     })
     .join('');

@@ -42,7 +42,11 @@ export function backendsOf(registry: Registry, rules: ReadonlyMap<string, Traffi
     const [namespace = '', name = '', , subset] = key.split('/');
     const service = serviceKey(namespace, name);
     const rule = rules.get(service);
-    return { service: registry.get(service), rule, subset: subset === undefined ? undefined : rule?.subsets.get(subset) };
+    return {
+      service: registry.get(service),
+      rule,
+      subset: subset === undefined ? undefined : rule?.subsets.get(subset),
+    };
   };
   return {
     registry,

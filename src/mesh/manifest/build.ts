@@ -5,7 +5,7 @@
 //  4. bindings on one socket -> a listener and its hosts (hosts.ts); policy before services (mesh.ts)
 //  5. per scope: listeners, tables, the clusters that they name; endpoints beside them
 import type { Problem } from '../../config/problem.ts';
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
 import type { ClusterKey, Endpoints, Listener, RouteTable, Scope, Snapshot } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
@@ -142,7 +142,10 @@ function outbound(services: Registry, policy: Policy): Socket[] {
         routes: routes.length > 0 ? routes : [plainRoute(service, port)],
       };
     });
-    return [{ name, address: '127.0.0.1', port, protocol: 'HTTP', routes: name }, { name, hosts }];
+    return [
+      { name, address: '127.0.0.1', port, protocol: 'HTTP', routes: name },
+      { name, hosts },
+    ];
   });
 }
 

@@ -45,7 +45,9 @@ function result(file: string, golden: Golden): Record<string, string> {
   };
 }
 
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml')).toSorted()) {
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.yaml'))
+  .toSorted()) {
   test(`golden ${file}`, () => {
     const path = join(folder, file);
     const golden = parse(readFileSync(path, 'utf8')) as Golden;

@@ -1,7 +1,7 @@
 // The kinds of manifests that are understood. A new kind is a row here and a module that compiles it.
 import { nearest } from '../../lib/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 import { gatewayRules, httpRouteRules } from './gatewayapi/rules.ts';
 import { gatewayClassSchema, gatewaySchema, httpRouteSchema, referenceGrantSchema } from './gatewayapi/schema.ts';
 import { type Kind, readManifest, type Typed } from './read.ts';

@@ -24,9 +24,7 @@ const manifestData = z.object({
   file: z.string(),
   line: z.number(),
   conditions: z.array(condition),
-  parts: z.array(
-    z.object({ name: z.string(), attachedRoutes: z.number().optional(), conditions: z.array(condition) }),
-  ),
+  parts: z.array(z.object({ name: z.string(), attachedRoutes: z.number().optional(), conditions: z.array(condition) })),
   addresses: z.array(z.string()),
 });
 
@@ -51,7 +49,9 @@ function inOrder({ type, status }: Condition): boolean {
 }
 
 function words(conditions: readonly Condition[]): string {
-  const all = conditions.map((c) => (inOrder(c) ? c.type : c.type === 'Conflicted' ? c.reason : `not ${c.type}: ${c.reason}`));
+  const all = conditions.map((c) =>
+    inOrder(c) ? c.type : c.type === 'Conflicted' ? c.reason : `not ${c.type}: ${c.reason}`,
+  );
   return all.join(', ') || '-';
 }
 

@@ -82,7 +82,8 @@ function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, inp
     const refused = refusalOf(listener, spec.listeners);
     book.set(manifest, refsOf(listener), listener.name);
     book.set(manifest, refused ?? good('Accepted'), listener.name);
-    if (refused?.type === 'Conflicted') book.set(manifest, bad('Accepted', 'Conflicted', refused.message), listener.name);
+    if (refused?.type === 'Conflicted')
+      book.set(manifest, bad('Accepted', 'Conflicted', refused.message), listener.name);
     if (refused !== undefined) {
       book.set(manifest, bad('Programmed', 'Invalid', refused.message), listener.name);
       return [];
@@ -91,7 +92,11 @@ function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, inp
     const binding = { addresses, port: listener.port, hostname: listener.hostname ?? '*', attached: [] };
     return [{ gateway, listener, binding }];
   });
-  const invalid = { ...good('Accepted'), reason: 'ListenersNotValid', message: 'not all of its listeners can be served' };
+  const invalid = {
+    ...good('Accepted'),
+    reason: 'ListenersNotValid',
+    message: 'not all of its listeners can be served',
+  };
   book.set(manifest, open.length === spec.listeners.length ? good('Accepted') : invalid);
   if (open.length === 0) book.set(manifest, bad('Programmed', 'Invalid', 'none of its listeners can be served'));
   else book.set(manifest, addresses.length === 0 ? noAddress : good('Programmed'));
@@ -114,7 +119,9 @@ function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): 
   if (protocol !== 'HTTP') {
     return bad('Accepted', 'UnsupportedProtocol', `protocol ${protocol} is not supported: HTTP is`);
   }
-  const same = all.find((o) => o.name !== name && o.port === port && o.hostname === hostname && o.protocol === protocol);
+  const same = all.find(
+    (o) => o.name !== name && o.port === port && o.hostname === hostname && o.protocol === protocol,
+  );
   if (same !== undefined) {
     const message = `listener ${same.name} has the same port and host name`;
     return { type: 'Conflicted', status: 'True', reason: 'HostnameConflict', message };

@@ -140,7 +140,9 @@ function actionOf(
   };
 }
 
-function rewriteOf(path: NonNullable<Extract<HttpRouteFilter, { type: 'URLRewrite' }>['urlRewrite']['path']>): PathRewrite {
+function rewriteOf(
+  path: NonNullable<Extract<HttpRouteFilter, { type: 'URLRewrite' }>['urlRewrite']['path']>,
+): PathRewrite {
   if (path.type === 'ReplaceFullPath') return { kind: 'full', value: path.replaceFullPath };
   return { kind: 'prefix', value: withoutSlash(path.replacePrefixMatch) };
 }

@@ -40,7 +40,8 @@ function filterRules(filters: readonly HttpRouteFilter[], path: Path, complain: 
 function actionRules(rule: HttpRouteRule, path: Path, complain: Complain): void {
   const redirect = rule.filters.findIndex((f) => f.type === 'RequestRedirect');
   const rewrite = rule.filters.findIndex((f) => f.type === 'URLRewrite');
-  if (redirect >= 0 && rewrite >= 0) complain([...path, 'filters'], 'RequestRedirect and URLRewrite exclude each other');
+  if (redirect >= 0 && rewrite >= 0)
+    complain([...path, 'filters'], 'RequestRedirect and URLRewrite exclude each other');
   if (redirect >= 0 && rule.backendRefs.length > 0) {
     complain([...path, 'backendRefs'], 'a rule with RequestRedirect has no backends');
   }

@@ -104,13 +104,22 @@ function valueMatch<N extends z.ZodType>(name: N) {
 const routeMatch = z.strictObject({
   path: pathMatch.default({ type: 'PathPrefix', value: '/' }),
   headers: z.array(valueMatch(headerName)).max(16).default([]),
-  queryParams: z.array(valueMatch(z.string().min(1).max(256))).max(16).default([]),
+  queryParams: z
+    .array(valueMatch(z.string().min(1).max(256)))
+    .max(16)
+    .default([]),
   method: method.optional(),
 });
 
 const headerEdits = z.strictObject({
-  set: z.array(z.strictObject({ name: headerName, value: headerValue })).max(16).default([]),
-  add: z.array(z.strictObject({ name: headerName, value: headerValue })).max(16).default([]),
+  set: z
+    .array(z.strictObject({ name: headerName, value: headerValue }))
+    .max(16)
+    .default([]),
+  add: z
+    .array(z.strictObject({ name: headerName, value: headerValue }))
+    .max(16)
+    .default([]),
   remove: z.array(headerName).max(16).default([]),
 });
 
@@ -127,9 +136,7 @@ const redirect = z.strictObject({
   hostname: preciseHostname.optional(),
   path: pathModifier.optional(),
   port: portNumber.optional(),
-  statusCode: z
-    .union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)])
-    .default(302),
+  statusCode: z.union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)]).default(302),
 });
 
 const rewrite = z.strictObject({ hostname: preciseHostname.optional(), path: pathModifier.optional() });
@@ -148,7 +155,10 @@ const backendRef = z.strictObject({
   name: objectName,
   port: portNumber.optional(),
   weight: z.int().min(0).max(1_000_000).default(1),
-  filters: z.array(z.discriminatedUnion('type', [filters[0], filters[1]])).max(16).default([]),
+  filters: z
+    .array(z.discriminatedUnion('type', [filters[0], filters[1]]))
+    .max(16)
+    .default([]),
 });
 
 const rule = z.strictObject({
