@@ -93,57 +93,61 @@ const toV2 = '{ backendRefs: [{ name: v2, port: 80 }] }';
 let baseId = 300 + (process.pid % 500) * 10;
 for (const variant of ['sotw', 'delta'] as const) {
   for (const transport of ['unix', 'tcp'] as const) {
-    test(`Envoy by ${variant} over ${transport}: routes, a change without a gap, health`, { skip: envoyMissing }, async () => {
-      await using stack = new AsyncDisposableStack();
-      const socketPath = join(folder, `${variant}-${transport}.sock`);
-      const listen = transport === 'tcp' ? ['127.0.0.1:0'] : [];
-      const log = pino({ level: 'silent' });
-      const xds = stack.use(await openXds({ socketPath, listen, log, clock: systemClock }));
-      const port = await freePort();
-      await offer(xds, build(port, toV1));
-      const [address = '', xdsPort] = (xds.addresses[0] ?? '').split(':');
-      const at = transport === 'tcp' ? { address, port: Number(xdsPort) } : { path: socketPath };
-      const text = bootstrap({ role: 'gateway', id: `gw-${variant}`, xds: at, variant });
-      const envoy = stack.use(startEnvoy(folder, text, baseId++));
+    test(
+      `Envoy by ${variant} over ${transport}: routes, a change without a gap, health`,
+      { skip: envoyMissing },
+      async () => {
+        await using stack = new AsyncDisposableStack();
+        const socketPath = join(folder, `${variant}-${transport}.sock`);
+        const listen = transport === 'tcp' ? ['127.0.0.1:0'] : [];
+        const log = pino({ level: 'silent' });
+        const xds = stack.use(await openXds({ socketPath, listen, log, clock: systemClock }));
+        const port = await freePort();
+        await offer(xds, build(port, toV1));
+        const [address = '', xdsPort] = (xds.addresses[0] ?? '').split(':');
+        const at = transport === 'tcp' ? { address, port: Number(xdsPort) } : { path: socketPath };
+        const text = bootstrap({ role: 'gateway', id: `gw-${variant}`, xds: at, variant });
+        const envoy = stack.use(startEnvoy(folder, text, baseId++));
 
-      const host = { host: 'web.example.com' };
-      await until('first answer', async () => (await get(port, '/a', host)).status === 200);
-      assert.equal((await get(port, '/a', host)).headers['x-backend'], 'v1');
-      assert.equal((await get(port, '/a', { host: 'WEB.example.com:81' })).status, 200);
-      assert.equal((await get(port, '/a', { host: 'other.example.com' })).status, 404);
-      await until('all acknowledged', () => settled(xds));
-      const [proxy] = xds.proxies();
-      assert.deepEqual([proxy?.id, proxy?.role, proxy?.variant], [`gw-${variant}`, 'gateway', variant]);
+        const host = { host: 'web.example.com' };
+        await until('first answer', async () => (await get(port, '/a', host)).status === 200);
+        assert.equal((await get(port, '/a', host)).headers['x-backend'], 'v1');
+        assert.equal((await get(port, '/a', { host: 'WEB.example.com:81' })).status, 200);
+        assert.equal((await get(port, '/a', { host: 'other.example.com' })).status, 404);
+        await until('all acknowledged', () => settled(xds));
+        const [proxy] = xds.proxies();
+        assert.deepEqual([proxy?.id, proxy?.role, proxy?.variant], [`gw-${variant}`, 'gateway', variant]);
 
-      // To another cluster and back, ten times, under requests: no request may meet a gap.
-      let stop = false;
-      const statuses = new Map<number, number>();
-      const load = (async () => {
-        while (!stop) {
-          const { status } = await get(port, '/load', host);
-          statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        // To another cluster and back, ten times, under requests: no request may meet a gap.
+        let stop = false;
+        const statuses = new Map<number, number>();
+        const load = (async () => {
+          while (!stop) {
+            const { status } = await get(port, '/load', host);
+            statuses.set(status, (statuses.get(status) ?? 0) + 1);
+          }
+        })();
+        for (let i = 0; i < 10; i++) {
+          const name = i % 2 === 0 ? 'v2' : 'v1';
+          await offer(xds, build(port, name === 'v2' ? toV2 : toV1));
+          await until(name, async () => (await get(port, '/', host)).headers['x-backend'] === name);
+          await until('settled', () => settled(xds));
         }
-      })();
-      for (let i = 0; i < 10; i++) {
-        const name = i % 2 === 0 ? 'v2' : 'v1';
-        await offer(xds, build(port, name === 'v2' ? toV2 : toV1));
-        await until(name, async () => (await get(port, '/', host)).headers['x-backend'] === name);
-        await until('settled', () => settled(xds));
-      }
-      stop = true;
-      await load;
-      assert.deepEqual([...statuses.keys()], [200], JSON.stringify([...statuses]));
+        stop = true;
+        await load;
+        assert.deepEqual([...statuses.keys()], [200], JSON.stringify([...statuses]));
 
-      const down = build(port, toV1, ['v1']);
-      await offer(xds, down);
-      await until('503 without a healthy endpoint', async () => (await get(port, '/', host)).status === 503);
-      await offer(xds, build(port, toV1));
-      await until('200 again', async () => (await get(port, '/', host)).status === 200);
-      assert.deepEqual(
-        xds.proxies().flatMap((p) => p.types.flatMap((t) => t.nack ?? [])),
-        [],
-      );
-      assert.doesNotMatch(envoy.log(), /error|critical/i);
-    });
+        const down = build(port, toV1, ['v1']);
+        await offer(xds, down);
+        await until('503 without a healthy endpoint', async () => (await get(port, '/', host)).status === 503);
+        await offer(xds, build(port, toV1));
+        await until('200 again', async () => (await get(port, '/', host)).status === 200);
+        assert.deepEqual(
+          xds.proxies().flatMap((p) => p.types.flatMap((t) => t.nack ?? [])),
+          [],
+        );
+        assert.doesNotMatch(envoy.log(), /error|critical/i);
+      },
+    );
   }
 }

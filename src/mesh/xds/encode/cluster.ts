@@ -9,7 +9,10 @@ import {
   ClusterSchema,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
 import { HealthStatus } from '../gen/envoy/config/core/v3/health_check_pb.ts';
-import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
+import {
+  type ClusterLoadAssignment,
+  ClusterLoadAssignmentSchema,
+} from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
 import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import { milliseconds, seconds } from './duration.ts';
 import { overAds } from './listener.ts';
