@@ -1,4 +1,4 @@
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 
 /** When a manifest was first seen, milliseconds since 1970 or a revision's number; undefined where nobody knows. */
 export type FirstSeen = (manifest: Manifest) => number | undefined;

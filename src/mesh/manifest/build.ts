@@ -6,7 +6,7 @@
 //  4. bindings on one socket -> a listener and its hosts (hosts.ts); policy before services (mesh.ts)
 //  5. per scope: listeners, tables, the clusters that they name; endpoints beside them
 import type { Problem } from '../../config/problem.ts';
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
 import type { ClusterKey, Endpoints, Listener, RouteTable, Scope, Snapshot } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
@@ -15,7 +15,10 @@ import { type Backends, backendsOf } from './backends.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { grantsOf } from './gatewayapi/grant.ts';
 import { compileHttpRoute } from './gatewayapi/httproute.ts';
-import { type OrderedRoutes, virtualHosts } from './hosts.ts';
+import { virtualHosts } from './hosts.ts';
+import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
+import { trafficRules } from './istio/destinationrule.ts';
+import { compileVirtualService } from './istio/virtualservice.ts';
 import { kinds, ofKind } from './kinds.ts';
 import { plainRoute, type Policy, policyOf } from './mesh.ts';
 import { bad, type ManifestStatus, type StatusBook, statusBook } from './status.ts';
@@ -47,7 +50,8 @@ export function buildSnapshots(input: BuildInput): Built {
   const refused = (manifest: Manifest, problems: readonly Problem[]): void =>
     book.set(manifest, bad('Accepted', 'Invalid', problems[0]?.message ?? ''));
 
-  const backends = backendsOf(services, new Map());
+  const rules = ofKind(kinds.destinationRule, input.manifests, refused);
+  const backends = backendsOf(services, trafficRules(rules, services, book, firstSeen));
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
   const routes = ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants));
   const bindings = bindGateways({
@@ -57,8 +61,15 @@ export function buildSnapshots(input: BuildInput): Built {
     gatewayAddress: input.gatewayAddress,
     book,
   });
-  const policy = policyOf(routes, () => undefined, services, book, firstSeen);
-  const sockets = { bindings, istio: [], book, firstSeen };
+  const istio = {
+    gateways: ofKind(kinds.istioGateway, input.manifests, refused),
+    services: ofKind(kinds.virtualService, input.manifests, refused).map((v) => compileVirtualService(v, backends)),
+    gatewayAddress: input.gatewayAddress,
+    book,
+    firstSeen,
+  };
+  const sockets = { bindings, istio: bindIstio(istio), book, firstSeen };
+  const policy = policyOf(routes, meshServices(istio, services), services, book, firstSeen);
 
   const router = [...socketsOf(sockets, (b) => b.addresses), ...steered(services, policy)];
   const gateway = socketsOf(sockets, () => ['0.0.0.0']);
@@ -73,13 +84,6 @@ export function buildSnapshots(input: BuildInput): Built {
 }
 
 type Socket = readonly [Listener, RouteTable];
-
-/** What an Istio Gateway's servers bind, with the routes of their VirtualServices. */
-export interface IstioBinding {
-  readonly addresses: readonly string[];
-  readonly port: number;
-  readonly ordered: readonly OrderedRoutes[];
-}
 
 interface Sockets {
   readonly bindings: readonly GatewayBinding[];

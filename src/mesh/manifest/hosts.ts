@@ -1,5 +1,5 @@
 // All that is bound to one socket -> the virtual hosts of its route table.
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 import type { Route, VirtualHost } from '../snapshot.ts';
 import type { FirstSeen } from './age.ts';
 import { compareText } from './age.ts';

@@ -1,12 +1,15 @@
 // The kinds of manifests that are understood. A new kind is a row here and a module that compiles it.
 import { nearest } from '../../lib/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 import { gatewayRules, httpRouteRules } from './gatewayapi/rules.ts';
 import { gatewayClassSchema, gatewaySchema, httpRouteSchema, referenceGrantSchema } from './gatewayapi/schema.ts';
+import { destinationRuleRules, virtualServiceRules } from './istio/rules.ts';
+import { destinationRuleSchema, istioGatewaySchema, virtualServiceSchema } from './istio/schema.ts';
 import { type Kind, readManifest, type Typed } from './read.ts';
 
 const gatewayApi = 'gateway.networking.k8s.io';
+const istio = { group: 'networking.istio.io', versions: ['v1', 'v1beta1', 'v1alpha3'] } as const;
 
 export const kinds = {
   gatewayClass: { group: gatewayApi, kind: 'GatewayClass', versions: ['v1', 'v1beta1'], schema: gatewayClassSchema },
@@ -30,6 +33,9 @@ export const kinds = {
     versions: ['v1', 'v1beta1'],
     schema: referenceGrantSchema,
   },
+  istioGateway: { ...istio, kind: 'Gateway', schema: istioGatewaySchema },
+  virtualService: { ...istio, kind: 'VirtualService', schema: virtualServiceSchema, rules: virtualServiceRules },
+  destinationRule: { ...istio, kind: 'DestinationRule', schema: destinationRuleSchema, rules: destinationRuleRules },
 } as const;
 
 type AnyKind = Kind<any>; // oxlint-disable-line typescript/no-explicit-any

@@ -1,5 +1,5 @@
 // Policy inside the mesh: what is attached to a service itself, not to a Gateway.
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 import { type Registry, type Service, serviceKey } from '../registry/model.ts';
 import type { Route } from '../snapshot.ts';
 import { noEdits } from '../snapshot.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { judge } from '../../config/explain.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
 import type { Path } from '../../config/path.ts';
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 
 /** A manifest whose spec has been judged. `key` is "namespace/name". */
 export interface Typed<T> {

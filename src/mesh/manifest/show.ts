@@ -36,7 +36,10 @@ export function renderManifests(list: readonly ManifestStatus[]): string {
     return [
       [`${m.kind} ${m.namespace}/${m.name}`, words(m.conditions), where, messages(m.conditions)],
       ...m.parts.map((part) => {
-        const routes = part.attachedRoutes === undefined ? '' : `${part.attachedRoutes} routes`;
+        const routes =
+          part.attachedRoutes === undefined
+            ? ''
+            : `${part.attachedRoutes} route${part.attachedRoutes === 1 ? '' : 's'}`;
         return [`  ${part.name}`, words(part.conditions), routes, messages(part.conditions)];
       }),
     ];

@@ -1,5 +1,5 @@
 // What became of each manifest, in the words of Gateway API: conditions with a reason.
-import type { Manifest } from '../../engine/slice.ts';
+import type { Manifest } from '../../config/manifest.ts';
 
 /** One condition. `status` and `reason` are the standard's words (GatewayConditionReason and the like). */
 export interface Condition {

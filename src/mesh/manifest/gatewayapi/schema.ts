@@ -78,13 +78,18 @@ const parentRef = z.strictObject({
   port: portNumber.optional(),
 });
 
+/** Paths that proxies would normalise differently can't be matched (HTTPPathMatch, CEL). */
+const matchPath = urlPath
+  .refine((path) => !/\/\/|\/\.\.?(\/|$)/.test(path), 'has no "//", "/." or "/.." in it')
+  .refine((path) => !/%2f/i.test(path), 'has no "%2f" in it');
+
 const pathMatch = z
   .strictObject({
     type: z.enum(['Exact', 'PathPrefix', 'RegularExpression']).default('PathPrefix'),
     value: z.string().max(1024).default('/'),
   })
   .superRefine((path, context) => {
-    const schema = path.type === 'RegularExpression' ? regex : urlPath;
+    const schema = path.type === 'RegularExpression' ? regex : matchPath;
     for (const { message } of schema.safeParse(path.value).error?.issues ?? []) {
       context.addIssue({ code: 'custom', path: ['value'], message });
     }
