@@ -52,43 +52,55 @@ export interface ApplyOptions {
   readonly exchanges: Exchanges;
 }
 
-/** Gives the function that applies one row. */
-export function createApply(o: ApplyOptions): (c: Conn, kind: number, base: number, why: number) => void {
-  const { rows: queue, pool, wheel, exchanges } = o;
-  const { rows } = queue;
+export class Applier {
+  private readonly o: ApplyOptions;
+  private readonly queue: RowQueue;
+  private readonly rows: Int32Array;
+  private readonly pool: Pool;
+  private readonly wheel: Wheel;
+  private readonly exchanges: Exchanges;
 
-  function begin(c: Conn, head: number): void {
+  constructor(o: ApplyOptions) {
+    this.o = o;
+    this.queue = o.rows;
+    this.rows = o.rows.rows;
+    this.pool = o.pool;
+    this.wheel = o.wheel;
+    this.exchanges = o.exchanges;
+  }
+
+  private begin(c: Conn, head: number): void {
     c.active = true;
     c.started = false;
     c.bodySent = false;
     c.bytesIn = head;
     c.bytesOut = 0;
-    c.beganAt = o.now();
+    c.beganAt = this.o.now();
   }
 
-  function consume(c: Conn, used: number): void {
+  private consume(c: Conn, used: number): void {
     if (c.pending !== undefined) c.pending = used >= c.pending.length ? undefined : c.pending.subarray(used);
   }
 
-  function reply(c: Conn, base: number): void {
+  private reply(c: Conn, base: number): void {
     const up = c.up;
     c.up = undefined;
-    if (up !== undefined) pool.destroy(up);
-    const out = queue.compose(base, none);
+    if (up !== undefined) this.pool.destroy(up);
+    const out = this.queue.compose(base, none);
     c.bytesOut += out.length;
     c.started = true;
-    c.keep = (rows[base + W_OUT]! & OUT_KEEP) !== 0;
+    c.keep = (this.rows[base + W_OUT]! & OUT_KEEP) !== 0;
     c.phase = EXCHANGE;
     c.socket.write(out);
-    exchanges.finish(c);
+    this.exchanges.finish(c);
   }
 
-  function forward(c: Conn, endpoint: number, fresh: boolean): void {
-    const up = pool.acquire(endpoint, fresh);
+  private forward(c: Conn, endpoint: number, fresh: boolean): void {
+    const up = this.pool.acquire(endpoint, fresh);
     if (up === undefined) {
       c.failFlags = IN_REPLAYABLE;
       c.phase = DECIDING;
-      queue.push(c, FAILED, WHY_OVERFLOW);
+      this.queue.push(c, FAILED, WHY_OVERFLOW);
       return;
     }
     up.conn = c;
@@ -97,89 +109,89 @@ export function createApply(o: ApplyOptions): (c: Conn, kind: number, base: numb
     c.phase = EXCHANGE;
     c.keepUpstream = false;
     up.socket.write(c.sent!);
-    wheel.set(c.idle, o.now() + o.times.stallMs);
-    exchanges.pumpRequest(c);
+    this.wheel.set(c.idle, this.o.now() + this.o.times.stallMs);
+    this.exchanges.pumpRequest(c);
   }
 
-  function request(c: Conn, base: number): void {
-    const action = rows[base + W_ACTION]!;
-    const head = rows[base + W_HEAD]!;
+  private request(c: Conn, base: number): void {
+    const action = this.rows[base + W_ACTION]!;
+    const head = this.rows[base + W_HEAD]!;
     if (action === WAIT) {
-      if (c.ended) exchanges.closeSoon(c);
+      if (c.ended) this.exchanges.closeSoon(c);
     } else if (action === HOLD) {
       c.held = REQUEST;
       c.phase = DECIDING;
     } else if (action === RAW) {
-      consume(c, head);
+      this.consume(c, head);
       c.phase = RAWMODE;
-      if (c.pending !== undefined) queue.push(c, BYTES, WHY_NONE);
+      if (c.pending !== undefined) this.queue.push(c, BYTES, WHY_NONE);
     } else if (action === FORWARD || action === REPLY) {
-      consume(c, head);
-      begin(c, head);
-      c.request.begin(rows[base + W_BODY]!, wide(rows[base + W_BODY_LO]!, rows[base + W_BODY_HI]!));
-      c.requestChunk = (rows[base + W_OUT]! & OUT_CHUNK) !== 0;
-      if (action === REPLY) return reply(c, base);
-      c.sent = queue.compose(base, none);
-      const deadline = rows[base + W_DEADLINE]!;
-      if (deadline > 0) wheel.set(c.deadline, o.now() + deadline);
-      forward(c, rows[base + W_ENDPOINT]!, false);
-    } else exchanges.closeSoon(c);
+      this.consume(c, head);
+      this.begin(c, head);
+      c.request.begin(this.rows[base + W_BODY]!, wide(this.rows[base + W_BODY_LO]!, this.rows[base + W_BODY_HI]!));
+      c.requestChunk = (this.rows[base + W_OUT]! & OUT_CHUNK) !== 0;
+      if (action === REPLY) return this.reply(c, base);
+      c.sent = this.queue.compose(base, none);
+      const deadline = this.rows[base + W_DEADLINE]!;
+      if (deadline > 0) this.wheel.set(c.deadline, this.o.now() + deadline);
+      this.forward(c, this.rows[base + W_ENDPOINT]!, false);
+    } else this.exchanges.closeSoon(c);
   }
 
-  function interim(c: Conn, up: Up, base: number): void {
-    const out = queue.compose(base, none);
-    up.pending = up.pending!.subarray(rows[base + W_HEAD]!);
+  private interim(c: Conn, up: Up, base: number): void {
+    const out = this.queue.compose(base, none);
+    up.pending = up.pending!.subarray(this.rows[base + W_HEAD]!);
     if (out.length > 0) {
       c.bytesOut += out.length;
       c.socket.write(out);
     }
     if (up.pending.length === 0) up.pending = undefined;
-    else queue.push(c, RESPONSE, WHY_NONE);
-    if (up.pending === undefined && up.ended) exchanges.fail(c, WHY_EOF);
+    else this.queue.push(c, RESPONSE, WHY_NONE);
+    if (up.pending === undefined && up.ended) this.exchanges.fail(c, WHY_EOF);
   }
 
-  function respond(c: Conn, up: Up, base: number): void {
-    const out = rows[base + W_OUT]!;
-    const rest = up.pending!.subarray(rows[base + W_HEAD]!);
+  private respond(c: Conn, up: Up, base: number): void {
+    const out = this.rows[base + W_OUT]!;
+    const rest = up.pending!.subarray(this.rows[base + W_HEAD]!);
     up.pending = undefined;
     up.inBody = true;
     c.started = true;
     c.sent = undefined;
     c.keep = (out & OUT_KEEP) !== 0;
     c.keepUpstream = (out & OUT_KEEP_UPSTREAM) !== 0;
-    c.response.begin(rows[base + W_BODY]!, wide(rows[base + W_BODY_LO]!, rows[base + W_BODY_HI]!));
+    c.response.begin(this.rows[base + W_BODY]!, wide(this.rows[base + W_BODY_LO]!, this.rows[base + W_BODY_HI]!));
     c.responseChunk = (out & OUT_CHUNK) !== 0;
     const whole = c.response.left === rest.length && !c.responseChunk && rest.length <= TOGETHER;
-    const bytes = queue.compose(base, whole ? rest : none);
+    const bytes = this.queue.compose(base, whole ? rest : none);
     c.bytesOut += bytes.length;
     if (whole && c.response.left > 0) {
       c.response.left = 0;
       c.response.done = true;
       c.socket.write(bytes);
-      return exchanges.finish(c);
+      return this.exchanges.finish(c);
     }
     if (c.response.done) {
       c.socket.write(bytes);
       up.dirty = rest.length > 0;
-      return exchanges.finish(c);
+      return this.exchanges.finish(c);
     }
     c.socket.cork();
     c.socket.write(bytes);
-    if (rest.length > 0) exchanges.pumpResponse(c, up, rest);
+    if (rest.length > 0) this.exchanges.pumpResponse(c, up, rest);
     c.socket.uncork();
     if (c.up !== up) return;
-    if (up.ended) exchanges.upstreamEnd(c, up);
+    if (up.ended) this.exchanges.upstreamEnd(c, up);
     else if (up.socket.isPaused() && !c.socket.writableNeedDrain) up.socket.resume();
   }
 
-  function tunnel(c: Conn, up: Up, base: number): void {
-    const bytes = queue.compose(base, up.pending!.subarray(rows[base + W_HEAD]!));
+  private tunnel(c: Conn, up: Up, base: number): void {
+    const bytes = this.queue.compose(base, up.pending!.subarray(this.rows[base + W_HEAD]!));
     up.pending = undefined;
     c.bytesOut += bytes.length;
     c.started = true;
     c.sent = undefined;
     c.phase = TUNNELED;
-    wheel.clear(c.deadline);
+    this.wheel.clear(c.deadline);
     c.socket.write(bytes);
     if (c.pending !== undefined) up.socket.write(c.pending);
     c.pending = undefined;
@@ -189,42 +201,43 @@ export function createApply(o: ApplyOptions): (c: Conn, kind: number, base: numb
     if (up.ended) c.socket.end();
   }
 
-  function response(c: Conn, base: number): void {
+  private response(c: Conn, base: number): void {
     const up = c.up;
     if (up === undefined || up.pending === undefined) return;
-    const action = rows[base + W_ACTION]!;
+    const action = this.rows[base + W_ACTION]!;
     if (action === WAIT) {
-      if (up.ended) exchanges.fail(c, WHY_EOF);
+      if (up.ended) this.exchanges.fail(c, WHY_EOF);
       else if (up.socket.isPaused()) up.socket.resume();
-    } else if (action === REPLY) reply(c, base);
-    else if (action === TUNNEL) tunnel(c, up, base);
-    else if (action === FORWARD && rows[base + W_BODY] === BODY_INTERIM) interim(c, up, base);
-    else if (action === FORWARD) respond(c, up, base);
-    else exchanges.abort(c, WHY_CLOSED);
+    } else if (action === REPLY) this.reply(c, base);
+    else if (action === TUNNEL) this.tunnel(c, up, base);
+    else if (action === FORWARD && this.rows[base + W_BODY] === BODY_INTERIM) this.interim(c, up, base);
+    else if (action === FORWARD) this.respond(c, up, base);
+    else this.exchanges.abort(c, WHY_CLOSED);
   }
 
   /** FAILED and TIMEOUT. A timeout before any head begins an exchange of its own. */
-  function trouble(c: Conn, base: number, why: number): void {
-    const action = rows[base + W_ACTION]!;
-    if (action === RETRY && c.sent !== undefined) return forward(c, rows[base + W_ENDPOINT]!, true);
-    if (action !== REPLY || c.started) return exchanges.abort(c, why);
+  private trouble(c: Conn, base: number, why: number): void {
+    const action = this.rows[base + W_ACTION]!;
+    if (action === RETRY && c.sent !== undefined) return this.forward(c, this.rows[base + W_ENDPOINT]!, true);
+    if (action !== REPLY || c.started) return this.exchanges.abort(c, why);
     if (!c.active) {
-      begin(c, c.pending?.length ?? 0);
+      this.begin(c, c.pending?.length ?? 0);
       c.pending = undefined;
       c.request.begin(BODY_NONE, 0);
     }
-    reply(c, base);
+    this.reply(c, base);
   }
 
-  return (c, kind, base, why) => {
+  /** Applies the row at `base`. */
+  apply(c: Conn, kind: number, base: number, why: number): void {
     if (kind === REQUEST) {
-      if (c.phase === AWAIT) request(c, base);
+      if (c.phase === AWAIT) this.request(c, base);
     } else if (kind === RESPONSE) {
-      if (c.phase === EXCHANGE) response(c, base);
+      if (c.phase === EXCHANGE) this.response(c, base);
     } else if (kind === BYTES) {
       if (c.phase !== RAWMODE) return;
-      consume(c, rows[base + W_HEAD]!);
-      if (rows[base + W_ACTION] === CLOSE) exchanges.closeSoon(c);
-    } else if (c.phase === DECIDING) trouble(c, base, why);
-  };
+      this.consume(c, this.rows[base + W_HEAD]!);
+      if (this.rows[base + W_ACTION] === CLOSE) this.exchanges.closeSoon(c);
+    } else if (c.phase === DECIDING) this.trouble(c, base, why);
+  }
 }
