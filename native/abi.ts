@@ -12,31 +12,48 @@ import { elfSection } from '../src/wire/elf.ts';
 type Struct = Extract<BtfType, { kind: 'struct' }>;
 type Enum = Extract<BtfType, { kind: 'enum' }>;
 
-const helpers = `/** A whole number in its range; RangeError names the field. */
+const helpers: readonly (readonly [name: string, text: string])[] = [
+  [
+    'whole',
+    `/** A whole number in its range; RangeError names the field. */
 function whole(value: number | undefined, min: number, max: number, field: string): number {
   if (value !== undefined && Number.isInteger(value) && value >= min && value <= max) return value;
   throw new RangeError(\`\${field} is \${value}, not \${min}..\${max}\`);
 }
-
-function wide(value: bigint | undefined, min: bigint, max: bigint, field: string): bigint {
+`,
+  ],
+  [
+    'wide',
+    `function wide(value: bigint | undefined, min: bigint, max: bigint, field: string): bigint {
   if (value !== undefined && value >= min && value <= max) return value;
   throw new RangeError(\`\${field} is \${value}, not \${min}..\${max}\`);
 }
-
-function sized<T extends { readonly length: number }>(value: T, length: number, field: string): T {
+`,
+  ],
+  [
+    'sized',
+    `function sized<T extends { readonly length: number }>(value: T, length: number, field: string): T {
   if (value.length === length) return value;
   throw new RangeError(\`\${field} has \${value.length} entries, not \${length}\`);
 }
-
-function viewAt(bytes: Uint8Array, offset: number, size: number): DataView {
+`,
+  ],
+  [
+    'viewAt',
+    `function viewAt(bytes: Uint8Array, offset: number, size: number): DataView {
   if (offset + size > bytes.length) throw new RangeError(\`\${bytes.length} bytes hold no \${size} at \${offset}\`);
   return new DataView(bytes.buffer, bytes.byteOffset + offset, size);
 }
-
-function list<T>(length: number, item: (i: number) => T): T[] {
+`,
+  ],
+  [
+    'list',
+    `function list<T>(length: number, item: (i: number) => T): T[] {
   return Array.from({ length }, (_, i) => item(i));
 }
-`;
+`,
+  ],
+];
 
 /** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no codec:
  * bit fields, pointers, floats, structs without a name. */
@@ -47,13 +64,14 @@ export function generateAbi(btf: Btf): string {
       .filter((type): type is Enum => type.kind === 'enum' && /^(?!(bpf|xdp|sk|tcx|nf|btf)_)./.test(type.name))
       .map((type) => [type.name, type]),
   );
-  const parts = [
+  const codecs = sorted(structs).map((struct) => structText(btf, struct));
+  const used = helpers.filter(([name]) => codecs.some((text) => text.includes(`${name}(`)));
+  return [
     '// Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.\n',
-    helpers,
+    ...used.map(([, text]) => text),
     ...sorted(enums).map(enumText),
-    ...sorted(structs).map((struct) => structText(btf, struct)),
-  ];
-  return parts.join('\n');
+    ...codecs,
+  ].join('\n');
 }
 
 function sorted<T>(byName: ReadonlyMap<string, T>): T[] {
