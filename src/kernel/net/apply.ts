@@ -43,6 +43,12 @@ function required<T>(value: T | undefined, what: string): T {
   return value;
 }
 
+/** What the kernel takes as a device's name (dev_valid_name), so that each kind of op refuses others alike. */
+function validName(name: string): string {
+  if (/^[^\s/:\0]{1,15}$/.test(name) && name !== '.' && name !== '..') return name;
+  throw new RangeError(`no name for a device: ${JSON.stringify(name)}`);
+}
+
 function mac(text: string | undefined): { mac?: Uint8Array } {
   return text === undefined ? {} : { mac: required(parseMac(text), `no MAC address: ${text}`) };
 }
@@ -126,7 +132,7 @@ class Batch implements Disposable {
     switch (op.op) {
       case 'tap-add':
         this.flush();
-        inNetns(this.#netns, () => addon().tapAdd(op.name, op.owner ?? -1));
+        inNetns(this.#netns, () => addon().tapAdd(validName(op.name), op.owner ?? -1));
         return undefined;
       case 'link-add-veth':
         return this.#veth(op);
@@ -175,6 +181,8 @@ class Batch implements Disposable {
   }
 
   #veth(op: VethAdd): Request {
+    validName(op.name);
+    validName(op.peer);
     const mtu = op.mtu === undefined ? {} : { mtu: op.mtu };
     const there = op.peerNetns === undefined ? {} : { netnsFd: this.#namespaceFd(op.peerNetns) };
     return vethRequest(
@@ -191,6 +199,7 @@ class Batch implements Disposable {
       ...(op.alias === undefined ? {} : { alias: op.alias }),
     };
     if (op.rename === undefined) return linkChangeRequest({ name: op.name, ...change });
+    validName(op.rename);
     const index = this.#indexOf(op.name);
     this.#indexes.delete(op.name);
     this.#indexes.delete(op.rename);
@@ -203,6 +212,7 @@ class Batch implements Disposable {
       this.#indexes.delete(op.name);
       return linkChangeRequest({ name: op.name, netnsFd });
     }
+    validName(op.rename);
     const index = this.#indexOf(op.name);
     this.#indexes.delete(op.name);
     return linkChangeRequest({ index, rename: op.rename, netnsFd });
