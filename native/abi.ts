@@ -12,48 +12,8 @@ import { elfSection } from '../src/wire/elf.ts';
 type Struct = Extract<BtfType, { kind: 'struct' }>;
 type Enum = Extract<BtfType, { kind: 'enum' }>;
 
-const helpers: readonly (readonly [name: string, text: string])[] = [
-  [
-    'whole',
-    `/** A whole number in its range; RangeError names the field. */
-function whole(value: number | undefined, min: number, max: number, field: string): number {
-  if (value !== undefined && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(\`\${field} is \${value}, not \${min}..\${max}\`);
-}
-`,
-  ],
-  [
-    'wide',
-    `function wide(value: bigint | undefined, min: bigint, max: bigint, field: string): bigint {
-  if (value !== undefined && value >= min && value <= max) return value;
-  throw new RangeError(\`\${field} is \${value}, not \${min}..\${max}\`);
-}
-`,
-  ],
-  [
-    'sized',
-    `function sized<T extends { readonly length: number }>(value: T, length: number, field: string): T {
-  if (value.length === length) return value;
-  throw new RangeError(\`\${field} has \${value.length} entries, not \${length}\`);
-}
-`,
-  ],
-  [
-    'viewAt',
-    `function viewAt(bytes: Uint8Array, offset: number, size: number): DataView {
-  if (offset + size > bytes.length) throw new RangeError(\`\${bytes.length} bytes hold no \${size} at \${offset}\`);
-  return new DataView(bytes.buffer, bytes.byteOffset + offset, size);
-}
-`,
-  ],
-  [
-    'list',
-    `function list<T>(length: number, item: (i: number) => T): T[] {
-  return Array.from({ length }, (_, i) => item(i));
-}
-`,
-  ],
-];
+/** Of src/lib/fields.ts. */
+const helpers = ['list', 'sized', 'viewAt', 'whole', 'wide'];
 
 /** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no codec:
  * bit fields, pointers, floats, structs without a name. */
@@ -65,10 +25,10 @@ export function generateAbi(btf: Btf): string {
       .map((type) => [type.name, type]),
   );
   const codecs = sorted(structs).map((struct) => structText(btf, struct));
-  const used = helpers.filter(([name]) => codecs.some((text) => text.includes(`${name}(`)));
+  const used = helpers.filter((name) => codecs.some((text) => text.includes(`${name}(`)));
   return [
-    '// Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.\n',
-    ...used.map(([, text]) => text),
+    '// Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.',
+    `import { ${used.join(', ')} } from '../lib/fields.ts';\n`,
     ...sorted(enums).map(enumText),
     ...codecs,
   ].join('\n');

@@ -394,7 +394,8 @@ for (const [world, open] of [
       const events: NetlinkEvent[] = [];
       const watch = nl.watch(['link', 'address', 'route', 'neighbor'], (event) => events.push(event));
       const linksOnly: NetlinkEvent[] = [];
-      using _links = nl.watch(['link'], (event) => linksOnly.push(event));
+      using links = nl.watch(['link'], (event) => linksOnly.push(event));
+      assert.ok(links);
       ok(
         { op: 'link-add-veth', name: 'a', peer: 'b' },
         { op: 'link-set', name: 'a', up: true },
@@ -505,8 +506,9 @@ for (const [world, open] of [
       assert.throws(() => bpf.attach(first, 4711, 'tcx-ingress', one), code('ENODEV'));
       const link = bpf.attach(first, ifindex, 'tcx-ingress', one);
       assert.throws(() => bpf.attach(first, ifindex, 'tcx-ingress', one), code('EEXIST'));
-      using _other = bpf.attach(second, ifindex, 'tcx-ingress', one);
-      using _egress = bpf.attach(first, ifindex, 'tcx-egress', one);
+      using other = bpf.attach(second, ifindex, 'tcx-ingress', one);
+      using egress = bpf.attach(first, ifindex, 'tcx-egress', one);
+      assert.notEqual(other.info().id, egress.info().id);
       using xdp = bpf.attach(programOf(object, 'on_nic'), ifindex, 'xdp', one);
       assert.throws(() => bpf.attach(programOf(object, 'on_nic'), ifindex, 'xdp', one), code('EBUSY'));
       const on = (hook: 'xdp' | 'tcx-ingress' | 'tcx-egress'): unknown[] =>
@@ -565,7 +567,8 @@ test('the fake: an op fails on demand, once; hardware comes, loses its cable and
   const kernel = fakeKernel();
   const nl = kernel.netlink();
   const events: NetlinkEvent[] = [];
-  using _watch = nl.watch(['link'], (event) => events.push(event));
+  using watch = nl.watch(['link'], (event) => events.push(event));
+  assert.ok(watch);
   kernel.failOp(2, 'ENOSPC');
   const op = { op: 'link-add-veth', name: 'a', peer: 'b' } as const;
   assert.deepEqual(nl.apply([op, { op: 'link-del', name: 'a' }]), [undefined, 'ENOSPC']);

@@ -62,8 +62,8 @@ export function fakeKernel(): FakeKernel {
         const space = byName(name);
         spaces.delete(name);
         // Its veths go with it, and so do their peers.
-        for (const { name: device, kind } of [...space.devices]) {
-          if (kind !== undefined && space.find(device) !== undefined) space.apply({ op: 'link-del', name: device });
+        for (const device of space.devices.filter(({ kind }) => kind !== undefined)) {
+          if (space.find(device.name) === device) space.apply({ op: 'link-del', name: device.name });
         }
       },
     },
