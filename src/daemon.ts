@@ -75,8 +75,8 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   return Object.assign(stack.move(), { engine });
 }
 
-/** In the order in which they build on each other. */
-function kernelDrivers(
+/** Drivers of the kernel's kinds, in the order in which they build on each other. */
+export function kernelDrivers(
   kernel: Kernel,
   input: Pick<DaemonInput, 'state' | 'instance'>,
   ids: ReturnType<typeof openIds>,
