@@ -122,7 +122,7 @@ const vlansSlice: AnySlice = {
       render: (data) => `tick ${data.tick}\n`,
     }),
     command({
-      path: 'show log',
+      path: 'show lines',
       help: 'many lines',
       args: z.object({ lines: z.number().int().max(10_000).default(100) }),
       data: z.array(z.string()),
@@ -274,7 +274,7 @@ function fakeRead(document: () => string): Read {
   };
   return {
     ids: undefined as unknown as Read['ids'],
-  instance: 'test',
+    instance: 'test',
     running,
     look: () => running as unknown as Look,
     desired: () => new Map(),

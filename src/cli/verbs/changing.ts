@@ -1,6 +1,6 @@
 // The verbs that make the candidate the running configuration, or take it back: commit, rebase, rollback, discard.
 import { z } from 'zod';
-import type { CommitAnswer, CommitOptions, RevisionInfo } from '../../engine/engine.ts';
+import type { CommitAnswer, CommitOptions } from '../../engine/engine.ts';
 import type { Action } from '../../engine/resource.ts';
 import { committed, failed, faulted, printActions, printRevision } from '../answers.ts';
 import { candidateOf, compareText, draftOf, explainConflicts, isChanged, rebase } from '../document/candidate.ts';
@@ -78,14 +78,8 @@ function commented(comment: readonly string[] | undefined): { comment?: string }
   return comment ? { comment: comment.join(' ') } : {};
 }
 
-/** The unconfirmed commit that is running, if one is. */
-export function pendingCommit(options: SessionOptions): RevisionInfo | undefined {
-  const { confirmBy } = options.engine.running();
-  return confirmBy === undefined ? undefined : options.engine.running();
-}
-
 /** Makes the pending commit permanent. */
-export async function confirm(options: SessionOptions): Promise<Result> {
+async function confirm(options: SessionOptions): Promise<Result> {
   const answer = await options.engine.confirm(options.who);
   if ('code' in answer) return faulted(answer);
   return { exitCode: 0, data: answer, text: () => `revision ${answer.number} is confirmed\n` };
@@ -107,10 +101,10 @@ async function commit(
 ): Promise<Result> {
   const { engine, clock, who } = options;
   const draft = state.draft!;
-  const pending = pendingCommit(options);
   if (!isChanged(draft)) {
-    if (pending && how.confirmMs === undefined) return confirm(options);
-    return done('no changes to commit\n');
+    const confirmed = how.confirmMs === undefined ? await engine.confirm(who) : undefined;
+    if (confirmed === undefined || 'code' in confirmed) return done('no changes to commit\n');
+    return { exitCode: 0, data: confirmed, text: () => `revision ${confirmed.number} is confirmed\n` };
   }
   const candidate = candidateOf(draft);
   if (how.confirmMs === undefined && options.cameInBy !== undefined) {
