@@ -32,9 +32,9 @@ export interface RouteOptions {
   readonly door: CommandDoor;
   readonly collectors: readonly Collector[];
   /** The description of this API (openapi.ts). */
-  openApi(): unknown;
+  readonly openApi: () => unknown;
   /** A document without its secrets, for callers who are no admins. */
-  mask(document: string): string;
+  readonly mask: (document: string) => string;
 }
 
 export interface Route {
@@ -88,7 +88,10 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       role: 'viewer',
       run: ({ response }) => {
         const infos = engine.history().map(({ number, when, by, comment, confirmBy }) => ({
-          ...{ number, when, by, comment },
+          number,
+          when,
+          by,
+          comment,
           ...(confirmBy === undefined ? {} : { confirmBy }),
         }));
         sendJson(response, 200, { revisions: infos });

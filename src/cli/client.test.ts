@@ -18,9 +18,16 @@ before(async () => {
   const engine = fakeEngine(systemClock);
   const door = openDoor({ engine, commands: engine.commands, clock: systemClock, hostname: () => 'leaf1' });
   const log = { info: () => undefined, warn: () => undefined };
-  const { terminal } = door;
   const nothing = { collectors: [], openApi: () => ({}), mask: (text: string) => text, tokens: () => ({}) };
-  server = openApi({ ...nothing, engine, door, log, terminal, peerUid: () => 0, openMetrics: () => false });
+  server = openApi({
+    ...nothing,
+    engine,
+    door,
+    log,
+    terminal: door.terminal,
+    peerUid: () => 0,
+    openMetrics: () => false,
+  });
   await server.listen({ path: join(folder, 'api.sock') });
   const client = new URL('./client.ts', import.meta.url).href;
   await writeFile(

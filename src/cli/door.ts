@@ -31,11 +31,11 @@ export interface Door {
     signal: AbortSignal,
   ): Promise<Pick<Answer, 'text' | 'exitCode' | 'data'> | undefined>;
   /** An interactive session on a raw stream. */
-  terminal(
+  readonly terminal: (
     stream: Duplex,
     guest: { readonly caller: Caller; readonly columns: number; readonly rows: number },
     signal: AbortSignal,
-  ): Promise<void>;
+  ) => Promise<void>;
 }
 
 export interface DoorOptions {

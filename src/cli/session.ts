@@ -251,7 +251,7 @@ function leavingVerbs(state: State): readonly Verb[] {
   const leave = (): Result => {
     state.mode = 'operational';
     state.levels.splice(1);
-    const kept = isChanged(state.draft!);
+    const kept = state.draft !== undefined && isChanged(state.draft);
     return done(kept ? 'edits that no commit has taken are kept until this session ends\n' : '');
   };
   const admin = { role: 'admin', takes: noArguments } as const;

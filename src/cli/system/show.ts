@@ -11,12 +11,12 @@ import { systemFacts, type SystemFacts } from './facts.ts';
 
 export interface SystemSources {
   /** Asked when a command runs, since the engine is opened with these commands. */
-  engine(): Engine;
+  readonly engine: () => Engine;
   readonly version: string;
-  now(): number;
-  facts(): SystemFacts | Promise<SystemFacts>;
+  readonly now: () => number;
+  readonly facts: () => SystemFacts | Promise<SystemFacts>;
   /** The newest lines of the daemon's log, oldest first. */
-  logLines(count: number): readonly string[];
+  readonly logLines: (count: number) => readonly string[];
 }
 
 /** The commands about the switch itself. */
@@ -111,7 +111,12 @@ function showHistory({ engine, now }: SystemSources): AnyCommand {
       return engine()
         .history()
         .map(({ number, when, by, comment, confirmBy }) => ({
-          ...{ number, when, ageMs: Math.max(0, now() - when), by, comment, running: number === running },
+          number,
+          when,
+          ageMs: Math.max(0, now() - when),
+          by,
+          comment,
+          running: number === running,
           ...(confirmBy === undefined ? {} : { confirmBy }),
         }));
     },
@@ -166,7 +171,9 @@ const system = systemFacts.extend({
 
 async function systemData(sources: SystemSources, read: Read): Promise<z.infer<typeof system>> {
   const failures = read.failures().map(({ ref, fault, since }) => ({
-    ...{ ref, code: fault.code, why: fault.why },
+    ref,
+    code: fault.code,
+    why: fault.why,
     sinceMs: Math.max(0, sources.now() - since),
   }));
   const { number } = sources.engine().running();
