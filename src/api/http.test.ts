@@ -186,11 +186,11 @@ test('commands by line and by path', async () => {
   assert.deepEqual((await ask('GET', '/v1/show/ports/swp2')).json(), [{ name: 'swp2', mtu: 1500 }]);
   assert.deepEqual((await ask('GET', '/v1/show/ports?port=swp2')).json(), [{ name: 'swp2', mtu: 1500 }]);
   assert.deepEqual((await ask('GET', '/v1/show/ports/counters')).json(), { rx: '1152921504606846976' });
-  assert.equal((await ask('GET', '/v1/show/log?lines=2')).json().length, 2);
+  assert.equal((await ask('GET', '/v1/show/lines?lines=2')).json().length, 2);
   assert.equal((await ask('GET', '/v1/show/ports/swp9')).status, 404);
   assert.equal((await ask('GET', '/v1/show/nonsense')).status, 404);
-  assert.equal((await ask('GET', '/v1/show/log?lines=many')).status, 400);
-  assert.equal((await ask('GET', '/v1/show/log?color=red')).status, 400);
+  assert.equal((await ask('GET', '/v1/show/lines?lines=many')).status, 400);
+  assert.equal((await ask('GET', '/v1/show/lines?color=red')).status, 400);
   assert.equal((await ask('GET', '/v1/show/po')).status, 404);
 });
 

@@ -20,7 +20,7 @@ function offsetOfFault(source: string): number {
   for (;;) {
     const from = token.lastIndex;
     const match = token.exec(source);
-    if (!match) return from + /^\s*/.exec(source.slice(from, from + 1000))![0].length;
+    if (!match) return from + source.slice(from).search(/\S|$/);
     const next = step(wanted, match[1] ?? (match[2] === undefined ? 'scalar' : 'string'), open);
     if (!next) return match.index + match[0].length - match[0].trimStart().length;
     wanted = next;

@@ -15,7 +15,8 @@ export interface LineAnswer {
 
 /** The CLI's commands, as the API needs them; cli/door.ts makes it. */
 export interface CommandDoor {
-  /** Runs one line as a session of its own. `write` gets what comes before the answer. */
+  /** Runs a line as a session of its own; several commands stand on lines of their own or between " ; ", and the first
+   * that fails is the last. `write` gets what comes before the last one's answer. */
   line(line: string, caller: Caller, write: (text: string) => void, signal: AbortSignal): Promise<LineAnswer>;
   /** A `show` command by its words, and arguments by name. Undefined: there is no such command for this role. */
   show(
@@ -31,9 +32,9 @@ export interface RouteOptions {
   readonly door: CommandDoor;
   readonly collectors: readonly Collector[];
   /** The description of this API (openapi.ts). */
-  openApi(): unknown;
+  readonly openApi: () => unknown;
   /** A document without its secrets, for callers who are no admins. */
-  mask(document: string): string;
+  readonly mask: (document: string) => string;
 }
 
 export interface Route {
@@ -87,7 +88,10 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       role: 'viewer',
       run: ({ response }) => {
         const infos = engine.history().map(({ number, when, by, comment, confirmBy }) => ({
-          ...{ number, when, by, comment },
+          number,
+          when,
+          by,
+          comment,
           ...(confirmBy === undefined ? {} : { confirmBy }),
         }));
         sendJson(response, 200, { revisions: infos });

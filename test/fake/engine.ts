@@ -122,7 +122,7 @@ const vlansSlice: AnySlice = {
       render: (data) => `tick ${data.tick}\n`,
     }),
     command({
-      path: 'show log',
+      path: 'show lines',
       help: 'many lines',
       args: z.object({ lines: z.number().int().max(10_000).default(100) }),
       data: z.array(z.string()),
@@ -217,9 +217,10 @@ export function fakeEngine(clock: Clock, slices: readonly AnySlice[] = [portsSli
       if (last.confirmBy === undefined) {
         return { code: 'not-found', what: 'commit', why: 'none waits to be confirmed', retry: false };
       }
-      const { confirmBy: _, ...rest } = last;
-      revisions[revisions.length - 1] = { ...rest, by: `${rest.by}, confirmed by ${by}` };
-      return rest;
+      const { number, when, comment, document, manifests } = last;
+      const confirmed = { number, when, by: `${last.by}, confirmed by ${by}`, comment, document, manifests };
+      revisions[revisions.length - 1] = confirmed;
+      return confirmed;
     },
     rollback: async (number, options) => {
       const revision = revisions[number - 1];
@@ -249,6 +250,7 @@ function actionsOf(from: string, to: string): readonly Action[] {
     verb,
     ref: ref as Action['ref'],
     line: `${verb} ${ref}`,
+    ...(verb === 'drop' ? { unwanted: true } : {}),
   });
   return [...puts.map(([ref]) => action('put', ref)), ...drops.map(([ref]) => action('drop', ref))];
 }

@@ -3,7 +3,17 @@ import { z } from 'zod';
 import { compareText, deleteValue, isChanged, setValue, valueAt, yamlAt, type Draft } from '../document/candidate.ts';
 import { lost } from '../answers.ts';
 import { readValue, walk, type Walked } from '../document/path.ts';
-import { done, levelOf, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
+import {
+  done,
+  draftIn,
+  levelOf,
+  refused,
+  type Call,
+  type Result,
+  type SessionOptions,
+  type State,
+  type Verb,
+} from './state.ts';
 import type { Takes } from '../tree.ts';
 import { splitLine, type Word } from '../words.ts';
 
@@ -12,7 +22,7 @@ export const noArguments: Takes = { kind: 'arguments', args: z.object({}) };
 
 /** `set delete edit up top show compare`, on the state's candidate. `line` gives the line being run, for messages. */
 export function editingVerbs(state: State, options: SessionOptions, line: () => string): readonly Verb[] {
-  const draft = (): Draft => state.draft!;
+  const draft = (): Draft => draftIn(state);
   const verb = (path: string, help: string, takes: Takes, run: (call: Call) => Result): Verb => ({
     path,
     help,
@@ -85,7 +95,7 @@ const compareTakes: Takes = {
 
 function trySet(state: State, path: readonly string[], value: unknown, append: boolean): Result {
   try {
-    state.draft = setValue(state.draft!, path, value, append);
+    state.draft = setValue(draftIn(state), path, value, append);
     return done();
   } catch (error) {
     // The document has a single value where the path goes on, as a union allows.
@@ -109,7 +119,7 @@ function showDraft(draft: Draft, path: readonly string[]): Result {
 function goUp(state: State): Result {
   const { path } = levelOf(state);
   if (path.length === 0) return refused('this is the top');
-  const root = state.levels[0]!;
+  const [root = levelOf(state)] = state.levels;
   // A name and its entry are one step for the writer, so up goes to the nearest place where something can be edited.
   for (let length = path.length - 1; length >= 0; length -= 1) {
     const walked = walk(root.place, path.slice(0, length).map(literal));
