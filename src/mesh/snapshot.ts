@@ -21,9 +21,9 @@ export interface Listener {
   readonly steered?: boolean;
 }
 
-/** Hosts of one or more listeners. A host is chosen first, by Envoy's rule: exact, then the longest "*.suffix", then "*",
- * letter case and the port in the Host header left out; then the first route of that host that matches, in the order
- * given. No host, no route: 404. No domain stands twice in a table. */
+/** Hosts of one or more listeners. A host is chosen first, by Envoy's rule: exact, then the longest "*.suffix", then
+ * "*", letter case and the port in the Host header left out; then the first route of that host that matches, in the
+ * order given. No host, no route: 404. No domain stands twice in a table. */
 export interface RouteTable {
   readonly name: string;
   readonly hosts: readonly VirtualHost[];
@@ -43,15 +43,16 @@ export interface StringMatch {
 }
 
 /** Matched against the path as it came, without the query: nothing is decoded or normalised. `prefix` follows Gateway
- * API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value has no slash at its end,
- * "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (what RE2 and JavaScript share). */
+ * API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value has no slash at its
+ * end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (what RE2 and
+ * JavaScript share). */
 export interface PathMatch {
   readonly kind: 'exact' | 'prefix' | 'string-prefix' | 'regex';
   readonly value: string;
 }
 
-/** A header that came more than once is matched as one, its values joined by ",". Of a query parameter that came more than
- * once the first counts, not decoded. `invert`: an absent header matches. */
+/** A header that came more than once is matched as one, its values joined by ",". Of a query parameter that came
+ * more than once the first counts, not decoded. `invert`: an absent header matches. */
 export interface HeaderMatch {
   /** Lower case; ":authority" is the Host header as it came, ":method" the method. Of a query parameter: exact case. */
   readonly name: string;
@@ -82,9 +83,9 @@ export interface WeightedCluster {
   readonly response: HeaderEdits;
 }
 
-/** `full` replaces the whole path, `prefix` what the route's path match matched; the query stays. With PathMatch `prefix`
- * the value has no slash at its end and whole elements are replaced: /foo -> /bar turns /foo/x into /bar/x, /foo -> ""
- * turns /foo into "/" (an empty path is "/"). With `string-prefix` the text is replaced as it stands. */
+/** `full` replaces the whole path, `prefix` what the route's path match matched; the query stays. With PathMatch
+ * `prefix` the value has no slash at its end and whole elements are replaced: /foo -> /bar turns /foo/x into /bar/x,
+ * /foo -> "" turns /foo into "/" (an empty path is "/"). With `string-prefix` the text is replaced as it stands. */
 export interface PathRewrite {
   readonly kind: 'full' | 'prefix';
   readonly value: string;
@@ -106,8 +107,8 @@ export type RouteAction =
       readonly scheme?: string;
       /** Absent: the request's. */
       readonly host?: string;
-      /** Left out of Location where it is the scheme's own (http 80, https 443). Absent: `host` without a port, else the
-       * request's Host as it came. */
+      /** Left out of Location where it is the scheme's own (http 80, https 443). Absent: `host` without a port, else
+       * the request's Host as it came. */
       readonly port?: number;
       readonly path?: PathRewrite;
     }
@@ -174,7 +175,8 @@ export interface Nack {
   readonly why: string;
 }
 
-/** Takes snapshots of its scope. `offer` resolves when the snapshot is in force everywhere (all workers), or is refused. */
+/** Takes snapshots of its scope. `offer` resolves when the snapshot is in force everywhere (all workers), or is
+ * refused. */
 export interface Consumer {
   offer(snapshot: Snapshot): Promise<Ack | Nack>;
   endpoints(endpoints: Endpoints): void;

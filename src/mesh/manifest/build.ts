@@ -1,4 +1,5 @@
-// Registry + manifests -> what this switch's router and the proxies are told. Pure: the same input gives the same value.
+// Registry + manifests -> what this switch's router and the proxies are told. Pure: the same input gives the same
+// value.
 //  1. manifests -> typed specs (kinds.ts); one that can't be read is left out with a status
 //  2. backends: services, subsets and policies (backends.ts)
 //  3. Gateways and the routes attached to them (gatewayapi/, istio/) -> bindings

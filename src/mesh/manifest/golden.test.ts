@@ -1,5 +1,5 @@
-// Golden pairs: each file of test/golden/mesh holds services and manifests, and what comes out. A new case is a new file
-// with an empty `out`; UPDATE_GOLDEN=1 writes what comes out, to be read before it is committed.
+// Golden pairs: each file of test/golden/mesh holds services and manifests, and what comes out. A new case is a new
+// file with an empty `out`; UPDATE_GOLDEN=1 writes what comes out, to be read before it is committed.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -15,8 +15,8 @@ export interface OrderedRoutes {
   readonly routes: readonly Route[];
 }
 
-/** The virtual hosts of a socket: for each host the Gateway API routes by rank, then the ordered ones. A host that only a
- * listener names has no routes: its requests must not fall to a wider listener (HTTPListenerIsolation). */
+/** The virtual hosts of a socket: for each host the Gateway API routes by rank, then the ordered ones. A host that
+ * only a listener names has no routes: its requests must not fall to a wider listener (HTTPListenerIsolation). */
 export function virtualHosts(
   bindings: readonly GatewayBinding[],
   ordered: readonly OrderedRoutes[],
@@ -37,8 +37,8 @@ export function virtualHosts(
     });
 }
 
-/** The routes of the listener that owns the domain (the most specific one that covers it). A route of a wider host comes
- * after those of narrower ones (HTTPRouteSpec.hostnames). */
+/** The routes of the listener that owns the domain (the most specific one that covers it). A route of a wider host
+ * comes after those of narrower ones (HTTPRouteSpec.hostnames). */
 function rankedFor(domain: string, bindings: readonly GatewayBinding[], firstSeen?: FirstSeen): readonly Route[] {
   const owner = bindings
     .map((b) => b.hostname)

@@ -9,7 +9,8 @@ export interface Scopes {
   /** The consumer for one scope. It always acknowledges: what a remote proxy refuses is shown, and fails nothing. */
   consumer(scope: ProxyScope): Consumer;
   current(scope: ProxyScope): ResourceSet;
-  /** Calls with the new state after each change, at the end of the turn, so that changes made together are told together. */
+  /** Calls with the new state after each change, at the end of the turn, so that changes made together are told
+   * together. */
   watch(scope: ProxyScope, told: (set: ResourceSet) => void): Disposable;
 }
 

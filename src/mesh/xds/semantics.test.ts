@@ -1,6 +1,7 @@
-// What the real Envoy does with what it is told, against what the comments of mesh/snapshot.ts promise: one request a row.
+// What the real Envoy does with what it is told, against what the comments of mesh/snapshot.ts promise: one request a
+// row.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -17,85 +18,7 @@ import { bootstrap } from './bootstrap.ts';
 import { envoyMissing, freePort, get, type Reply, startEnvoy, until } from './envoy-process.ts';
 import { openXds } from './server.ts';
 
-const manifests = (port: number): string => `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: edge }
-spec: { gatewayClassName: midplane, listeners: [{ name: http, port: ${port}, protocol: HTTP }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: routes }
-spec:
-  parentRefs: [{ name: edge }]
-  hostnames: [gw.example.com]
-  rules:
-    - matches: [{ path: { value: /prefix/ } }]
-      backendRefs: [{ name: web, port: 80 }]
-    - matches: [{ path: { value: /rw } }]
-      filters: [{ type: URLRewrite, urlRewrite: { hostname: inner.example.com, path: { type: ReplacePrefixMatch, replacePrefixMatch: /new/ } } }]
-      backendRefs: [{ name: web, port: 80 }]
-    - matches: [{ path: { value: /strip.it } }]
-      filters: [{ type: URLRewrite, urlRewrite: { path: { type: ReplacePrefixMatch, replacePrefixMatch: / } } }]
-      backendRefs: [{ name: web, port: 80 }]
-    - matches: [{ path: { value: /full } }]
-      filters: [{ type: URLRewrite, urlRewrite: { path: { type: ReplaceFullPath, replaceFullPath: /one } } }]
-      backendRefs: [{ name: web, port: 80 }]
-    - matches: [{ path: { value: /to-https } }]
-      filters: [{ type: RequestRedirect, requestRedirect: { scheme: https, hostname: s.example.com } }]
-    - matches: [{ path: { value: /to-path } }]
-      filters: [{ type: RequestRedirect, requestRedirect: { statusCode: 308, port: 9000, path: { type: ReplacePrefixMatch, replacePrefixMatch: /p } } }]
-    - matches: [{ path: { value: /to-full } }]
-      filters: [{ type: RequestRedirect, requestRedirect: { path: { type: ReplaceFullPath, replaceFullPath: /f } } }]
-    - matches: [{ path: { value: /to-root } }]
-      filters: [{ type: RequestRedirect, requestRedirect: { path: { type: ReplacePrefixMatch, replacePrefixMatch: / } } }]
-    - matches: [{ path: { value: /gone } }]
-      backendRefs: [{ name: gone, port: 80 }]
-    - matches: [{ path: { value: /none } }]
-    - matches: [{ path: { value: /empty } }]
-      backendRefs: [{ name: empty, port: 80 }]
-    - matches: [{ path: { value: /slow } }]
-      backendRefs: [{ name: web, port: 80 }]
-      timeouts: { request: 200ms }
-    - matches: [{ path: { value: /edit } }]
-      filters:
-        - type: RequestHeaderModifier
-          requestHeaderModifier: { set: [{ name: X-Set, value: 100% }, { name: X-Both, value: rule }], add: [{ name: X-Add, value: b }], remove: [X-Del] }
-        - type: ResponseHeaderModifier
-          responseHeaderModifier: { set: [{ name: X-Upstream, value: hidden }], remove: [X-Secret] }
-      backendRefs: [{ name: web, port: 80, filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: X-Both, value: backend }] } }] }]
-    - matches: [{ path: { type: Exact, value: /q }, queryParams: [{ name: v, value: "1" }] }, { path: { type: Exact, value: /m }, method: POST }, { path: { type: RegularExpression, value: "/r/[0-9]+" } }]
-      backendRefs: [{ name: web, port: 80 }]
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: { name: istio }
-spec: { servers: [{ port: { number: ${port}, name: http, protocol: HTTP }, hosts: ["*"] }] }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: routes }
-spec:
-  hosts: ["*.istio.example.com"]
-  gateways: [istio]
-  http:
-    - match: [{ uri: { prefix: /string } }]
-      rewrite: { uri: /s }
-      route: [{ destination: { host: web } }]
-    - match: [{ uri: { exact: /without }, withoutHeaders: { x-no: { exact: "1" } } }]
-      directResponse: { status: 202, body: { string: fine } }
-    - match: [{ uri: { exact: /authority }, authority: { prefix: a.istio } }]
-      directResponse: { status: 203 }
-    - match: [{ uri: { exact: /method }, method: { regex: "P.*" } }]
-      directResponse: { status: 204 }
-    - match: [{ uri: { exact: /present }, headers: { x-here: {} } }]
-      directResponse: { status: 205 }
-    - match: [{ uri: { prefix: /moved } }]
-      redirect: { uri: /there, redirectCode: 301 }
-    - match: [{ uri: { prefix: /all } }]
-      rewrite: { authority: all.example.com }
-      route: [{ destination: { host: web } }]
-`;
+const manifests = readFileSync(join(import.meta.dirname, '../../../test/golden/envoy/routes.yaml'), 'utf8');
 
 interface Row {
   readonly path: string;
@@ -198,7 +121,7 @@ test('Envoy does with a snapshot what its comments say', { skip: envoyMissing },
   assert.ok(at !== null && typeof at === 'object');
 
   const port = await freePort();
-  const bytes = Buffer.from(manifests(port));
+  const bytes = Buffer.from(manifests.replaceAll('18080', String(port)));
   const read = readManifests([{ file: 'test.yaml', bytes }]);
   assert.deepEqual([...read.problems, ...checkManifests(read.manifests)], []);
   const web = { port: 80, endpoints: { a: { address: '127.0.0.1', port: at.port } } };

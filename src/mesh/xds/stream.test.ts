@@ -16,7 +16,7 @@ function handClock(): Clock & { pass(): void } {
       return { [Symbol.dispose]: () => void calls.delete(call) };
     },
     pass() {
-      for (const call of [...calls]) {
+      for (const call of Array.from(calls)) {
         calls.delete(call);
         call();
       }
