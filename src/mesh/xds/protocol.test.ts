@@ -55,6 +55,11 @@ async function offer(clusters: readonly string[], policy?: Cluster['policy'], po
   await xds.consumer('gateway').offer(snapshot(clusters, policy, port));
 }
 
+async function offerNothing(): Promise<void> {
+  const content = { listeners: [], routes: [], clusters: [], secrets: [] };
+  await xds.consumer('gateway').offer({ scope: 'gateway', version: versionOf(content), ...content });
+}
+
 describe('state of the world', () => {
   /** A client that has taken everything of cluster "a". */
   async function settled() {
@@ -185,9 +190,26 @@ describe('state of the world', () => {
     await client.quiet();
   });
 
-  test('nothing there yet is said at once for what can be had whole', async () => {
+  test('before the first offer nothing is answered: a proxy keeps what it has', async () => {
     using client = sotwClient(path);
-    client.send('lds', { node: nodeOf('sidecar') });
+    client.send('cds', { node: nodeOf('gateway'), versionInfo: 'earlier' });
+    client.send('eds', { resourceNames: ['a'] });
+    await client.quiet();
+    await offer(['a']);
+    const got = [await client.next(), await client.next()];
+    assert.deepEqual(
+      got.map((g) => [g.type, g.names]),
+      [
+        ['cds', ['a']],
+        ['eds', ['a']],
+      ],
+    );
+  });
+
+  test('an empty world is said at once for what can be had whole', async () => {
+    await offerNothing();
+    using client = sotwClient(path);
+    client.send('lds', { node: nodeOf('gateway') });
     const empty = await client.next();
     assert.deepEqual([empty.type, empty.names], ['lds', []]);
   });
@@ -326,8 +348,9 @@ describe('delta', () => {
   });
 
   test('an empty world is said at once', async () => {
+    await offerNothing();
     using client = deltaClient(path);
-    client.send('cds', { node: nodeOf('sidecar') });
+    client.send('cds', { node: nodeOf('gateway') });
     const empty = await client.next();
     assert.deepEqual([empty.names, empty.removed], [[], []]);
   });

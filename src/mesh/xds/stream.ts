@@ -64,19 +64,34 @@ interface Travel {
   responses: number;
 }
 
-/** A stream that begins with `start`; responses leave by `send`. */
-export function openStream(variant: Variant, start: ResourceSet, send: Send, clock: Clock): XdsStream {
+/** Requests that may come before there is anything to answer them with. */
+const mostEarly = 64;
+
+/** A stream that begins with `start`; responses leave by `send`. Without `start` (a manager that has just come up)
+ * nothing is answered until the first update: an empty answer would take from a proxy all that it has. */
+export function openStream(variant: Variant, start: ResourceSet | undefined, send: Send, clock: Clock): XdsStream {
   const fresh = (type: Type): Subscription => newSubscription(type, variant);
   const subs = { cds: fresh('cds'), eds: fresh('eds'), lds: fresh('lds'), rds: fresh('rds') };
-  const states = { settled: start, base: start, target: start, view: start };
-  const travel: Travel = { subs, send, clock, stage: 'idle', ...states, timer: undefined, responses: 0 };
+  const travel: Travel = { subs, send, clock, stage: 'idle', ...restAt(start), timer: undefined, responses: 0 };
+  let early: Request[] | undefined = start === undefined ? [] : undefined;
+  const answer = (request: Request): string | undefined => {
+    const end = take(subs[request.type], request, travel.view[request.type]);
+    if (end === undefined) flush(travel);
+    return end;
+  };
   return {
     request(request) {
-      const end = take(subs[request.type], request, travel.view[request.type]);
-      if (end === undefined) flush(travel);
-      return end;
+      if (early === undefined) return answer(request);
+      return early.push(request) > mostEarly ? 'too many requests before there is an answer' : undefined;
     },
     update(next) {
+      if (early !== undefined) {
+        const waiting = early;
+        early = undefined;
+        Object.assign(travel, restAt(next));
+        for (const request of waiting) answer(request);
+        return;
+      }
       const { stage, settled, target } = travel;
       // Routes of the last target may be in use already where it came so far.
       travel.base = stage === 'switch' ? unionOf(settled, target) : settled;
@@ -96,6 +111,10 @@ export function openStream(variant: Variant, start: ResourceSet, send: Send, clo
         })),
     close: () => travel.timer?.[Symbol.dispose](),
   };
+}
+
+function restAt(set: ResourceSet = emptySet): Pick<Travel, 'settled' | 'base' | 'target' | 'view'> {
+  return { settled: set, base: set, target: set, view: set };
 }
 
 function enter(travel: Travel, stage: Stage): void {
