@@ -10,8 +10,8 @@ export interface Change {
   readonly to?: unknown;
 }
 
-/** The leaves that differ from `a` to `b`, in the order of `a` and then of `b`. Empty exactly when both are equal, but for
- * the order of keys. */
+/** The leaves that differ from `a` to `b`, in the order of `a` and then of `b`. Empty exactly when both are equal, but
+ * for the order of keys. */
 export function diff(a: unknown, b: unknown): readonly Change[] {
   const changes: Change[] = [];
   compare([], a ?? {}, b ?? {}, changes);
@@ -58,15 +58,15 @@ export function printValue(value: unknown): string {
 
 /** A scalar as YAML: bare where it reads back as itself anywhere, else in double quotes. */
 export function printScalar(value: unknown): string {
-  if (typeof value !== 'string') return value === undefined ? 'null' : String(value);
+  if (typeof value !== 'string') return JSON.stringify(value) ?? 'null';
   const bare =
     /^[A-Za-z_/][A-Za-z0-9_./@+-]*$/.test(value) || /^[0-9]+[./:][0-9a-zA-Z./-]*[./a-zA-Z][0-9a-zA-Z./-]*$/.test(value);
   const word = /^(true|false|null|~)$/i.test(value) || !Number.isNaN(Number(value));
   return bare && !word ? value : JSON.stringify(value);
 }
 
-/** Both sides' changes to `base` together, or the paths that both changed, differently. A map that one side removed and the
- * other changed is a conflict as a whole. Undefined and null stand for an empty document. */
+/** Both sides' changes to `base` together, or the paths that both changed, differently. A map that one side removed and
+ * the other changed is a conflict as a whole. Undefined and null stand for an empty document. */
 export function mergeValues(
   base: unknown,
   ours: unknown,

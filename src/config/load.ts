@@ -13,6 +13,8 @@ export interface Document {
   readonly text: string;
   /** What each section's schema made of it, by its name; absent sections have their defaults. */
   readonly sections: Readonly<Record<string, unknown>>;
+  /** The sections as they were written, before any schema. */
+  readonly raw: Readonly<Record<string, unknown>>;
   readonly manifests: readonly Manifest[];
   /** Position of the value at the path, or of its nearest ancestor. */
   at(path: Path): Position;
@@ -43,6 +45,7 @@ export function load(
     file,
     text,
     sections: Object.freeze(read.sections),
+    raw: (tree.value ?? {}) as Readonly<Record<string, unknown>>,
     manifests: Object.freeze(manifests),
     at: tree.at,
   };

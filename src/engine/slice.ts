@@ -6,8 +6,13 @@ import type { Clock } from '../lib/clock.ts';
 import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { RevisionInfo } from './engine.ts';
+import type { AnyTable } from './kinds/row.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
+import type { Ids } from './ids.ts';
+
+export type { Manifest } from '../config/manifest.ts';
 
 /** Gives a slice's section by its schema (each schema object belongs to one slice), manifests by kind, a Problem's
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
@@ -18,8 +23,9 @@ export interface Look {
   problem(path: readonly (string | number)[], message: string, hint?: string): Problem;
   /** Content of a file that the document names, as bytes; undefined where it does not exist. */
   file(name: string): Uint8Array | undefined;
-  /** Names and limits of the running instance. */
   readonly instance: string;
+  /** The switch's own MAC address, the same for as long as its state folder lives: SVIs and guests derive theirs. */
+  readonly baseMac: string;
 }
 
 /** Entries for other sections: { ports: { web1: {...} }, services: {...} }. */
@@ -28,13 +34,14 @@ export type Derived = Readonly<Record<string, unknown>>;
 /** What a slice's `run.ts` gets. `publish` replaces the owner's live resources; `log` is already named. */
 export interface Host {
   readonly kernel: Kernel;
+  readonly ids: Ids;
   readonly clock: Clock;
   readonly log: Logger;
   readonly instance: string;
   readonly read: Read;
   publish(owner: string, resources: readonly Resource[]): void;
   /** Called after each applied revision and once at start. */
-  onRevision(listener: () => void): Disposable;
+  onRevision(listener: (revision: RevisionInfo) => void): Disposable;
 }
 
 /** State of a resource that could not be made, or is not yet. */
@@ -47,6 +54,7 @@ export interface Failure {
 /** What commands see; read only. */
 export interface Read {
   readonly instance: string;
+  readonly ids: Ids;
   /** Section of the running revision, by schema. */
   running<S extends z.ZodType>(schema: S): z.infer<S>;
   /** The look of the running revision. */
@@ -93,6 +101,8 @@ export interface Slice<S extends z.ZodType = z.ZodType> {
   check?(section: z.infer<S>, look: Look): readonly Problem[];
   derive?(section: z.infer<S>, look: Look): Derived;
   compile?(section: z.infer<S>, look: Look): readonly Resource[];
+  /** Rows of the fast path's tables that the slice fills. */
+  readonly tables?: readonly AnyTable[];
   drivers?(kernel: Kernel, host: Host): readonly AnyDriver[];
   /** What runs as long as the daemon does. May return `live`, offered to commands under the slice's name. */
   start?(host: Host, signal: AbortSignal): Promise<AsyncDisposable & { readonly live?: unknown }>;

@@ -1,6 +1,7 @@
 // What the engine and the slices may ask of Linux. `open.ts` gives the real one, `test/fake/kernel.ts` one in memory;
 // the same contract tests run on both. All calls are synchronous: each is a few microseconds to a few milliseconds.
 import type { Netlink } from './netlink.ts';
+import type { Datapath } from './datapath.ts';
 import type { Bpf } from './bpf.ts';
 
 /** Names are paths under net., with dots or slashes as sysctl(8) takes them: "net.ipv4.ip_forward". */
@@ -13,17 +14,19 @@ export interface Sysctl {
 /** Network namespaces that have a name, as `ip netns` keeps them under /run/netns. */
 export interface Netns {
   list(): readonly string[];
-  /** Makes it, with `lo` up. EEXIST is a FaultError 'already-exists'. */
+  /** Makes it, with `lo` up. KernelError EEXIST where the name is taken. */
   add(name: string): void;
   /** Takes the name away; the namespace goes when its last process and device are gone. */
   remove(name: string): void;
 }
 
-/** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name; none
- * means the namespace that the daemon was started in. */
+/** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name;
+ * none means the namespace that the daemon was started in. */
 export interface Kernel {
   netlink(netns?: string): Netlink;
   readonly sysctl: Sysctl;
   readonly netns: Netns;
   readonly bpf: Bpf;
+  /** The forwarding core; absent where it is not loaded (a test of the engine alone). */
+  readonly datapath?: Datapath;
 }

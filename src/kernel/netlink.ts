@@ -1,68 +1,28 @@
 // rtnetlink as plain data: operations in, objects out. Encoding lives in wire/netlink.
 
-export interface Link {
-  readonly index: number;
-  readonly name: string;
-  readonly mac: string;
-  readonly mtu: number;
-  /** IFF_UP. */
-  readonly up: boolean;
-  /** IFF_LOWER_UP: the carrier. */
-  readonly carrier: boolean;
-  readonly alias: string | undefined;
-  /** IFLA_INFO_KIND: "veth", "tun", "bridge"; undefined for hardware. */
-  readonly kind: string | undefined;
-  /** Index of the peer (veth), in its own namespace. */
-  readonly peer: number | undefined;
-  readonly stats: { readonly rxPackets: number; readonly txPackets: number; readonly rxDropped: number; readonly txDropped: number };
-}
+import type { Address } from '../wire/netlink/address.ts';
+import type { Link } from '../wire/netlink/link.ts';
+import type { Neighbor } from '../wire/netlink/neighbor.ts';
+import type { Route } from '../wire/netlink/route.ts';
+import type { Rule } from '../wire/netlink/rule.ts';
 
-export interface Address {
-  readonly index: number;
-  /** "10.0.0.1/24", "fd00::1/64". */
-  readonly cidr: string;
-  /** IFA_PROTO (Linux 5.18), 0 where none. */
-  readonly protocol: number;
-  readonly scope: number;
-}
+export type { Address, Link, Neighbor, Route, Rule };
+export type { NextHop } from '../wire/netlink/route.ts';
 
-export interface NextHop {
-  readonly via?: string;
-  readonly dev?: number;
-  readonly weight?: number;
-}
-
-export interface Route {
-  /** "0.0.0.0/0", "10.0.0.0/8", "::/0". */
-  readonly prefix: string;
-  readonly table: number;
-  readonly protocol: number;
-  readonly metric: number;
-  readonly type: 'unicast' | 'local' | 'blackhole' | 'unreachable' | 'prohibit' | 'other';
-  readonly nextHops: readonly NextHop[];
-}
-
-export interface Rule {
-  readonly family: 4 | 6;
-  readonly priority: number;
-  readonly table: number;
-  readonly protocol: number;
-  readonly fwmark?: number;
-  readonly fwmask?: number;
-  readonly iif?: string;
-}
-
-export interface Neighbor {
-  readonly index: number;
-  readonly address: string;
-  readonly mac: string | undefined;
-  /** NUD_* name: "reachable", "stale", "permanent", "failed", ... */
-  readonly state: string;
-}
-
-/** One change. Links are named, not numbered, so that a batch may create and use one. */
+/** One change. Links are named, not numbered, so that a batch may create and use one. A tap is persistent, without
+ * packet information and with virtio-net headers; `owner` is the uid that may open it. A `mac`, address or prefix that
+ * is none gives EINVAL. */
 export type Op =
-  | { op: 'link-add-veth'; name: string; peer: string; peerNetns?: string; mac?: string; peerMac?: string; mtu?: number }
+  | { op: 'tap-add'; name: string; owner?: number }
+  | {
+      op: 'link-add-veth';
+      name: string;
+      peer: string;
+      peerNetns?: string;
+      mac?: string;
+      peerMac?: string;
+      mtu?: number;
+    }
   | { op: 'link-set'; name: string; up?: boolean; mtu?: number; mac?: string; alias?: string; rename?: string }
   | { op: 'link-move'; name: string; netns: string; rename?: string }
   | { op: 'link-del'; name: string }
@@ -91,8 +51,10 @@ export interface Netlink {
   routes(o?: { protocol?: number; table?: number }): readonly Route[];
   rules(): readonly Rule[];
   neighbors(): readonly Neighbor[];
-  /** Sends many in few system calls. One result per op: undefined, or the errno's name. Stops at nothing. */
-  apply(ops: readonly Op[]): readonly (string | undefined)[];
+  /** Sends many in few system calls. One result per op: undefined, or the errno's name. Stops at nothing. `why` is told
+   * the kernel's own words about a refusal, where it has some. */
+  apply(ops: readonly Op[], why?: (index: number, text: string) => void): readonly (string | undefined)[];
+  /** Calls `on` from the event loop, without keeping the process alive. Subscribe first, then read. */
   watch(types: readonly ('link' | 'address' | 'route' | 'neighbor')[], on: (event: NetlinkEvent) => void): Disposable;
   close(): void;
 }

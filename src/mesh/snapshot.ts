@@ -44,15 +44,15 @@ export interface StringMatch {
 
 /** Matched against the path as it came, without the query: nothing is decoded or normalised. `prefix` follows Gateway
  * API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value has no slash at its
- * end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (what RE2 and
- * JavaScript share). */
+ * end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (what RE2 and JavaScript
+ * share). */
 export interface PathMatch {
   readonly kind: 'exact' | 'prefix' | 'string-prefix' | 'regex';
   readonly value: string;
 }
 
-/** A header that came more than once is matched as one, its values joined by ",". Of a query parameter that came
- * more than once the first counts, not decoded. `invert`: an absent header matches. */
+/** A header that came more than once is matched as one, its values joined by ",". Of a query parameter that came more
+ * than once the first counts, not decoded. `invert`: an absent header matches. */
 export interface HeaderMatch {
   /** Lower case; ":authority" is the Host header as it came, ":method" the method. Of a query parameter: exact case. */
   readonly name: string;

@@ -15,8 +15,8 @@ export interface OrderedRoutes {
   readonly routes: readonly Route[];
 }
 
-/** The virtual hosts of a socket: for each host the Gateway API routes by rank, then the ordered ones. A host that
- * only a listener names has no routes: its requests must not fall to a wider listener (HTTPListenerIsolation). */
+/** The virtual hosts of a socket: for each host the Gateway API routes by rank, then the ordered ones. A host that only
+ * a listener names has no routes: its requests must not fall to a wider listener (HTTPListenerIsolation). */
 export function virtualHosts(
   bindings: readonly GatewayBinding[],
   ordered: readonly OrderedRoutes[],

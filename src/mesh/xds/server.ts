@@ -93,7 +93,7 @@ export async function openXds(options: XdsOptions): Promise<Xds> {
     throw error;
   }
   return {
-    consumer: scopes.consumer,
+    consumer: (scope) => scopes.consumer(scope),
     proxies: () => [...clients].map((client) => client.proxy()),
     addresses,
     async [Symbol.asyncDispose]() {

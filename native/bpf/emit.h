@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+// The way out. bpf_redirect_peer and XDP skip what a device would check, and lose frames without a word where the peer
+// is down: link, shut and MTU are asked of port_state here.
+#pragma once
+#include "l2/fdb.h"
+
+#define L2_OVERHEAD 14
+
+INLINE struct port_state *state_of(__u32 id) { return bpf_map_lookup_elem(&port_state, &id); }
+
+// 0, or the reason why this frame cannot leave by the port.
+INLINE int emit_refused(ctx_t *ctx, struct pkt *p, __u32 id)
+{
+	struct port_state *state = state_of(id);
+	__u32 room;
+
+	if (!state || !(state->flags & STATE_UP))
+		return DROP_PORT_DOWN;
+	room = state->mtu + L2_OVERHEAD + (p->in_band ? 4 : 0);
+	if (frame_len(ctx) <= room)
+		return 0;
+#if !IS_XDP
+	// A GSO frame fits where its segments do; TCP headers are 60 bytes at most and are not counted in gso_size.
+	if (ctx->gso_size != 0) {
+		struct port *out = port_of(id);
+		__u32 mtu = 0;
+
+		if (out && bpf_check_mtu(ctx, out->ifindex, &mtu, 0, BPF_MTU_CHK_SEGS) == 0)
+			return 0;
+	}
+#endif
+	return DROP_TOO_BIG;
+}
+
+#if !IS_XDP
+INLINE void emit_count(ctx_t *ctx, struct pkt *p, struct port_counters *c)
+{
+	c->tx += p->segments;
+	c->tx_bytes += frame_len(ctx);
+	c->tx_skbs += 1;
+}
+
+// A copy for one member of a bridge domain; the frame has the form that the port wants. 1 where it went.
+INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
+{
+	struct port_counters *out = counters_of(id), *in = counters_of(p->in_port);
+	struct port *row = port_of(id);
+
+	if (!out || !in || !row)
+		return 0;
+	if (emit_refused(ctx, p, id)) {
+		out->flood_skipped += 1;
+		return 0;
+	}
+	if (bpf_clone_redirect(ctx, row->ifindex, 0)) {
+		out->flood_skipped += 1;
+		return 0;
+	}
+	emit_count(ctx, p, out);
+	in->copies += p->segments;
+	trace_copy(p, id, p->tagged ? p->vid : 0);
+	return 1;
+}
+
+// The frame itself out of p->out_port, with tag `vid`.
+INLINE int emit(ctx_t *ctx, struct pkt *p, __u16 vid)
+{
+	struct port_counters *out, *in;
+	struct port *row = port_of(p->out_port);
+	int reason = emit_refused(ctx, p, p->out_port);
+
+	if (reason)
+		return drop(p, reason);
+	if (!row || ((p->tagged || vid) && vlan_convert(ctx, p, vid)))
+		return drop(p, DROP_REDIRECT);
+	out = counters_of(p->out_port);
+	in = counters_of(p->in_port);
+	if (!out || !in)
+		return drop(p, DROP_REDIRECT);
+	emit_count(ctx, p, out);
+	in->handed += p->segments;
+	trace_copy(p, p->out_port, p->tagged ? p->vid : 0);
+	trace_end(p, TRACE_PORT);
+	if (row->flags & PORT_PEER) {
+		ctx->mark = 0; // the mark would follow the frame into the guest's namespace
+		return bpf_redirect_peer(row->ifindex, 0);
+	}
+	ctx->mark = MARK_EMITTED | p->in_port;
+	return bpf_redirect(row->ifindex, 0);
+}
+#endif

@@ -1,0 +1,39 @@
+// Up or down: apart from the device itself, so that its hook is attached before the first frame can come in.
+import type { Kernel } from '../../kernel/kernel.ts';
+import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { kernelFault, readAlias } from './mark.ts';
+
+export interface AdminSpec {
+  readonly up: boolean;
+}
+
+/** A dropped admin state is down; the device may be gone already. */
+export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec, AdminSpec> {
+  const nl = kernel.netlink();
+  const set = (ref: Ref, up: boolean, missing: 'fails' | 'is fine'): void => {
+    const [code] = nl.apply([{ op: 'link-set', name: nameOf(ref), up }]);
+    if (code === undefined || (code === 'ENODEV' && missing === 'is fine')) return;
+    throw kernelFault(ref, code, `set ${nameOf(ref)} ${up ? 'up' : 'down'}`);
+  };
+  return {
+    kind: 'admin',
+    read: (refs) => {
+      const links = refs === 'all' ? nl.links() : refs.flatMap((ref) => nl.link(nameOf(ref)) ?? []);
+      const ours = links.filter((link) => readAlias(instance, link.alias) !== undefined && (link.up || refs !== 'all'));
+      return Promise.resolve(new Map(ours.map((link) => [`admin/${link.name}` as Ref, { up: link.up }])));
+    },
+    diff: (spec, actual) => (spec.up === actual.up ? 'same' : 'update'),
+    put: (batch) => {
+      for (const [ref, spec] of batch) set(ref, spec.up, 'fails');
+      return Promise.resolve();
+    },
+    drop: (refs) => {
+      for (const ref of refs) set(ref, false, 'is fine');
+      return Promise.resolve();
+    },
+    watch: (dirty) =>
+      nl.watch(['link'], (event) => {
+        if (event.type === 'link') dirty(`admin/${event.link.name}`);
+      }),
+  };
+}

@@ -1,0 +1,134 @@
+// Network devices: those that we make (veth, tap), and those that we find and mark (a NIC, a lab's veth end).
+import type { Kernel } from '../../kernel/kernel.ts';
+import type { Link, Op } from '../../kernel/netlink.ts';
+import { FaultError } from '../faults.ts';
+import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { aliasOf, hashOf, kernelFault, readAlias } from './mark.ts';
+
+/** The ref's name is the device's name in the switch's namespace. */
+export type NetdevSpec =
+  | { readonly type: 'external'; readonly mtu?: number }
+  | {
+      readonly type: 'veth';
+      readonly peer: string;
+      /** Name of the namespace that the peer lives in; none: ours. */
+      readonly peerNetns?: string;
+      readonly mac?: string;
+      readonly peerMac?: string;
+      readonly mtu?: number;
+    }
+  | { readonly type: 'tap'; readonly owner?: number; readonly mac?: string; readonly mtu?: number };
+
+export interface NetdevActual {
+  readonly kind: string | undefined;
+  readonly mtu: number;
+  readonly mac: string;
+  readonly hash: string;
+}
+
+/** What a change cannot be made of in place. */
+function identity(spec: NetdevSpec): unknown {
+  return spec.type === 'veth' ? [spec.type, spec.peer, spec.peerNetns, spec.peerMac] : [spec.type];
+}
+
+const linkKinds = { veth: 'veth', tap: 'tun' } as const;
+
+/** Drift: a device that goes, comes, or is changed. */
+export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpec, NetdevActual> {
+  const nl = kernel.netlink();
+  return {
+    kind: 'netdev',
+    read: (refs) => {
+      const own = new Map<Ref, NetdevActual>();
+      for (const link of refs === 'all' ? nl.links() : refs.flatMap((ref) => nl.link(nameOf(ref)) ?? [])) {
+        const mark = readAlias(instance, link.alias);
+        if (mark?.ref !== `netdev/${link.name}`) continue;
+        own.set(mark.ref, { kind: link.kind, mtu: link.mtu, mac: link.mac, hash: mark.hash });
+      }
+      return Promise.resolve(own);
+    },
+    diff(spec, actual) {
+      if (hashOf(identity(spec)) !== actual.hash) return 'replace';
+      if (spec.type !== 'external' && actual.kind !== linkKinds[spec.type]) return 'replace';
+      const mac = spec.type === 'external' ? undefined : spec.mac;
+      return (spec.mtu ?? actual.mtu) === actual.mtu && (mac ?? actual.mac) === actual.mac ? 'same' : 'update';
+    },
+    put: (batch) => {
+      const ops = batch.map(([ref, spec]) => [ref, opsFor(ref, spec, nl.link(nameOf(ref)), instance)] as const);
+      run(kernel, ops);
+      for (const [ref, spec] of batch) matchPeer(kernel, ref, spec);
+      return Promise.resolve();
+    },
+    drop: (refs) => {
+      const ops = refs.map((ref) => [ref, dropOps(nl.link(nameOf(ref)), ref, instance)] as const);
+      run(kernel, ops);
+      return Promise.resolve();
+    },
+    watch: (dirty) =>
+      nl.watch(['link'], (event) => {
+        if (event.type === 'link') dirty(`netdev/${event.link.name}`);
+      }),
+  };
+}
+
+function opsFor(ref: Ref, spec: NetdevSpec, link: Link | undefined, instance: string): readonly Op[] {
+  const name = nameOf(ref);
+  const alias = aliasOf(instance, ref, hashOf(identity(spec)));
+  const mtu = spec.mtu === undefined ? {} : { mtu: spec.mtu };
+  if (link === undefined && spec.type === 'external') throw new FaultError('no-device', ref, `no device ${name}`, true);
+  const ours = readAlias(instance, link?.alias) !== undefined;
+  if (link !== undefined && !ours && (spec.type !== 'external' || link.alias?.startsWith('midplane:'))) {
+    throw new FaultError('already-exists', ref, `a device ${name} is there that is not ours`);
+  }
+  const mac = spec.type === 'external' || spec.mac === undefined ? {} : { mac: spec.mac };
+  const set: Op = { op: 'link-set', name, alias, ...mtu, ...mac };
+  if (link !== undefined) return [set];
+  if (spec.type === 'tap') {
+    return [{ op: 'tap-add', name, ...(spec.owner === undefined ? {} : { owner: spec.owner }) }, set];
+  }
+  if (spec.type === 'external') return [set];
+  const { peer, peerNetns, peerMac } = spec;
+  const add: Op = {
+    op: 'link-add-veth',
+    name,
+    peer,
+    ...(peerNetns === undefined ? {} : { peerNetns }),
+    ...(peerMac === undefined ? {} : { peerMac }),
+    ...mac,
+    ...mtu,
+  };
+  return [add, set];
+}
+
+/** The far end of a veth follows its MTU, where we can name it. */
+function matchPeer(kernel: Kernel, ref: Ref, spec: NetdevSpec): void {
+  if (spec.type !== 'veth' || spec.mtu === undefined) return;
+  const far = kernel.netlink(spec.peerNetns);
+  try {
+    const peer = far.link(spec.peer);
+    if (peer === undefined || peer.mtu === spec.mtu) return;
+    const [code] = far.apply([{ op: 'link-set', name: spec.peer, mtu: spec.mtu }]);
+    if (code !== undefined) throw kernelFault(ref, code, `mtu of ${spec.peer}`);
+  } finally {
+    if (spec.peerNetns !== undefined) far.close();
+  }
+}
+
+/** What we made goes; what we found is unmarked and stays. */
+function dropOps(link: Link | undefined, ref: Ref, instance: string): readonly Op[] {
+  if (link === undefined || readAlias(instance, link.alias)?.ref !== ref) return [];
+  const made = readAlias(instance, link.alias)?.hash !== hashOf(identity({ type: 'external' }));
+  return [made ? { op: 'link-del', name: link.name } : { op: 'link-set', name: link.name, alias: '' }];
+}
+
+/** Applies ops of several refs at once; the first that is refused is the Fault. ENODEV of a drop is no failure. */
+function run(kernel: Kernel, ops: readonly (readonly [Ref, readonly Op[]])[]): void {
+  const flat = ops.flatMap(([ref, list]) => list.map((op) => [ref, op] as const));
+  const results = kernel.netlink().apply(flat.map(([, op]) => op));
+  for (const [i, code] of results.entries()) {
+    const [ref, op] = flat[i] ?? [];
+    if (code === undefined || ref === undefined || op === undefined) continue;
+    if (op.op === 'link-del' && code === 'ENODEV') continue;
+    throw kernelFault(ref, code, `${op.op} ${nameOf(ref)}`);
+  }
+}

@@ -1,0 +1,64 @@
+// Kernel settings. A dropped one goes back to the value that we first saw, which is kept on disk.
+import { readFileSync } from 'node:fs';
+import type { Kernel } from '../../kernel/kernel.ts';
+import { FaultError } from '../faults.ts';
+import { writeDurably } from '../ids.ts';
+import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { asFault } from './mark.ts';
+
+/** The ref's name is the path below /proc/sys: "sysctl/net/ipv4/ip_forward". */
+export interface SysctlSpec {
+  readonly value: string;
+}
+
+export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, SysctlSpec> {
+  const first = readFirst(file);
+  const save = (): void => writeDurably(file, JSON.stringify(Object.fromEntries(first)));
+  const actual = (ref: Ref): [Ref, SysctlSpec][] => {
+    const value = kernel.sysctl.read(nameOf(ref));
+    return value === undefined || !first.has(nameOf(ref)) ? [] : [[ref, { value }]];
+  };
+  return {
+    kind: 'sysctl',
+    read: (refs) => {
+      const list = refs === 'all' ? [...first.keys()].map((key): Ref => `sysctl/${key}`) : refs;
+      return Promise.resolve(new Map(list.flatMap(actual)));
+    },
+    diff: (spec, now) => (spec.value === now.value ? 'same' : 'update'),
+    put: (batch) => {
+      const fresh = batch.filter(([ref]) => !first.has(nameOf(ref)));
+      for (const [ref] of fresh) {
+        const value = kernel.sysctl.read(nameOf(ref));
+        if (value === undefined) throw new FaultError('no-device', ref, 'the kernel has no such setting', true);
+        first.set(nameOf(ref), value);
+      }
+      if (fresh.length > 0) save();
+      for (const [ref, spec] of batch) asFault(ref, () => kernel.sysctl.write(nameOf(ref), spec.value));
+      return Promise.resolve();
+    },
+    drop: (refs) => {
+      for (const ref of refs) {
+        const value = first.get(nameOf(ref));
+        const there = kernel.sysctl.read(nameOf(ref)) !== undefined;
+        if (value !== undefined && there) asFault(ref, () => kernel.sysctl.write(nameOf(ref), value));
+        first.delete(nameOf(ref));
+      }
+      save();
+      return Promise.resolve();
+    },
+    watch: (dirty) =>
+      kernel.netlink().watch(['link'], (event) => {
+        if (event.type !== 'link' || event.gone) return;
+        for (const key of first.keys()) if (key.includes(`/conf/${event.link.name}/`)) dirty(`sysctl/${key}`);
+      }),
+  };
+}
+
+function readFirst(file: string): Map<string, string> {
+  try {
+    return new Map(Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
+    throw error;
+  }
+}

@@ -1,0 +1,117 @@
+// The only door to the addon: what native/addon exports, with types. Failures of system calls are KernelError; a
+// RangeError or TypeError means that the caller is wrong.
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { BpfLinkInfo, MapRows, TestRun } from './bpf.ts';
+import { KernelError } from './errno.ts';
+
+/** Something that the addon holds for us. */
+export type Native = { readonly native: unique symbol };
+
+export interface Addon {
+  setErrorClass(errorClass: typeof KernelError): void;
+  errnoName(errno: number): string;
+  netlinkOpen(protocol: number): number;
+  netlinkBatch(fd: number, messages: Uint8Array, firstSeq: number, results: Int32Array, texts: string[]): void;
+  netlinkQuery(fd: number, message: Uint8Array, seq: number): { bytes: Uint8Array; interrupted: boolean };
+  netlinkReceive(fd: number): Uint8Array | undefined;
+  pollOpen(fd: number, readable: () => void): Native;
+  pollClose(poll: Native): void;
+  netnsCall<T>(path: string, call: () => T): T;
+  netnsAdd(folder: string, path: string): void;
+  netnsRemove(path: string): void;
+  socketOpen(domain: number, type: number, protocol: number): number;
+  socketBind(fd: number, address: Uint8Array, port: number): void;
+  socketConnect(fd: number, address: Uint8Array, port: number): void;
+  socketListen(fd: number, backlog: number): void;
+  sockoptSet(fd: number, level: number, option: number, value: Uint8Array): void;
+  sockoptGet(fd: number, level: number, option: number, size: number): Uint8Array;
+  tapAdd(name: string, owner: number): void;
+  tapOpen(name: string): number;
+  ethtool(name: string, command: number, data: number): number;
+  mapCreate(type: number, name: string, keySize: number, valueSize: number, maxEntries: number, flags: number): number;
+  mapInfo(fd: number): MapInfo;
+  mapLookup(fd: number, key: Uint8Array, valueBytes: number): Uint8Array | undefined;
+  mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): void;
+  mapDelete(fd: number, key: Uint8Array): boolean;
+  mapDump(fd: number, keySize: number, valueBytes: number, maxEntries: number): MapRows;
+  mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number, flags: number): void;
+  btfBytes(id: number): Uint8Array;
+  possibleCpus(): number;
+  programInfo(fd: number): ProgramInfo;
+  programById(id: number): number;
+  programRun(
+    fd: number,
+    data: Uint8Array | undefined,
+    ctx: Uint8Array | undefined,
+    repeat: number,
+    flags: number,
+    cpu: number,
+    dataRoom: number,
+    ctxRoom: number,
+  ): TestRun;
+  programQuery(ifindex: number, attachType: number): number[];
+  linkCreate(programFd: number, ifindex: number, attachType: number, flags: number): number;
+  linkUpdate(fd: number, programFd: number): void;
+  linkInfo(fd: number): BpfLinkInfo;
+  pinOpen(path: string, kind: 'bpf-map' | 'bpf-prog' | 'bpf-link'): number;
+  pinMake(fd: number, path: string): void;
+  objectOpen(path: string): Native;
+  objectMaps(object: Native): MapDeclaration[];
+  objectConstant(object: Native, name: string, value: Uint8Array): void;
+  objectReuse(object: Native, map: string, fd: number): void;
+  objectLoad(object: Native, maps: NamedFd[], programs: NamedFd[]): void;
+  objectClose(object: Native): void;
+}
+
+export interface NamedFd {
+  readonly name: string;
+  readonly fd: number;
+}
+
+/** A map as an object file declares it. `internal`: .rodata, .bss, .data. */
+export interface MapDeclaration {
+  readonly name: string;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly internal: boolean;
+}
+
+/** A map as the kernel has it; BTF ids are 0 where it has none. */
+export interface MapInfo {
+  readonly name: string;
+  readonly id: number;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly btfId: number;
+  readonly btfKeyType: number;
+  readonly btfValueType: number;
+}
+
+export interface ProgramInfo {
+  readonly name: string;
+  readonly id: number;
+  readonly type: number;
+  readonly tag: string;
+  readonly verifiedInsns: number;
+}
+
+const path = fileURLToPath(new URL('../../native/build/addon.node', import.meta.url));
+let loaded: Addon | undefined;
+
+/** The addon, loaded at the first call. Throws an Error that says what to run where it was not built. */
+export function addon(): Addon {
+  if (loaded !== undefined) return loaded;
+  if (!existsSync(path)) throw new Error(`${path} is missing: run native/setup.sh`);
+  const fresh = createRequire(import.meta.url)(path) as Addon;
+  fresh.setErrorClass(KernelError);
+  loaded = fresh;
+  return fresh;
+}
