@@ -89,6 +89,8 @@ export class Chain {
     x.backend = undefined;
     x.act = undefined;
     x.target = undefined;
+    x.listener = undefined;
+    x.method = x.host = x.path = '';
     x.scanned = 0;
   }
 
