@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, endpoint, forward, freePort, get, host, route, sleep, upstream } from '../../../test/fake/l7.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
+import { createRandom } from '../pick.ts';
 
 const all = () => [host(['*'], route('all', forward('a')))];
 const simple = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -190,4 +191,41 @@ test('an upstream that does not answer the connect is given up in its time', asy
   // TEST-NET-1: nothing answers, or the network refuses at once.
   r.endpoints('a', [endpoint(9, { address: '192.0.2.1' })]);
   assert.match(await get(r.port), /^HTTP\/1.1 503/);
+});
+
+test('whatever both sides cut off, nothing is left behind', async () => {
+  const random = createRandom(5);
+  const chance = (n: number) => random() % n === 0;
+  await using s = await simpleRig(
+    (socket) => {
+      if (chance(8)) socket.resetAndDestroy();
+      else if (chance(8)) socket.end('HTTP/1.1 200 OK\r\nContent-Le');
+      else if (chance(8)) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab');
+      else if (chance(8)) socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n');
+      else if (chance(20)) return;
+      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    },
+    { times: { stallMs: 300, headMs: 300, idleMs: 300, upstreamIdleMs: 100 } },
+  );
+  const wire = `${simple}POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n${simple}`;
+  async function client(): Promise<void> {
+    const c = await connect(s.port).catch(() => undefined);
+    if (c === undefined) return;
+    c.send(wire.slice(0, 1 + (random() % wire.length)));
+    await sleep(random() % 10);
+    if (chance(2)) c.socket.resetAndDestroy();
+    else if (chance(2)) c.socket.destroy();
+    else {
+      c.socket.end(chance(2) ? simple : '');
+      setTimeout(() => c.socket.destroy(), 50);
+    }
+  }
+  for (let i = 0; i < 20; i += 1) await Promise.all(Array.from({ length: 40 }, client));
+  for (let i = 0; i < 100 && s.r.engine.stats().connections + s.r.engine.stats().upstreams > 0; i += 1) await sleep(20);
+  const { connections, upstreams, accepted } = s.r.engine.stats();
+  assert.deepEqual({ connections, upstreams }, { connections: 0, upstreams: 0 });
+  assert.ok(accepted > 200, String(accepted));
+  assert.deepEqual(s.r.faults, []);
+  s.r.endpoints('a', [s.up.port]);
+  for (let i = 0; i < 50; i += 1) await get(s.port).catch(() => '');
 });
