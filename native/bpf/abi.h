@@ -107,8 +107,8 @@ enum drop_reason {
 	DROP_BLACKHOLE = 20,        // a route that says so
 };
 
-// Per ingress port: rx + own = handed + up + punt + sum(drop). Packets: a GSO frame counts its segments. skbs: as devices
-// count. Copies are apart: a flooded frame is one handed over.
+// Per ingress port: rx + own = handed + up + punt + sum(drop). Packets: a GSO frame counts its segments. skbs: as
+// devices count. Copies are apart: a flooded frame is one handed over.
 struct port_counters {
 	__u64 rx;
 	__u64 rx_bytes;
@@ -151,4 +151,17 @@ struct age_args {
 	__u16 port;
 	__u16 bd;
 	__u32 removed; // out
+};
+
+// BTF keeps an enum only where something has its type.
+struct abi_enums {
+	enum port_mode port_mode;
+	enum port_flags port_flags;
+	enum port_state_flags port_state_flags;
+	enum dev_kind dev_kind;
+	enum vlan_bits vlan_bits;
+	enum fdb_flags fdb_flags;
+	enum drop_reason drop_reason;
+	enum trace_action trace_action;
+	enum age_mode age_mode;
 };

@@ -229,7 +229,7 @@ function show(value: unknown): string {
   if (value === null || value === undefined) return 'empty';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map';
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = JSON.stringify(value) ?? 'something';
   return text.length > 64 ? `${text.slice(0, 60)}..."` : text;
 }
 

@@ -88,9 +88,10 @@ function mapOf(map: YAMLMap, path: Path, reading: Reading): unknown {
 }
 
 /** A key as text: as written where it is a number ("1.10" is not "1.1"). Undefined for what can't be a key. */
-function keyText(key: unknown): string | undefined {
+export function keyText(key: unknown): string | undefined {
   if (!isScalar(key) || key.value === null) return undefined;
-  return typeof key.value === 'string' ? key.value : (key.source ?? String(key.value));
+  if (typeof key.value === 'string') return key.value;
+  return key.source ?? JSON.stringify(key.value);
 }
 
 function scalarOf(scalar: Scalar, path: Path, reading: Reading): unknown {

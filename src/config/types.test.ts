@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
-import { cidr, ipAddress, macAddress, prefix } from './types.ts';
+import { bitRate, byteSize, cidr, duration, ipAddress, macAddress, prefix } from './types.ts';
 
 test('the canonical text comes out', () => {
   assert.equal(ipAddress.parse('2001:DB8:0::1'), '2001:db8::1');
@@ -28,4 +28,17 @@ test('each refusal says what is wrong, and what was meant where that is known', 
 
 test('they convert to JSON Schema both ways', () => {
   for (const io of ['input', 'output'] as const) assert.equal(z.toJSONSchema(cidr, { io }).type, 'string');
+});
+
+test('quantities parse to numbers of their smallest unit', () => {
+  assert.equal(byteSize.parse('256M'), 268435456);
+  assert.equal(duration.parse('1m30s'), 90000);
+  assert.equal(bitRate.parse('1Gbps'), 1e9);
+  assert.equal(duration.prefault('10s').parse(undefined), 10000);
+  assert.equal(duration.parse(0), 0);
+  const message = (value: unknown): string | undefined => duration.safeParse(value).error?.issues[0]?.message;
+  assert.equal(message(10), '"10": has no unit: one of ms, s, m, h');
+  assert.equal(message('10'), '"10": has no unit: one of ms, s, m, h');
+  assert.equal(message('soon'), '"soon": not a length of time');
+  assert.ok(z.toJSONSchema(duration, { io: 'input' }));
 });

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { parseIp, printIp } from '../lib/ip.ts';
 import { parseMac, isGroupMac, printMac } from '../lib/mac.ts';
+import { parseBitRate, parseBytes, parseDuration } from '../lib/units.ts';
 import { isSubnet, parsePrefix, printPrefix, subnetOf } from '../lib/prefix.ts';
 
 /** An IPv4 or IPv6 address in canonical form (RFC 5952). */
@@ -32,6 +33,37 @@ export const macAddress = canonical((text) => {
   if (!mac) return { message: 'not a MAC address' };
   return isGroupMac(mac) ? { message: 'a group address, not that of one station' } : printMac(mac);
 }).meta({ description: 'MAC address', examples: ['02:00:00:00:00:01'] });
+
+/** Bytes, written `256M`. Parses to a number of bytes. */
+export const byteSize = quantity(parseBytes, 'an amount of bytes', ['B', 'K', 'M', 'G']).meta({
+  description: 'amount of bytes; 1K is 1024',
+  examples: ['256M', '1G'],
+});
+
+/** A time, written `10s`, `500ms`, `5m`, `1h`. Parses to a number of milliseconds. */
+export const duration = quantity(parseDuration, 'a length of time', ['ms', 's', 'm', 'h']).meta({
+  description: 'length of time',
+  examples: ['10s', '500ms', '5m', '1h'],
+});
+
+/** A rate, written `1Gbps`. Parses to a number of bits a second. */
+export const bitRate = quantity(parseBitRate, 'a rate', ['bps', 'kbps', 'Mbps', 'Gbps']).meta({
+  description: 'bits a second',
+  examples: ['100Mbps', '1Gbps'],
+});
+
+/** The schema of a quantity: text with a unit, or 0. Bounds go behind it, `.refine((ms) => ms <= 60_000, 'at most
+ * 1m')`; a default as it is written, `.prefault('10s')`. */
+function quantity(read: (text: string) => number | undefined, noun: string, units: readonly string[]) {
+  return z.union([z.string(), z.number()]).transform((written, context): number => {
+    const value = read(String(written));
+    if (value !== undefined) return value;
+    const bare = /^[0-9.]+$/.test(String(written));
+    const message = bare ? `has no unit: one of ${units.join(', ')}` : `not ${noun}`;
+    context.issues.push(refusalIssue({ message }, String(written)));
+    return z.NEVER;
+  });
+}
 
 /** What is wrong with a text, and the text that was probably meant (it becomes the hint of the Problem). */
 export interface Refusal {

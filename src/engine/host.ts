@@ -24,6 +24,7 @@ export function makeRead(input: EngineInput, live: Live): Read {
   return {
     instance: input.instance,
     kernel: input.kernel,
+    ids: input.ids,
     running: <S extends z.ZodType>(schema: S) => look()(schema),
     look,
     desired: () => live.reconciler?.desired() ?? new Map(),
@@ -36,6 +37,7 @@ export function makeRead(input: EngineInput, live: Live): Read {
 export function makeHost(input: EngineInput, live: Live, read: Read): Host {
   return {
     kernel: input.kernel,
+    ids: input.ids,
     clock: input.clock,
     log: input.log,
     instance: input.instance,

@@ -1,5 +1,5 @@
-// Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it is
-// new to us, keep the confirm timer, watch for drift.
+// Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it
+// is new to us, keep the confirm timer, watch for drift.
 import { randomBytes } from 'node:crypto';
 import { fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,7 +13,7 @@ import { commit, type CommitContext, compileCandidate, refuse } from './commit.t
 import type { Candidate, CommitAnswer, CommitOptions, Engine, RevisionInfo } from './engine.ts';
 import { writeFace } from './face.ts';
 import type { Fault } from './faults.ts';
-import { openBaseMac } from './ids.ts';
+import { type Ids, openBaseMac } from './ids.ts';
 import { type History, openHistory, type StoredRevision } from './history.ts';
 import { type Live, makeHost, makeRead } from './host.ts';
 import { openReconciler, type Reconciler, type World } from './reconcile.ts';
@@ -31,6 +31,7 @@ export interface EngineInput {
   /** Folder of manifests; absent: none are read or written. */
   readonly manifests?: string;
   readonly state: string;
+  readonly ids: Ids;
   /** Kernel kinds and those that main adds, in the order in which they build on each other; slices' own come after. */
   readonly drivers: readonly AnyDriver[];
   readonly commands: readonly AnyCommand[];
@@ -41,6 +42,8 @@ export interface OpenEngine extends Engine, AsyncDisposable {
   readonly host: Host;
   /** Problems of FILE where it could not be taken in and an older revision runs. */
   readonly fileProblems: readonly Problem[];
+  /** Once all run.ts files have published: what nobody desires goes. */
+  settled(): Promise<void>;
 }
 
 const auditMs = 30_000;
@@ -78,6 +81,7 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
     read,
     host,
     fileProblems,
+    settled: async () => void (await live.reconciler?.audit()),
     commit: change,
     rollback,
     confirm: (by) => Promise.resolve(confirm(context, by, input.log, () => timer.set())),

@@ -1,5 +1,5 @@
-// The one loop through which the world changes: commits, what slices publish, drift and audit all come by here, one at a
-// time. Desired is the committed resources and those that run.ts files publish.
+// The one loop through which the world changes: commits, what slices publish, drift and audit all come by here, one at
+// a time. Desired is the committed resources and those that run.ts files publish.
 import type { Clock } from '../lib/clock.ts';
 import { apply } from './apply.ts';
 import type { Fault } from './faults.ts';
@@ -36,7 +36,8 @@ export interface Reconciler {
   plan(committed: Resources): Promise<Pass>;
   /** Strict: all of it, verified, or the world as it was. Until the returned Pass has no faults nothing counts. */
   change(committed: Resources): Promise<Pass>;
-  /** Lenient: everything is read, what can be made is made, the rest is in failures(). */
+  /** Lenient: everything is read, what can be made is made, the rest is in failures(). What nobody desires stays for
+   * now: what run.ts files will publish is not known yet. The first audit() takes it away. */
   adopt(committed: Resources): Promise<Pass>;
   publish(owner: string, resources: readonly Resource[]): void;
   /** Looks at these again, soon. */
@@ -93,7 +94,7 @@ export function openReconciler(world: World): Reconciler {
     adopt: (committed) =>
       run(async () => {
         state.committed = committed;
-        const pass = await lenient(world, state, desired(), 'all');
+        const pass = await lenient(world, state, desired(), 'all', (action) => action.unwanted !== true);
         if (state.failed.size > 0) wake(retryMs);
         return pass;
       }),
@@ -108,7 +109,6 @@ export function openReconciler(world: World): Reconciler {
     async idle() {
       while (state.dirty.size > 0 || timer !== undefined) {
         if (state.dirty.size === 0) break;
-        // oxlint-disable-next-line no-await-in-loop -- waits for the loop's own turn
         await new Promise((done) => setTimeout(done, gatherMs));
       }
       await tail;
@@ -182,7 +182,13 @@ async function change(world: World, state: State, committed: Resources): Promise
   if (faults.length > 0) {
     const touched = new Set(planned.actions.map((action) => action.ref));
     const undo = await planFor(world, after, before, touched);
-    await apply({ actions: undo.actions, desired: before, drivers: world.drivers, log: world.actionLog, lenient: true });
+    await apply({
+      actions: undo.actions,
+      desired: before,
+      drivers: world.drivers,
+      log: world.actionLog,
+      lenient: true,
+    });
     return { actions: planned.actions, faults };
   }
   state.committed = committed;
@@ -207,19 +213,26 @@ async function attempt(
   return verify(world.drivers, desired, new Set(strict.map((action) => action.ref)));
 }
 
-async function lenient(world: World, state: State, desired: Resources, refs: Set<Ref> | 'all'): Promise<Pass> {
+async function lenient(
+  world: World,
+  state: State,
+  desired: Resources,
+  refs: Set<Ref> | 'all',
+  wanted: (action: Action) => boolean = () => true,
+): Promise<Pass> {
   const planned = await planFor(world, desired, desired, refs);
   if (planned.faults.length > 0) return planned;
+  const actions = planned.actions.filter(wanted);
   const failed = await apply({
-    actions: planned.actions,
+    actions,
     desired,
     drivers: world.drivers,
     log: world.actionLog,
     lenient: true,
   });
-  for (const action of planned.actions) settle(world, state, action, failed.get(action.ref));
+  for (const action of actions) settle(world, state, action, failed.get(action.ref));
   if (refs === 'all') for (const ref of state.failed.keys()) if (!failed.has(ref)) state.failed.delete(ref);
-  return { actions: planned.actions, faults: [...failed.values()] };
+  return { actions, faults: [...failed.values()] };
 }
 
 function settle(world: World, state: State, action: Action, fault: Fault | undefined): void {

@@ -7,8 +7,12 @@ import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { RevisionInfo } from './engine.ts';
+import type { AnyTable } from './kinds/row.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
+import type { Ids } from './ids.ts';
+
+export type { Manifest } from '../config/manifest.ts';
 
 /** Gives a slice's section by its schema (each schema object belongs to one slice), manifests by kind, a Problem's
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
@@ -30,6 +34,7 @@ export type Derived = Readonly<Record<string, unknown>>;
 /** What a slice's `run.ts` gets. `publish` replaces the owner's live resources; `log` is already named. */
 export interface Host {
   readonly kernel: Kernel;
+  readonly ids: Ids;
   readonly clock: Clock;
   readonly log: Logger;
   readonly instance: string;
@@ -49,6 +54,7 @@ export interface Failure {
 /** What commands see; read only. */
 export interface Read {
   readonly instance: string;
+  readonly ids: Ids;
   /** Section of the running revision, by schema. */
   running<S extends z.ZodType>(schema: S): z.infer<S>;
   /** The look of the running revision. */
@@ -95,6 +101,8 @@ export interface Slice<S extends z.ZodType = z.ZodType> {
   check?(section: z.infer<S>, look: Look): readonly Problem[];
   derive?(section: z.infer<S>, look: Look): Derived;
   compile?(section: z.infer<S>, look: Look): readonly Resource[];
+  /** Rows of the fast path's tables that the slice fills. */
+  readonly tables?: readonly AnyTable[];
   drivers?(kernel: Kernel, host: Host): readonly AnyDriver[];
   /** What runs as long as the daemon does. May return `live`, offered to commands under the slice's name. */
   start?(host: Host, signal: AbortSignal): Promise<AsyncDisposable & { readonly live?: unknown }>;

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { BpfLinkInfo, MapRows, TestRun } from './bpf.ts';
 import { KernelError } from './errno.ts';
 
 /** Something that the addon holds for us. */
@@ -29,6 +30,77 @@ export interface Addon {
   tapAdd(name: string, owner: number): void;
   tapOpen(name: string): number;
   ethtool(name: string, command: number, data: number): number;
+  mapCreate(type: number, name: string, keySize: number, valueSize: number, maxEntries: number, flags: number): number;
+  mapInfo(fd: number): MapInfo;
+  mapLookup(fd: number, key: Uint8Array, valueBytes: number): Uint8Array | undefined;
+  mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): void;
+  mapDelete(fd: number, key: Uint8Array): boolean;
+  mapDump(fd: number, keySize: number, valueBytes: number, maxEntries: number): MapRows;
+  mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number, flags: number): void;
+  btfBytes(id: number): Uint8Array;
+  possibleCpus(): number;
+  programInfo(fd: number): ProgramInfo;
+  programById(id: number): number;
+  programRun(
+    fd: number,
+    data: Uint8Array | undefined,
+    ctx: Uint8Array | undefined,
+    repeat: number,
+    flags: number,
+    cpu: number,
+    dataRoom: number,
+    ctxRoom: number,
+  ): TestRun;
+  programQuery(ifindex: number, attachType: number): number[];
+  linkCreate(programFd: number, ifindex: number, attachType: number, flags: number): number;
+  linkUpdate(fd: number, programFd: number): void;
+  linkInfo(fd: number): BpfLinkInfo;
+  pinOpen(path: string, kind: 'bpf-map' | 'bpf-prog' | 'bpf-link'): number;
+  pinMake(fd: number, path: string): void;
+  objectOpen(path: string): Native;
+  objectMaps(object: Native): MapDeclaration[];
+  objectConstant(object: Native, name: string, value: Uint8Array): void;
+  objectReuse(object: Native, map: string, fd: number): void;
+  objectLoad(object: Native, maps: NamedFd[], programs: NamedFd[]): void;
+  objectClose(object: Native): void;
+}
+
+export interface NamedFd {
+  readonly name: string;
+  readonly fd: number;
+}
+
+/** A map as an object file declares it. `internal`: .rodata, .bss, .data. */
+export interface MapDeclaration {
+  readonly name: string;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly internal: boolean;
+}
+
+/** A map as the kernel has it; BTF ids are 0 where it has none. */
+export interface MapInfo {
+  readonly name: string;
+  readonly id: number;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly btfId: number;
+  readonly btfKeyType: number;
+  readonly btfValueType: number;
+}
+
+export interface ProgramInfo {
+  readonly name: string;
+  readonly id: number;
+  readonly type: number;
+  readonly tag: string;
+  readonly verifiedInsns: number;
 }
 
 const path = fileURLToPath(new URL('../../native/build/addon.node', import.meta.url));

@@ -24,6 +24,9 @@ export interface BpfMap extends Disposable {
   /** All rows, by batches where the kernel has them. */
   dump(): MapRows;
   updateBatch(rows: MapRows): void;
+  /** Of a map of maps: puts another map behind the key. */
+  updateInner(key: Uint8Array, inner: BpfMap): void;
+  /** The path's folders are made. EEXIST where something is pinned there. */
   pin(path: string): void;
   close(): void;
 }
@@ -78,13 +81,32 @@ export interface BpfLoad {
   readonly pins?: Readonly<Record<string, string>>;
 }
 
+/** A map without an object: the inner ones of maps of maps. `type` is BPF_MAP_TYPE_*; a name has 15 bytes at most. */
+export interface BpfMapCreate {
+  readonly name: string;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags?: number;
+}
+
 export interface Bpf {
   readonly possibleCpus: number;
+  /** A program that the verifier refuses: KernelError with the end of its log. */
   load(o: BpfLoad): BpfObject;
+  createMap(o: BpfMapCreate): BpfMap;
+  /** Undefined where nothing is pinned there; EINVAL where something else is. */
   openMap(path: string): BpfMap | undefined;
   openLink(path: string): BpfLink | undefined;
-  /** XDP is attached in native (driver) mode only. `netns` is where the device lives. */
+  /** Takes a pin away; false where there was none. What nothing else holds is gone then. */
+  unpin(path: string): boolean;
+  /** Names in a folder of pins, sorted; none where there is no such folder. */
+  pins(folder: string): readonly string[];
+  /** XDP is attached in native (driver) mode only. `netns` is where the device lives. The same program twice on a tcx
+   * hook is EEXIST, a second one on xdp EBUSY. */
   attach(program: BpfProgram, ifindex: number, hook: BpfHook, netns?: string): BpfLink;
-  /** Programs on a device's hook, outermost first (tcx) or the one (xdp). */
+  /** Programs on a device's hook, outermost first (tcx) or the one (xdp). `mode` is "tcx", or of xdp "native",
+   * "generic". */
   query(ifindex: number, hook: BpfHook, netns?: string): readonly { programId: number; tag: string; mode: string }[];
 }

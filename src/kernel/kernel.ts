@@ -1,6 +1,7 @@
 // What the engine and the slices may ask of Linux. `open.ts` gives the real one, `test/fake/kernel.ts` one in memory;
 // the same contract tests run on both. All calls are synchronous: each is a few microseconds to a few milliseconds.
 import type { Netlink } from './netlink.ts';
+import type { Datapath } from './datapath.ts';
 import type { Bpf } from './bpf.ts';
 
 /** Names are paths under net., with dots or slashes as sysctl(8) takes them: "net.ipv4.ip_forward". */
@@ -19,11 +20,13 @@ export interface Netns {
   remove(name: string): void;
 }
 
-/** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name; none
- * means the namespace that the daemon was started in. */
+/** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name;
+ * none means the namespace that the daemon was started in. */
 export interface Kernel {
   netlink(netns?: string): Netlink;
   readonly sysctl: Sysctl;
   readonly netns: Netns;
   readonly bpf: Bpf;
+  /** The forwarding core; absent where it is not loaded (a test of the engine alone). */
+  readonly datapath?: Datapath;
 }

@@ -1,5 +1,5 @@
-// What happens to one request, in order: head, route, action, upstream, answer, count and log. Called by the engine with
-// rows; holds one Exchange a connection, used again for each of its requests.
+// What happens to one request, in order: head, route, action, upstream, answer, count and log. Called by the engine
+// with rows; holds one Exchange a connection, used again for each of its requests.
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../lib/clock.ts';
 import type { CounterWriter } from './counters.ts';
@@ -26,7 +26,8 @@ export interface ChainOptions {
   readonly upstreams: Upstreams;
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
-  /** Resolve dot elements and backslashes of a path before it is matched and passed on; without, it stays as it came. */
+  /** Resolve dot elements and backslashes of a path before it is matched and passed on; without, it stays as it came.
+   * */
   readonly normalisePaths: boolean;
   readonly listener: (id: number) => ListenerView | undefined;
   /** An exception while a row was worked on; it was answered with 500. */

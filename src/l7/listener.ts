@@ -1,5 +1,5 @@
-// The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles and opens all
-// that is new and can fail; commit only swaps references, so that all workers change together or none does.
+// The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles and opens
+// all that is new and can fail; commit only swaps references, so that all workers change together or none does.
 import type { Listener, Snapshot } from '../mesh/snapshot.ts';
 import type { ListenerView } from './head/outcome.ts';
 import { statKey } from './counters.ts';

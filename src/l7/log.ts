@@ -1,5 +1,5 @@
-// The access log: JSON lines to one file an instance, appended by whole batches. A request never waits for the disk: what
-// does not fit the buffer is counted as dropped.
+// The access log: JSON lines to one file an instance, appended by whole batches. A request never waits for the disk:
+// what does not fit the buffer is counted as dropped.
 import fs from 'node:fs';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';

@@ -22,7 +22,8 @@ export interface RouterOptions {
   readonly times?: Partial<EngineTimes>;
   /** Client connections a worker holds at once. */
   readonly maxConnections?: number;
-  /** Resolve "." and ".." elements of paths before matching, and pass the result on. Default: a path stays as it came. */
+  /** Resolve "." and ".." elements of paths before matching, and pass the result on. Default: a path stays as it came.
+   * */
   readonly normalisePaths?: boolean;
   readonly clock?: Clock;
   /** 32-bit numbers that seed the workers' choices. */

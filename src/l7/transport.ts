@@ -2,9 +2,9 @@
 // framing, deadlines and writes, and parses no head. Above: code that reads heads from the arena and fills rows, and
 // never sees a socket. Each turn the engine lays out rows, calls onBatch(n) once, and does what the rows say.
 //
-// A head that goes out is the runs of a row in order (pieces of the arena: of the read part, or of the scratch part that
-// onBatch writes to), then its template. The arithmetic that keeps scratch from running out: a row's own bytes plus
-// SCRATCH_ROW, for at most ROWS rows that together hold at most READ_BYTES.
+// A head that goes out is the runs of a row in order (pieces of the arena: of the read part, or of the scratch part
+// that onBatch writes to), then its template. The arithmetic that keeps scratch from running out: a row's own bytes
+// plus SCRATCH_ROW, for at most ROWS rows that together hold at most READ_BYTES.
 
 /** Words of a row and rows of a batch. */
 export const ROW_WORDS = 48;

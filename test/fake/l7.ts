@@ -1,5 +1,5 @@
-// What the router's tests stand on: snapshots in a few words, a raw client that shows bytes, an upstream that says what it
-// is told to say.
+// What the router's tests stand on: snapshots in a few words, a raw client that shows bytes, an upstream that says what
+// it is told to say.
 import net from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { noEdits } from '../../src/mesh/snapshot.ts';

@@ -1,5 +1,6 @@
-// The request head as it goes to an upstream. What a proxy in front adds is decided here and nowhere else, as Envoy does
-// it with use_remote_address: the client's address at the end of x-forwarded-for, x-forwarded-proto set, nothing more.
+// The request head as it goes to an upstream. What a proxy in front adds is decided here and nowhere else, as Envoy
+// does it with use_remote_address: the client's address at the end of x-forwarded-for, x-forwarded-proto set, nothing
+// more.
 import type { PathMatch, PathRewrite } from '../../mesh/snapshot.ts';
 import {
   CONNECTION,

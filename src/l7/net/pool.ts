@@ -1,4 +1,5 @@
-// Connections to upstreams: one pool an endpoint, the last used taken first, so that few stay warm and the rest time out.
+// Connections to upstreams: one pool an endpoint, the last used taken first, so that few stay warm and the rest time
+// out.
 import net from 'node:net';
 import { WHY_CONNECT, WHY_CONNECT_TIMEOUT, WHY_RESET } from '../transport.ts';
 import { Up } from './conn.ts';

@@ -21,6 +21,7 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
@@ -51,6 +52,8 @@ export interface Link {
   readonly kind: string | undefined;
   /** Index of the peer (veth), in its own namespace. */
   readonly peer: number | undefined;
+  /** The peer lives in another namespace. */
+  readonly peerElsewhere: boolean;
   readonly stats: LinkStats;
 }
 
@@ -161,7 +164,8 @@ export function linkDumpRequest(): Request {
 
 /** The link in an RTM_NEWLINK or RTM_DELLINK; undefined for other messages. */
 export function decodeLink(message: Message): Link | undefined {
-  if ((message.type !== RTM_NEWLINK && message.type !== RTM_DELLINK) || message.body.length < headerSize) return undefined;
+  if ((message.type !== RTM_NEWLINK && message.type !== RTM_DELLINK) || message.body.length < headerSize)
+    return undefined;
   const view = viewOf(message.body);
   // AF_BRIDGE messages tell of a bridge's port, not of a link.
   if (view.getUint8(0) !== 0) return undefined;
@@ -178,6 +182,7 @@ export function decodeLink(message: Message): Link | undefined {
     carrier: (flags & IFF_LOWER_UP) !== 0,
     alias: readText(attributes.get(IFLA_IFALIAS)),
     kind,
+    peerElsewhere: attributes.has(IFLA_LINK_NETNSID),
     peer: kind === 'veth' ? readU32(attributes.get(IFLA_LINK)) : undefined,
     stats: decodeStats(attributes.get(IFLA_STATS64)),
   };

@@ -2,7 +2,8 @@
 //          swp3: { address: [192.0.2.1/31] } }
 import { z } from 'zod';
 import { cidr } from '../../../config/types.ts';
-import { vlanId, vlanRef } from '../../l2/vlan/schema.ts';
+import type { PortCounters } from '../../../kernel/counters.ts';
+import { resolveVlan, vlanId, vlanRef, type Vlans } from '../../l2/vlan/schema.ts';
 
 /** A port's name is a device's name where we make the device. */
 export const portName = z
@@ -32,7 +33,11 @@ const trunk = z.strictObject({
 
 export const portVlan = z.union([access, trunk]).meta({ description: 'VLAN membership' });
 
-export const portMtu = z.int().min(68).max(65535).meta({ description: 'largest L3 packet, bytes', examples: [1500, 9000] });
+export const portMtu = z
+  .int()
+  .min(68)
+  .max(65535)
+  .meta({ description: 'largest L3 packet, bytes', examples: [1500, 9000] });
 
 export const port = z.strictObject({
   description: z.string().max(255).optional().meta({ description: 'free text' }),
@@ -44,10 +49,17 @@ export const port = z.strictObject({
   mtu: portMtu.optional(),
   shut: z.boolean().default(false).meta({ description: 'nothing in, nothing out' }),
   vlan: portVlan.optional(),
-  address: z.array(cidr).min(1).optional().meta({ description: 'makes it a routed port', examples: ['192.0.2.1/31'] }),
+  address: z
+    .array(cidr)
+    .min(1)
+    .optional()
+    .meta({ description: 'makes it a routed port', examples: ['192.0.2.1/31'] }),
   'mac-limit': z.int().min(0).max(65536).default(0).meta({ description: 'addresses learned at most, 0: no limit' }),
   datapath: z.enum(['auto', 'xdp', 'tcx']).default('auto').meta({ description: 'where frames are handled' }),
-  bridged: z.boolean().default(false).meta({ description: 'the far end forwards for others: no direct delivery to it' }),
+  bridged: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'the far end forwards for others: no direct delivery to it' }),
   guest: z.string().optional().meta({ description: 'guest behind this port, set by its own section', hidden: true }),
 });
 
@@ -74,3 +86,48 @@ export function portOfGuest(guest: string, given: GuestPort, bridged: boolean): 
 }
 
 export const deviceOf = (name: string, given: Port): string => given.device ?? name;
+
+/** What a port is doing, read from its device. */
+export interface PortStatus {
+  readonly state: 'up' | 'down' | 'shut';
+  readonly why: string;
+  readonly mtu: number;
+  readonly mac: string;
+}
+
+/** What the slice offers while it runs. */
+export interface PortsLive {
+  statuses(): ReadonlyMap<string, PortStatus>;
+  counters(port: string): PortCounters | undefined;
+  onChange(listener: () => void): Disposable;
+}
+
+/** VLANs of a port by id, and the one of untagged frames. */
+export interface Membership {
+  readonly vlans: readonly number[];
+  readonly untagged: number | undefined;
+  readonly access: boolean;
+}
+
+/** Resolves names and ranges; what names no VLAN is left out (check has said so). */
+export function membershipOf(vlans: Vlans, port: Port): Membership {
+  const { vlan } = port;
+  if (vlan === undefined) return { vlans: [], untagged: undefined, access: false };
+  if ('access' in vlan) {
+    const id = resolveVlan(vlans, vlan.access);
+    return { vlans: id === undefined ? [] : [id], untagged: id, access: true };
+  }
+  const native = vlan.native === undefined ? undefined : resolveVlan(vlans, vlan.native);
+  const ids = new Set(vlan.trunk.flatMap((item) => expand(vlans, item)));
+  if (native !== undefined) ids.add(native);
+  return { vlans: [...ids].toSorted((a, b) => a - b), untagged: native, access: false };
+}
+
+function expand(vlans: Vlans, item: number | string): readonly number[] {
+  const [, from, to] = typeof item === 'string' ? (/^(\d+)-(\d+)$/.exec(item) ?? []) : [];
+  if (from !== undefined && to !== undefined) {
+    return Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => Number(from) + i);
+  }
+  const id = resolveVlan(vlans, item);
+  return id === undefined ? [] : [id];
+}

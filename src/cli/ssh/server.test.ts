@@ -1,0 +1,295 @@
+// The server against OpenSSH's own client.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat, writeFile, chmod } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { fakeEngine, type FakeEngine } from '../../../test/fake/engine.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { hashPassword } from '../../lib/password.ts';
+import { openSession } from '../session.ts';
+import { faultOfKey, type SshUser } from './auth.ts';
+import { loadHostKey } from './hostkey.ts';
+import { openSshServer, type SshLimits, type SshServer } from './server.ts';
+
+const run = promisify(execFile);
+let folder = '';
+let users: Record<string, SshUser> = {};
+let engine: FakeEngine;
+let server: SshServer;
+let port = 0;
+
+const log = { info: () => undefined, warn: () => undefined, debug: () => undefined };
+
+async function serverWith(limits: Partial<SshLimits>): Promise<{ server: SshServer; port: number }> {
+  const { private: hostKey } = await loadHostKey(join(folder, 'host'));
+  const opened = openSshServer({
+    hostKey,
+    users: () => users,
+    openSession: ({ user, role, from, to }) =>
+      openSession({
+        engine,
+        commands: engine.commands,
+        clock: systemClock,
+        who: `${user}@ssh:${from}`,
+        role,
+        hostname: () => 'leaf1',
+        ...(to === undefined ? {} : { cameInBy: to }),
+      }),
+    clock: systemClock,
+    log,
+    limits: { refusalMs: 50, ...limits },
+    greeting: () => 'leaf1, a test\n',
+  });
+  const at = await opened.listen({ address: '127.0.0.1', port: 0 });
+  return { server: opened, port: at.port! };
+}
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'midplane-ssh-'));
+  engine = fakeEngine(systemClock);
+  for (const type of ['ed25519', 'ecdsa', 'rsa', 'other']) {
+    const [name, bits] = type === 'other' ? ['ed25519', '256'] : [type, type === 'rsa' ? '2048' : '256'];
+    await run('ssh-keygen', ['-q', '-t', name!, '-b', bits!, '-N', '', '-C', 'kim', '-f', join(folder, type)]);
+  }
+  const publicKey = async (type: string): Promise<string> =>
+    (await readFile(join(folder, `${type}.pub`), 'utf8')).trim();
+  const keys = await Promise.all(['ed25519', 'ecdsa', 'rsa'].map(publicKey));
+  const password = await hashPassword('correct horse');
+  users = { kim: { role: 'admin', keys }, vera: { role: 'viewer', keys, password } };
+  ({ server, port } = await serverWith({}));
+});
+
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the ssh client; `password` is given by an askpass script. */
+async function ssh(
+  args: readonly string[],
+  given: { key?: string; password?: string; input?: string; port?: number } = {},
+) {
+  const askpass = join(folder, 'askpass');
+  await writeFile(askpass, `#!/bin/sh\nprintf '%s\\n' '${given.password ?? ''}'\n`);
+  await chmod(askpass, 0o700);
+  const options = [
+    '-F',
+    'none',
+    '-p',
+    String(given.port ?? port),
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'LogLevel=ERROR',
+  ];
+  options.push(
+    '-o',
+    `UserKnownHostsFile=${join(folder, 'known_hosts')}`,
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    'IdentityAgent=none',
+  );
+  if (given.password === undefined) options.push('-o', 'BatchMode=yes', '-i', join(folder, given.key ?? 'ed25519'));
+  else options.push('-o', 'PubkeyAuthentication=no');
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: folder,
+    SSH_ASKPASS: askpass,
+    SSH_ASKPASS_REQUIRE: 'force',
+    TERM: 'xterm',
+  };
+  return new Promise<Outcome>((resolve) => {
+    const child = spawn('ssh', [...options, ...args], { env, stdio: 'pipe' });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => (stdout += chunk));
+    child.stderr.on('data', (chunk) => (stderr += chunk));
+    child.stdin.end(given.input ?? '');
+    child.on('close', (code) => resolve({ code: code ?? -1, stdout, stderr }));
+  });
+}
+
+test('the host key is made once and stays', async () => {
+  const first = await loadHostKey(join(folder, 'host'));
+  const again = await loadHostKey(join(folder, 'host'));
+  assert.equal(first.public, again.public);
+  const path = join(folder, 'host', 'ssh_host_ed25519_key');
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  const { stdout } = await run('ssh-keygen', ['-l', '-f', path]);
+  assert.ok(stdout.includes(first.fingerprint), stdout);
+  await chmod(path, 0o644);
+  await assert.rejects(loadHostKey(join(folder, 'host')), /others may read/);
+  await chmod(path, 0o600);
+});
+
+test('commands: output, data, exit codes', async () => {
+  const done = await ssh(['kim@127.0.0.1', 'show ports swp1']);
+  assert.deepEqual(done, { code: 0, stdout: 'Port   MTU\nswp1  9000\n', stderr: '' });
+  const json = await ssh(['kim@127.0.0.1', 'show ports | json']);
+  assert.equal(JSON.parse(json.stdout)[0].name, 'swp1');
+  const bad = await ssh(['kim@127.0.0.1', 'show pots']);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /unknown word/);
+  assert.equal((await ssh(['kim@127.0.0.1', 'show ports swp9'])).code, 2);
+  const several = await ssh(['kim@127.0.0.1', 'show ports swp1 ; show lines 1\nshow lines 2']);
+  assert.equal(several.stdout, 'Port   MTU\nswp1  9000\nline 1\nline 1\nline 2\n');
+});
+
+test('a change over one command, named in the history', async () => {
+  const line = 'configure ; set ports swp5 mtu 2000 ; commit comment over ssh ; exit ; show ports swp5 | json';
+  const { code, stdout } = await ssh(['kim@127.0.0.1', line]);
+  assert.equal(code, 0);
+  assert.match(stdout, /revision 2 is running/);
+  assert.equal(engine.running().by, 'kim@ssh:127.0.0.1');
+});
+
+test('keys of each kind; others are refused', async () => {
+  for (const key of ['ed25519', 'ecdsa', 'rsa']) {
+    assert.equal((await ssh(['vera@127.0.0.1', 'show lines 1'], { key })).stdout, 'line 1\n', key);
+  }
+  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'], { key: 'other' })).code, 255);
+  assert.equal((await ssh(['nobody@127.0.0.1', 'show lines 1'])).code, 255);
+  const sha1 = await ssh(['-o', 'PubkeyAcceptedAlgorithms=ssh-rsa', 'kim@127.0.0.1', 'show lines 1'], { key: 'rsa' });
+  assert.equal(sha1.code, 255);
+});
+
+test('passwords: right, wrong, nobody', async () => {
+  const right = await ssh(['vera@127.0.0.1', 'show lines 1'], { password: 'correct horse' });
+  assert.deepEqual(right, { code: 0, stdout: 'line 1\n', stderr: '' });
+  for (const who of ['vera', 'kim', 'nobody', '__proto__']) {
+    const { code, stderr } = await ssh([`${who}@127.0.0.1`, 'show lines 1'], { password: 'wrong' });
+    assert.equal(code, 255, who);
+    assert.doesNotMatch(stderr, /line 1/);
+  }
+});
+
+test('roles hold over SSH', async () => {
+  const { code, stderr } = await ssh(['vera@127.0.0.1', 'configure']);
+  assert.equal(code, 1);
+  assert.match(stderr, /unknown word/);
+});
+
+test('a script on standard input, without a terminal', async () => {
+  const good = await ssh(['-T', 'kim@127.0.0.1'], { input: 'show lines 1\n# a note\n\nshow ports swp1 | json\n' });
+  assert.equal(good.code, 0);
+  assert.match(good.stdout, /^line 1\n\[\n/);
+  const bad = await ssh(['-T', 'kim@127.0.0.1'], {
+    input: 'configure\nset ports swp1 mtu 1\nset ports swp1 mtu 1999\ncommit',
+  });
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /Too small/);
+  assert.doesNotMatch(engine.running().document, /1999/);
+});
+
+test('a terminal: greeting, prompt, help, completion, exit', async () => {
+  const { code, stdout } = await ssh(['-tt', 'kim@127.0.0.1'], {
+    input: 'show ?\u0015sh\tpo\tswp1\rconfigure\rexit\rexit\r',
+  });
+  assert.equal(code, 0);
+  assert.match(stdout, /^leaf1, a test\r\n/);
+  assert.match(stdout, /midplane@leaf1> /);
+  assert.match(stdout, / {2}ports +ports and their state\r\n/);
+  assert.match(stdout, /swp1 {2}9000\r\n/);
+  assert.match(stdout, /\[edit\]\r\nmidplane@leaf1# exit/);
+  assert.ok(!stdout.replaceAll('\r\n', '').includes('\n'));
+});
+
+test('only the CLI: no forwarding, no subsystem, no agent', async () => {
+  const sftp = await ssh(['-s', 'kim@127.0.0.1', 'sftp']);
+  assert.notEqual(sftp.code, 0);
+  assert.match(sftp.stderr, /subsystem request failed/);
+  const forward = await ssh(['-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:9', 'kim@127.0.0.1', 'show lines 1']);
+  assert.equal(forward.code, 255);
+  const direct = await ssh(['-W', `127.0.0.1:${port}`, 'kim@127.0.0.1']);
+  assert.notEqual(direct.code, 0);
+});
+
+test('old algorithms are not spoken', async () => {
+  for (const option of [
+    'KexAlgorithms=diffie-hellman-group14-sha256',
+    'Ciphers=aes128-ctr',
+    'MACs=hmac-sha1',
+    'HostKeyAlgorithms=rsa-sha2-256',
+  ]) {
+    const cipher = option.startsWith('MACs') ? ['-o', 'Ciphers=aes128-ctr'] : [];
+    assert.equal((await ssh([...cipher, '-o', option, 'kim@127.0.0.1', 'show lines 1'])).code, 255, option);
+  }
+  assert.equal((await ssh(['-o', 'Ciphers=aes128-gcm@openssh.com', 'kim@127.0.0.1', 'show lines 1'])).code, 0);
+});
+
+test('strangers are bounded in number and time', async () => {
+  const limited = await serverWith({ strangersPerAddress: 2, loginMs: 300 });
+  const sockets = [0, 1, 2].map(() => connect(limited.port, '127.0.0.1'));
+  const closed = sockets.map((socket) => {
+    socket.on('error', () => undefined).resume();
+    return new Promise<number>((resolve) => socket.once('close', () => resolve(performance.now())));
+  });
+  const started = performance.now();
+  const times = (await Promise.all(closed)).map((time) => time - started).sort((a, b) => a - b);
+  assert.ok(times[0]! < 200, `the third is refused at once: ${times.join(' ')}`);
+  assert.ok(times[1]! > 200, `the others have their time: ${times.join(' ')}`);
+  await limited.server[Symbol.asyncDispose]();
+});
+
+test('three wrong passwords end the connection', async () => {
+  const started = performance.now();
+  const { code, stderr } = await ssh(['-o', 'NumberOfPasswordPrompts=9', 'vera@127.0.0.1', 'show lines 1'], {
+    password: 'x',
+  });
+  assert.equal(code, 255);
+  assert.doesNotMatch(stderr, /line 1/);
+  assert.ok(performance.now() - started < 5000);
+});
+
+test('a user who is taken away is logged out; idle ones too', async () => {
+  const other = await serverWith({ idleMs: 400 });
+  const started = performance.now();
+  const idle = await ssh(['-T', 'kim@127.0.0.1', 'monitor vlans 1000'], { port: other.port });
+  assert.notEqual(idle.code, 0);
+  assert.ok(performance.now() - started < 4000);
+  await other.server[Symbol.asyncDispose]();
+  const long = ssh(['-T', 'vera@127.0.0.1', 'monitor vlans 100000']);
+  while (server.visitors().length === 0) await sleep(20);
+  const { vera } = users;
+  users = { kim: users['kim']! };
+  server.recheck();
+  assert.notEqual((await long).code, 0);
+  users = { ...users, vera: vera! };
+});
+
+test('noise instead of SSH does not disturb others', async () => {
+  for (const noise of [
+    'GET / HTTP/1.1\r\n\r\n',
+    `SSH-2.0-x\r\n${'\u00ff'.repeat(200)}`,
+    `SSH-2.0-x\r\n\u0000\u0000\u0000\u000c\u000a\u0014${'a'.repeat(400)}`,
+    `${'x'.repeat(10_000)}\n`,
+  ]) {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined).resume();
+    socket.end(Buffer.from(noise, 'latin1'));
+    await new Promise((resolve) => socket.once('close', resolve));
+  }
+  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'])).stdout, 'line 1\n');
+});
+
+test('what a public key line may be', async () => {
+  const ed25519 = (await readFile(join(folder, 'ed25519.pub'), 'utf8')).trim();
+  assert.equal(faultOfKey(ed25519), undefined);
+  assert.match(faultOfKey(`command="x" ${ed25519}`)!, /begins with one of/);
+  assert.match(faultOfKey('ssh-ed25519 AAAA')!, /no public key/);
+  assert.match(faultOfKey('ssh-dss AAAA')!, /begins with/);
+  await run('ssh-keygen', ['-q', '-t', 'rsa', '-b', '1024', '-N', '', '-f', join(folder, 'short')]);
+  assert.match(faultOfKey((await readFile(join(folder, 'short.pub'), 'utf8')).trim())!, /at least 2048/);
+});

@@ -1,0 +1,258 @@
+// An interactive session on a raw terminal, wherever the bytes come from: keys in, editor, session, pager, text out.
+import type { Duplex, Writable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+import { completion, printChoices } from '../complete.ts';
+import { maxLineLength, splitCommands, splitLine } from '../words.ts';
+import type { ExitCode } from '../verbs/state.ts';
+import type { Answer, Session } from '../session.ts';
+import { keyDecoder, type Key } from './keys.ts';
+import { lineEditor, type LineEditor } from './line.ts';
+import { pages, rowsOf } from './pager.ts';
+
+/** The terminal's size; the transport changes it. */
+export interface Screen {
+  columns: number;
+  rows: number;
+}
+
+const mostPendingKeys = 4096;
+/** Bytes that may wait for a client that does not read; a command that writes on is stopped. */
+export const mostUnread = 8 * 1024 * 1024;
+
+/** Runs the session on the stream until one of both ends, or `signal` does. The stream is not closed. */
+export async function runTerminal(
+  session: Session,
+  stream: Duplex,
+  screen: Screen,
+  signal: AbortSignal,
+  greeting = '',
+): Promise<void> {
+  const keys = keyQueue(stream, screen, signal);
+  const write = (text: string): void => {
+    if (stream.writable) stream.write(text.replace(/\r?\n/g, '\r\n'));
+  };
+  const editor = lineEditor(
+    write,
+    () => screen.columns,
+    (before) => splitLine(before).open === 'quote',
+  );
+  write(greeting);
+  editor.begin(session.prompt());
+  for await (const key of keys) {
+    const event = editor.press(key);
+    if (!event) continue;
+    if (event.kind === 'help') await showHelp(session, editor, write, screen);
+    if (event.kind === 'complete') await complete(session, editor, write, screen);
+    if (event.kind === 'interrupt') editor.begin(session.prompt());
+    if (event.kind !== 'line' && event.kind !== 'end') continue;
+    if (event.kind === 'end') write('exit\n');
+    const text = event.kind === 'end' ? 'exit' : event.text;
+    const answer = await runLine(session, text, { stream, keys, write, screen, signal });
+    if (answer.ends) return;
+    editor.begin(session.prompt());
+  }
+}
+
+interface Running {
+  readonly stream: Duplex;
+  readonly keys: KeyQueue;
+  readonly write: (text: string) => void;
+  readonly screen: Screen;
+  readonly signal: AbortSignal;
+}
+
+async function runLine(session: Session, text: string, how: Running): Promise<Answer> {
+  const { keys, write, screen, signal, stream } = how;
+  const interrupt = new AbortController();
+  keys.onInterrupt = () => interrupt.abort();
+  if (keys.takeInterrupt()) interrupt.abort();
+  const out = {
+    columns: screen.columns,
+    write(part: string): void {
+      write(part);
+      // A client that doesn't read must not take the daemon's memory.
+      if (stream.writableLength > mostUnread) interrupt.abort();
+    },
+    redraw(picture: string): void {
+      if (!stream.writableNeedDrain) write(`\u001b[H\u001b[J${fitting(picture, screen)}`);
+    },
+  };
+  try {
+    const answer = await session.execute(text, out, AbortSignal.any([interrupt.signal, signal]));
+    keys.onInterrupt = undefined;
+    if (answer.page) await page(answer.text, how);
+    else write(answer.text);
+    return answer;
+  } finally {
+    keys.onInterrupt = undefined;
+  }
+}
+
+/** A redrawn picture must not scroll: what does not fit is left away. */
+function fitting(picture: string, screen: Screen): string {
+  const lines: string[] = [];
+  let used = 0;
+  for (const line of picture.replace(/\n$/, '').split('\n')) {
+    used += rowsOf(line, screen.columns);
+    if (used > screen.rows - 1) break;
+    lines.push(line);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+async function page(text: string, { keys, write, screen }: Running): Promise<void> {
+  const book = pages(text, () => screen);
+  let now = book.first();
+  write(now.text);
+  while (now.more) {
+    const next = await keys.next();
+    if (next.done) return;
+    const step = book.press(next.value);
+    if (!step) continue;
+    write(step.text);
+    now = step;
+  }
+}
+
+async function showHelp(session: Session, editor: LineEditor, write: Running['write'], screen: Screen): Promise<void> {
+  const expected = await session.expect(editor.before());
+  editor.leave();
+  write(printChoices(expected, screen.columns));
+  editor.redraw();
+}
+
+async function complete(session: Session, editor: LineEditor, write: Running['write'], screen: Screen): Promise<void> {
+  const expected = await session.expect(editor.before());
+  const text = completion(expected);
+  if (text !== undefined) {
+    editor.replace(expected.start, text);
+  } else if (expected.choices.length > 0) {
+    editor.leave();
+    write(printChoices(expected, screen.columns));
+    editor.redraw();
+  } else {
+    write('\u0007');
+  }
+}
+
+interface KeyQueue extends AsyncIterableIterator<Key> {
+  /** Set while a command runs: ^C goes there and not into the queue. */
+  onInterrupt: (() => void) | undefined;
+  /** Drops what was typed up to a ^C, if one waits: it was meant for what starts now. */
+  takeInterrupt(): boolean;
+}
+
+/** The stream's keys one after the other. Beyond the bound the stream waits. */
+function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue {
+  const decoder = keyDecoder();
+  const pending: Key[] = [];
+  let ended = signal.aborted;
+  let wake: (() => void) | undefined;
+  const notify = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  const take = (key: Key): void => {
+    if (key.kind === 'size') {
+      screen.columns = Math.min(Math.max(key.columns, 20), 1000);
+      screen.rows = Math.min(Math.max(key.rows, 4), 1000);
+    }
+    const interrupts = key.kind === 'key' && key.name === 'ctrl-c' && queue.onInterrupt !== undefined;
+    if (interrupts) {
+      pending.length = 0;
+      queue.onInterrupt?.();
+    } else if (key.kind !== 'size') {
+      pending.push(key);
+    }
+  };
+  stream.on('data', (chunk: Buffer) => {
+    for (const key of decoder.feed(chunk)) take(key);
+    if (pending.length > mostPendingKeys) stream.pause();
+    notify();
+  });
+  const end = (): void => {
+    ended = true;
+    notify();
+  };
+  const cut = (): void => {
+    queue.onInterrupt?.();
+    end();
+  };
+  // An end of input lets what was typed run; a lost connection doesn't.
+  stream.on('end', end).on('close', cut).on('error', cut);
+  signal.addEventListener('abort', cut, { once: true });
+  const queue: KeyQueue = {
+    onInterrupt: undefined,
+    takeInterrupt() {
+      const at = pending.findLastIndex((key) => key.kind === 'key' && key.name === 'ctrl-c');
+      pending.splice(0, at + 1);
+      return at >= 0;
+    },
+    async next() {
+      while (pending.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
+      const key = pending.shift();
+      if (key === undefined) return { done: true, value: undefined };
+      if (stream.isPaused() && pending.length < mostPendingKeys / 2) stream.resume();
+      return { done: false, value: key };
+    },
+    [Symbol.asyncIterator]: () => queue,
+  };
+  return queue;
+}
+
+/** Where commands without a terminal write: what failed goes to `writeError`. */
+export interface Sink {
+  readonly columns: number;
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+}
+
+/** Commands without a terminal: one after the other, up to the first that fails. Answers its exit code. */
+export async function runCommands(session: Session, text: string, sink: Sink, signal: AbortSignal): Promise<ExitCode> {
+  for (const command of splitCommands(text)) {
+    const answer = await runPlain(session, command, sink, signal);
+    if (answer.exitCode !== 0) return answer.exitCode;
+    if (answer.ends) break;
+  }
+  return 0;
+}
+
+async function runPlain(session: Session, command: string, sink: Sink, signal: AbortSignal): Promise<Answer> {
+  const out = { columns: sink.columns, write: sink.write, redraw: sink.write };
+  const answer = await session.execute(command, out, signal);
+  (answer.exitCode === 0 ? sink.write : sink.writeError)(answer.text);
+  return answer;
+}
+
+/** Commands from a stream without a terminal, run as their lines come in; ends at the first that fails. */
+export async function runScript(
+  session: Session,
+  stream: Duplex,
+  errors: Writable,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const unread = new AbortController();
+  const to = (target: Writable) => (text: string) => {
+    if (target.writable) target.write(text);
+    if (target.writableLength > mostUnread) unread.abort();
+  };
+  const sink = { columns: 80, write: to(stream), writeError: to(errors) };
+  const utf8 = new StringDecoder('utf8');
+  let pending = '';
+  const run = async (text: string): Promise<Answer | undefined> => {
+    for (const command of splitCommands(text)) {
+      const answer = await runPlain(session, command, sink, AbortSignal.any([signal, unread.signal]));
+      if (answer.exitCode !== 0 || answer.ends) return answer;
+    }
+    return undefined;
+  };
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+    pending += utf8.write(chunk as Buffer);
+    const end = pending.lastIndexOf('\n') + 1;
+    const stopped = await run(pending.slice(0, end));
+    if (stopped) return stopped.exitCode;
+    pending = pending.slice(end);
+    if (pending.length > maxLineLength || signal.aborted) break;
+  }
+  return (await run(pending))?.exitCode ?? 0;
+}

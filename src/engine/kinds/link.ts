@@ -1,0 +1,98 @@
+// Programs on devices' hooks: pinned links, so that forwarding outlives the daemon, and a new program takes the old
+// one's place by link update, between two frames.
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BpfHook, BpfLink } from '../../kernel/bpf.ts';
+import type { Datapath } from '../../kernel/datapath.ts';
+import { KernelError } from '../../kernel/errno.ts';
+import type { Kernel } from '../../kernel/kernel.ts';
+import { FaultError } from '../faults.ts';
+import type { Ids } from '../ids.ts';
+import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { asFault } from './mark.ts';
+
+export interface LinkSpec {
+  readonly port: string;
+  readonly device: string;
+  readonly hook: BpfHook;
+}
+
+export interface LinkActual {
+  readonly ifindex: number;
+  readonly programId: number;
+}
+
+/** "link/swp1@tcx-ingress"; the pin is named by the port's id, since bpffs refuses dots. */
+export function linkRef(spec: Pick<LinkSpec, 'port' | 'hook'>): Ref {
+  return `link/${spec.port}@${spec.hook}`;
+}
+
+export function linkDriver(
+  kernel: Kernel,
+  datapath: Datapath,
+  ids: Ids,
+  maxPorts: number,
+): Driver<LinkSpec, LinkActual> {
+  const folder = join(datapath.pins, 'links');
+  mkdirSync(folder, { recursive: true });
+  const pinOf = (ref: Ref): string => {
+    const [port = '', hook] = nameOf(ref).split('@');
+    return join(folder, `${ids.id('port', port, maxPorts)}@${hook}`);
+  };
+  const read = (ref: Ref): [Ref, LinkActual][] => {
+    using link = kernel.bpf.openLink(pinOf(ref));
+    const info = link?.info();
+    // A severed link (its device is gone) is as good as none.
+    return info === undefined || info.ifindex === 0 ? [] : [[ref, info]];
+  };
+  const refOfPin = (pin: string): Ref => {
+    const [id, hook] = pin.split('@');
+    return `link/${ids.name('port', Number(id)) ?? `#${id}`}@${hook}`;
+  };
+  return {
+    kind: 'link',
+    read: (refs) => {
+      const list = refs === 'all' ? readdirSync(folder).map(refOfPin) : refs;
+      return Promise.resolve(new Map(list.flatMap(read)));
+    },
+    diff(spec, actual) {
+      if (kernel.netlink().link(spec.device)?.index !== actual.ifindex) return 'replace';
+      return datapath.programOf(spec.hook).id === actual.programId ? 'same' : 'update';
+    },
+    claims: (spec) => [`hook ${spec.device} ${spec.hook}`],
+    put: (batch) => {
+      for (const [ref, spec] of batch) asFault(ref, () => put(kernel, datapath, pinOf(ref), ref, spec));
+      return Promise.resolve();
+    },
+    drop: (refs) => {
+      for (const ref of refs) rmSync(pinOf(ref), { force: true });
+      return Promise.resolve();
+    },
+    watch: () => ({ [Symbol.dispose]: () => undefined }),
+  };
+}
+
+function put(kernel: Kernel, datapath: Datapath, pin: string, ref: Ref, spec: LinkSpec): void {
+  const program = datapath.programOf(spec.hook);
+  const device = kernel.netlink().link(spec.device);
+  if (device === undefined) throw new FaultError('no-device', ref, `no device ${spec.device}`, true);
+  using old = kernel.bpf.openLink(pin);
+  if (old !== undefined) {
+    if (updated(old, device.index, () => old.update(program))) return;
+    rmSync(pin);
+  }
+  using link = kernel.bpf.attach(program, device.index, spec.hook);
+  link.pin(pin);
+}
+
+/** Whether the link of this device took the program; false where it belongs to a device that is gone. */
+function updated(link: BpfLink, ifindex: number, update: () => void): boolean {
+  if (link.info().ifindex !== ifindex) return false;
+  try {
+    update();
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'ENOLINK') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,161 @@
+// Rows of the fast path's tables. A spec names devices, ports and MACs by words; numbers are put in when it is written
+// and compared when it is read, so that a device that comes back under another index is an update.
+import { type BpfMap } from '../../kernel/bpf.ts';
+import type { Kernel } from '../../kernel/kernel.ts';
+import { FaultError } from '../faults.ts';
+import type { Ids } from '../ids.ts';
+import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { asFault } from './mark.ts';
+
+/** What a table may ask in order to turn words into numbers and back. Functions that take a ref throw a Fault for it.
+ * */
+export interface RowWorld {
+  ifindex(ref: Ref, device: string): number;
+  /** Whether bpf_redirect_peer reaches the far end: a veth whose peer lives in another namespace. */
+  peerElsewhere(device: string): boolean;
+  mac(ref: Ref, device: string): string;
+  deviceName(ifindex: number): string | undefined;
+  portId(name: string): number;
+  portName(id: number): string | undefined;
+}
+
+/** How one map's rows are named and encoded. */
+export interface Table<S = unknown> {
+  /** Name of the map, and first part of the ref's name: "row/port/swp1". */
+  readonly map: string;
+  key(row: string, ref: Ref, world: RowWorld): Uint8Array;
+  /** The row's name, or undefined where the row is not the engine's (unused, or learned). */
+  name(key: Uint8Array, value: Uint8Array, world: RowWorld): string | undefined;
+  value(spec: S, ref: Ref, world: RowWorld): Uint8Array;
+  /** An array has no empty rows: a dropped one is written as zeros. */
+  readonly array: boolean;
+}
+
+export type AnyTable = Table<any>; // oxlint-disable-line typescript/no-explicit-any
+
+/** Resource ref of a row. */
+export function rowRef(map: string, row: string): Ref {
+  return `row/${map}/${row}`;
+}
+
+export function rowWorld(kernel: Kernel, ids: Ids, maxPorts: number): RowWorld {
+  const nl = kernel.netlink();
+  const linkOf = (ref: Ref, device: string) => {
+    const link = nl.link(device);
+    if (link === undefined) throw new FaultError('no-device', ref, `no device ${device}`, true);
+    return link;
+  };
+  return {
+    ifindex: (ref, device) => linkOf(ref, device).index,
+    mac: (ref, device) => linkOf(ref, device).mac,
+    peerElsewhere: (device) => nl.link(device)?.peerElsewhere ?? false,
+    deviceName: (ifindex) => nl.links().find((link) => link.index === ifindex)?.name,
+    portId: (name) => ids.id('port', name, maxPorts),
+    portName: (id) => ids.name('port', id),
+  };
+}
+
+interface Parts {
+  readonly table: AnyTable;
+  readonly map: BpfMap;
+  readonly row: string;
+}
+
+/** A row as it stands in the map. */
+export interface RowActual {
+  readonly ref: Ref;
+  readonly value: Uint8Array;
+}
+
+export function rowDriver(
+  tables: readonly AnyTable[],
+  maps: ReadonlyMap<string, BpfMap>,
+  world: RowWorld,
+): Driver<unknown, RowActual> {
+  const byName = new Map(tables.map((table) => [table.map, table]));
+  const partsOf = (ref: Ref): Parts => {
+    const [mapName = '', ...row] = nameOf(ref).split('/');
+    const table = byName.get(mapName);
+    const map = maps.get(mapName);
+    if (table === undefined || map === undefined) throw new Error(`no table for ${ref}`);
+    return { table, map, row: row.join('/') };
+  };
+  return {
+    kind: 'row',
+    read: (refs) => Promise.resolve(refs === 'all' ? readAll(tables, maps, world) : readSome(refs, partsOf, world)),
+    diff(spec, actual) {
+      try {
+        const wanted = partsOf(actual.ref).table.value(spec, actual.ref, world);
+        return Buffer.from(wanted).equals(actual.value) ? 'same' : 'update';
+      } catch (error) {
+        // What it names is gone: the put will say so.
+        if (error instanceof FaultError) return 'update';
+        throw error;
+      }
+    },
+    put: (batch) => {
+      for (const [ref, spec] of batch) {
+        const { table, map, row } = partsOf(ref);
+        asFault(ref, () => map.update(table.key(row, ref, world), table.value(spec, ref, world)));
+      }
+      return Promise.resolve();
+    },
+    drop: (refs) => {
+      for (const ref of refs) {
+        const { table, map, row } = partsOf(ref);
+        const key = keyOrGone(table, row, ref, world);
+        if (key === undefined) continue;
+        if (table.array) map.update(key, new Uint8Array(map.valueSize));
+        else map.delete(key);
+      }
+      return Promise.resolve();
+    },
+  };
+}
+
+function keyOrGone(table: AnyTable, row: string, ref: Ref, world: RowWorld): Uint8Array | undefined {
+  const stale = /^#(\d+)$/.exec(row)?.[1];
+  if (stale !== undefined) {
+    const key = new Uint8Array(4);
+    new DataView(key.buffer).setUint32(0, Number(stale), true);
+    return key;
+  }
+  try {
+    return table.key(row, ref, world);
+  } catch (error) {
+    if (error instanceof FaultError) return undefined;
+    throw error;
+  }
+}
+
+function readAll(tables: readonly AnyTable[], maps: ReadonlyMap<string, BpfMap>, world: RowWorld): Map<Ref, RowActual> {
+  const out = new Map<Ref, RowActual>();
+  for (const table of tables) {
+    const map = maps.get(table.map);
+    if (map === undefined) throw new Error(`no map ${table.map}`);
+    const { count, keys, values } = map.dump();
+    for (let i = 0; i < count; i += 1) {
+      const value = values.subarray(i * map.valueSize, (i + 1) * map.valueSize);
+      if (table.array && value.every((byte) => byte === 0)) continue;
+      const name = table.name(keys.subarray(i * map.keySize, (i + 1) * map.keySize), value, world);
+      if (name !== undefined) {
+        const ref = rowRef(table.map, name);
+        out.set(ref, { ref, value });
+      }
+    }
+  }
+  return out;
+}
+
+function readSome(refs: readonly Ref[], partsOf: (ref: Ref) => Parts, world: RowWorld): Map<Ref, RowActual> {
+  const out = new Map<Ref, RowActual>();
+  for (const ref of refs) {
+    const { table, map, row } = partsOf(ref);
+    const key = keyOrGone(table, row, ref, world);
+    const value = key === undefined ? undefined : map.lookup(key);
+    if (key === undefined || value === undefined) continue;
+    if (table.array && value.every((byte) => byte === 0)) continue;
+    if (table.name(key, value, world) !== undefined) out.set(ref, { ref, value });
+  }
+  return out;
+}

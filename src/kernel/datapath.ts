@@ -1,0 +1,94 @@
+// The forwarding core as loaded: its programs and tables, pinned under /sys/fs/bpf/midplane/<instance>.
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Bpf, BpfHook, BpfMap, BpfProgram } from './bpf.ts';
+
+/** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. */
+export const mapVersions = {
+  port: 1,
+  port_vlan: 1,
+  dev: 1,
+  flood: 1,
+  bd: 1,
+  xdp_port: 1,
+  port_state: 1,
+  local: 1,
+  fdb: 1,
+  fdb_count: 1,
+  counters: 1,
+} as const;
+
+export type MapName = keyof typeof mapVersions;
+
+export interface Datapath extends Disposable {
+  /** Folder of the pins. */
+  readonly pins: string;
+  readonly maps: ReadonlyMap<string, BpfMap>;
+  map(name: MapName): BpfMap;
+  programOf(hook: BpfHook): BpfProgram;
+  /** What emit() did with the last frame, one map a hook; written only where `trace` was asked for. */
+  readonly trace: { readonly tcx: BpfMap; readonly xdp: BpfMap };
+  /** The program that takes old addresses out of the fdb. */
+  readonly age: BpfProgram;
+}
+
+export interface DatapathInput {
+  readonly bpf: Bpf;
+  /** Folder of switch.tcx.bpf.o and switch.xdp.bpf.o. */
+  readonly objects: string;
+  readonly instance: string;
+  readonly bpffs?: string;
+  /** Records what the program did with the last frame, for tests. */
+  readonly trace?: boolean;
+}
+
+/** Loads both objects; pinned maps are adopted, with everything in them. */
+export function openDatapath(input: DatapathInput): Datapath {
+  const pins = join(input.bpffs ?? '/sys/fs/bpf', 'midplane', input.instance);
+  mkdirSync(join(pins, 'maps'), { recursive: true });
+  const paths = Object.entries(mapVersions).map(([name, n]) => [name, join(pins, 'maps', `${name}@v${n}`)] as const);
+  const rodata = { trace_on: Uint8Array.of(input.trace === true ? 1 : 0) };
+  const load = (hook: string) =>
+    input.bpf.load({ file: join(input.objects, `switch.${hook}.bpf.o`), pins: Object.fromEntries(paths), rodata });
+  const tcx = load('tcx');
+  const xdp = load('xdp');
+  const program = (object: typeof tcx, name: string): BpfProgram => {
+    const found = object.programs.get(name);
+    if (found === undefined) throw new Error(`the object has no program ${name}`);
+    return found;
+  };
+  const programs: Record<BpfHook, BpfProgram> = {
+    'tcx-ingress': program(tcx, 'switch_ingress'),
+    'tcx-egress': program(tcx, 'switch_egress'),
+    xdp: program(xdp, 'switch_xdp'),
+  };
+  const traceOf = (object: typeof tcx): BpfMap => {
+    const map = object.maps.get('trace');
+    if (map === undefined) throw new Error('the object has no map trace');
+    return map;
+  };
+  dropOldPins(join(pins, 'maps'), new Set(paths.map(([, path]) => path)));
+  return {
+    pins,
+    maps: tcx.maps,
+    map(name) {
+      const map = tcx.maps.get(name);
+      if (map === undefined) throw new Error(`no map ${name}`);
+      return map;
+    },
+    programOf: (hook) => programs[hook],
+    trace: { tcx: traceOf(tcx), xdp: traceOf(xdp) },
+    age: program(tcx, 'fdb_age'),
+    [Symbol.dispose]() {
+      tcx.close();
+      xdp.close();
+    },
+  };
+}
+
+/** Pins of older versions: their successors hold the state now. */
+function dropOldPins(folder: string, current: ReadonlySet<string>): void {
+  for (const name of readdirSync(folder)) {
+    if (!current.has(join(folder, name))) rmSync(join(folder, name));
+  }
+}

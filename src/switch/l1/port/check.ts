@@ -1,0 +1,34 @@
+// Rules of ports across sections.
+import type { Problem } from '../../../config/problem.ts';
+import type { Look } from '../../../engine/slice.ts';
+import { checkVlanRef } from '../../l2/vlan/schema.ts';
+import { deviceOf, type Port, type Ports } from './schema.ts';
+
+export function checkPorts(ports: Ports, look: Look): readonly Problem[] {
+  const devices = new Map<string, string>();
+  return Object.entries(ports).flatMap(([name, port]) => {
+    const device = deviceOf(name, port);
+    const other = devices.get(device);
+    devices.set(device, name);
+    const twice =
+      other === undefined ? [] : [look.problem(['ports', name], `${device} is the device of port ${other} too`)];
+    return [...twice, ...checkPort(name, port, look)];
+  });
+}
+
+function checkPort(name: string, port: Port, look: Look): readonly Problem[] {
+  const at = ['ports', name];
+  const problems: Problem[] = [];
+  if (port.address !== undefined && port.vlan !== undefined) {
+    problems.push(look.problem([...at, 'address'], 'a port has either addresses (routed) or a VLAN (bridged)'));
+  }
+  const { vlan } = port;
+  if (vlan === undefined) return problems;
+  if ('access' in vlan) return [...problems, ...checkVlanRef(look, vlan.access, [...at, 'vlan', 'access'])];
+  for (const [i, item] of vlan.trunk.entries()) {
+    if (typeof item === 'string' && /^\d+-\d+$/.test(item)) continue;
+    problems.push(...checkVlanRef(look, item, [...at, 'vlan', 'trunk', i]));
+  }
+  if (vlan.native !== undefined) problems.push(...checkVlanRef(look, vlan.native, [...at, 'vlan', 'native']));
+  return problems;
+}

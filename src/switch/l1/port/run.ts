@@ -1,0 +1,85 @@
+// Follows the devices: what the kernel does not check on a frame's way out (link, admin state, MTU) is kept in
+// port_state.
+import { encodePortState, portStateFlags } from '../../../kernel/abi.ts';
+import { type PortCounters, readCounters } from '../../../kernel/counters.ts';
+import type { Link } from '../../../kernel/netlink.ts';
+import type { Host } from '../../../engine/slice.ts';
+import { u32 } from '../../../lib/bytes.ts';
+import { deviceOf, type PortsLive, type PortStatus, portsSchema } from './schema.ts';
+
+/** Starts following. */
+export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
+  const idOf = (port: string): number | undefined => host.ids.find('port', port);
+  const nl = host.kernel.netlink();
+  const statuses = new Map<string, PortStatus>();
+  const listeners = new Set<() => void>();
+  const written = new Map<number, string>();
+  const refresh = (): void => {
+    const links = new Map(nl.links().map((link) => [link.name, link]));
+    const now = readStatuses(host, links);
+    const changed = JSON.stringify([...now]) !== JSON.stringify([...statuses]);
+    statuses.clear();
+    for (const [name, status] of now) statuses.set(name, status);
+    writeStates(host, statuses, idOf, written);
+    if (changed) for (const listener of listeners) listener();
+  };
+  const watch = nl.watch(['link'], refresh);
+  const revision = host.onRevision(refresh);
+  refresh();
+  return {
+    live: {
+      statuses: () => statuses,
+      counters: (port) => countersOf(host, idOf(port)),
+      onChange(listener) {
+        listeners.add(listener);
+        return { [Symbol.dispose]: () => void listeners.delete(listener) };
+      },
+    },
+    [Symbol.asyncDispose]() {
+      watch[Symbol.dispose]();
+      revision[Symbol.dispose]();
+      return Promise.resolve();
+    },
+  };
+}
+
+function readStatuses(host: Host, links: ReadonlyMap<string, Link>): Map<string, PortStatus> {
+  return new Map(
+    Object.entries(host.read.running(portsSchema)).map(([name, port]): [string, PortStatus] => {
+      const link = links.get(deviceOf(name, port));
+      if (link === undefined) return [name, { state: 'down', why: 'no device', mtu: 0, mac: '' }];
+      const seen = { mtu: link.mtu, mac: link.mac };
+      if (port.shut) return [name, { state: 'shut', why: 'configured', ...seen }];
+      if (!link.up) return [name, { state: 'down', why: 'device is down', ...seen }];
+      return [name, link.carrier ? { state: 'up', why: '', ...seen } : { state: 'down', why: 'no link', ...seen }];
+    }),
+  );
+}
+
+function writeStates(
+  host: Host,
+  statuses: ReadonlyMap<string, PortStatus>,
+  idOf: (port: string) => number | undefined,
+  written: Map<number, string>,
+): void {
+  const map = host.kernel.datapath?.map('port_state');
+  if (map === undefined) return;
+  const gone = new Set(written.keys());
+  const write = (id: number, flags: number, mtu: number): void => {
+    if (written.get(id) === `${flags} ${mtu}`) return;
+    map.update(u32(id), encodePortState({ flags, mtu }));
+    written.set(id, `${flags} ${mtu}`);
+  };
+  for (const [name, status] of statuses) {
+    const id = idOf(name);
+    if (id === undefined) continue;
+    gone.delete(id);
+    write(id, status.state === 'up' ? portStateFlags.up : 0, status.mtu);
+  }
+  for (const id of gone) write(id, 0, 0);
+}
+
+function countersOf(host: Host, id: number | undefined): PortCounters | undefined {
+  const map = host.kernel.datapath?.map('counters');
+  return map === undefined || id === undefined ? undefined : readCounters(map, id);
+}

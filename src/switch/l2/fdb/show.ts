@@ -1,0 +1,91 @@
+// show fdb, clear fdb
+import { z } from 'zod';
+import { type AnyCommand, command, type Read } from '../../../engine/slice.ts';
+import { decodeFdb, decodeFdbKey, fdbFlags, fdbKeySize, fdbSize } from '../../../kernel/abi.ts';
+import { printMac } from '../../../lib/mac.ts';
+import { table } from '../../../lib/table.ts';
+import { portsSchema } from '../../l1/port/schema.ts';
+import type { FdbLive } from './schema.ts';
+
+const fdbData = z.object({
+  vlan: z.number(),
+  mac: z.string(),
+  port: z.string(),
+  type: z.enum(['learned', 'static', 'self']),
+  ageSeconds: z.number(),
+});
+
+type FdbData = z.infer<typeof fdbData>;
+
+function typeOf(flags: number): FdbData['type'] {
+  if ((flags & fdbFlags.self) !== 0) return 'self';
+  return (flags & fdbFlags.static) === 0 ? 'learned' : 'static';
+}
+
+function fdbRows(read: Read, vlan: number | undefined): FdbData[] {
+  const map = read.kernel.datapath?.map('fdb');
+  if (map === undefined) return [];
+  const now = Number(process.hrtime.bigint() >> 30n);
+  const { count, keys, values } = map.dump();
+  const rows = Array.from({ length: count }, (_, i): FdbData => {
+    const key = decodeFdbKey(keys, i * fdbKeySize);
+    const row = decodeFdb(values, i * fdbSize);
+    const type = typeOf(row.flags);
+    return {
+      vlan: key.bd,
+      mac: printMac(key.mac),
+      port: read.ids.name('port', row.port) ?? `#${row.port}`,
+      type,
+      ageSeconds: type === 'learned' ? Math.round((now - row.seen) * 1.073741824) : 0,
+    };
+  });
+  return rows
+    .filter((row) => vlan === undefined || row.vlan === vlan)
+    .toSorted((a, b) => a.vlan - b.vlan || (a.mac < b.mac ? -1 : 1));
+}
+
+const showFdb = command({
+  path: 'show fdb',
+  help: 'Addresses that the switch knows, and their ports',
+  example: 'show fdb 10',
+  role: 'viewer',
+  args: z.object({ vlan: z.coerce.number().int().min(1).max(4094).optional().meta({ description: 'VLAN id' }) }),
+  data: z.array(fdbData),
+  run: (args, read) => Promise.resolve(fdbRows(read, args.vlan)),
+  render: (rows, columns) =>
+    table(
+      [
+        { title: 'VLAN', align: 'right' },
+        { title: 'MAC address' },
+        { title: 'Port' },
+        { title: 'Type' },
+        { title: 'Age', align: 'right' },
+      ],
+      rows.map((row) => [
+        String(row.vlan),
+        row.mac,
+        row.port,
+        row.type,
+        row.type === 'learned' ? `${row.ageSeconds}s` : '-',
+      ]),
+      columns,
+    ),
+});
+
+const clearFdb = command({
+  path: 'clear fdb',
+  help: 'Forgets what was learned at a port, or at all',
+  example: 'clear fdb swp1',
+  role: 'operator',
+  args: z.object({ port: z.string().optional().meta({ description: 'name of a port' }) }),
+  data: z.object({ removed: z.number() }),
+  run(args, read) {
+    const live = read.live<FdbLive>('fdb');
+    const ports = Object.keys(read.running(portsSchema)).filter((p) => args.port === undefined || p === args.port);
+    return Promise.resolve({ removed: ports.reduce((sum, port) => sum + (live?.flushPort(port) ?? 0), 0) });
+  },
+  render: (data) => `${data.removed} addresses forgotten\n`,
+  complete: (_arg, read) => Object.keys(read.running(portsSchema)),
+});
+
+export const fdbCommands: readonly AnyCommand[] = [showFdb, clearFdb];

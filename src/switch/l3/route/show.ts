@@ -1,0 +1,68 @@
+// show routes: what the kernel's table has, whoever put it there
+import { z } from 'zod';
+import { type AnyCommand, command, type Read } from '../../../engine/slice.ts';
+import { protocolNumber } from '../../../engine/kinds/mark.ts';
+import { table } from '../../../lib/table.ts';
+
+const routeData = z.object({
+  prefix: z.string(),
+  type: z.string(),
+  protocol: z.string(),
+  metric: z.number(),
+  nextHops: z.array(z.object({ via: z.string(), device: z.string(), weight: z.number() })),
+});
+
+// Names of RTPROT_* as `ip route` prints them, ours apart.
+const protocols: Readonly<Record<number, string>> = {
+  2: 'connected',
+  3: 'boot',
+  4: 'manual',
+  [protocolNumber]: 'static',
+  186: 'bgp',
+  187: 'isis',
+  188: 'ospf',
+  196: 'static (FRR)',
+};
+
+function routeRows(read: Read): z.infer<typeof routeData>[] {
+  const nl = read.kernel.netlink();
+  const names = new Map(nl.links().map((link) => [link.index, link.name]));
+  const rows = nl.routes({ table: 254 }).map((route) => ({
+    prefix: route.prefix,
+    type: route.type,
+    protocol: protocols[route.protocol] ?? `protocol ${route.protocol}`,
+    metric: route.metric,
+    nextHops: route.nextHops.map((hop) => ({
+      via: hop.via ?? '',
+      device: hop.dev === undefined ? '' : (names.get(hop.dev) ?? `#${hop.dev}`),
+      weight: hop.weight ?? 1,
+    })),
+  }));
+  return rows.filter((row) => row.protocol !== 'connected' || !row.prefix.startsWith('fe80'));
+}
+
+const showRoutes = command({
+  path: 'show routes',
+  help: 'Routes in force, from the kernel',
+  role: 'viewer',
+  args: z.object({}),
+  data: z.array(routeData),
+  run: (_args, read) => Promise.resolve(routeRows(read)),
+  render: (rows, columns) =>
+    table(
+      [{ title: 'Prefix' }, { title: 'Next hop', flex: true }, { title: 'Device' }, { title: 'From' }],
+      rows.flatMap((row) =>
+        row.nextHops.length === 0
+          ? [[row.prefix, row.type, '-', row.protocol]]
+          : row.nextHops.map((hop, i) => [
+              i === 0 ? row.prefix : '',
+              hop.via === '' ? 'direct' : hop.via,
+              hop.device,
+              i === 0 ? row.protocol : '',
+            ]),
+      ),
+      columns,
+    ),
+});
+
+export const routeCommands: readonly AnyCommand[] = [showRoutes];
