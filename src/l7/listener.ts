@@ -87,7 +87,7 @@ export class Listeners {
   commit({ snapshot, tables, opened }: Prepared): void {
     this.upstreams.apply(snapshot.clusters);
     const wanted = new Set(snapshot.listeners.map((l) => l.name));
-    for (const [name, o] of [...this.open]) if (!wanted.has(name) || opened.has(name)) this.unlisten(name, o);
+    for (const [name, o] of this.open) if (!wanted.has(name) || opened.has(name)) this.unlisten(name, o);
     for (const spec of snapshot.listeners) {
       const table = tables.get(spec.routes)!;
       const old = this.open.get(spec.name);
@@ -112,6 +112,6 @@ export class Listeners {
 
   /** Stops accepting everywhere. */
   stop(): void {
-    for (const [name, o] of [...this.open]) this.unlisten(name, o);
+    for (const [name, o] of this.open) this.unlisten(name, o);
   }
 }

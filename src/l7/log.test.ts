@@ -7,18 +7,20 @@ import { accessLine, openAccessLog } from './log.ts';
 import type { AccessRecord } from './log.ts';
 
 const record: AccessRecord = {
-  ...{
-    timeMs: 0,
-    listener: 'l',
-    route: 'r',
-    method: 'GET',
-    host: 'h',
-    path: '/',
-    status: 200,
-    bytesIn: 1,
-    bytesOut: 2,
-  },
-  ...{ durationMs: 1.23456, upstream: 'u', client: 'c', port: 3, flags: '' },
+  timeMs: 0,
+  listener: 'l',
+  route: 'r',
+  method: 'GET',
+  host: 'h',
+  path: '/',
+  status: 200,
+  bytesIn: 1,
+  bytesOut: 2,
+  durationMs: 1.23456,
+  upstream: 'u',
+  client: 'c',
+  port: 3,
+  flags: '',
 };
 
 test('a line is one JSON object, whatever a client wrote', () => {

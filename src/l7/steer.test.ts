@@ -45,18 +45,15 @@ else {
     () => {
       const name = `mpt-l7-${process.pid}`;
       const run = (...words: string[]) => execFileSync(words[0]!, words.slice(1), { encoding: 'utf8', stdio: 'pipe' });
-      const ns = (...words: string[]) => run('nsenter', `--net=/run/netns/${name}`, ...words);
+      const enter = ['nsenter', `--net=/run/netns/${name}`];
+      const ns = (...words: string[]) => run(...enter, ...words);
       run('ip', 'netns', 'add', name);
       try {
         ns('ip', 'link', 'set', 'lo', 'up');
         ns('sysctl', '-qw', 'net.ipv4.tcp_fwmark_accept=1');
         ns('ip', 'rule', 'add', 'fwmark', `${STEERED}/${STEERED}`, 'lookup', '100');
         ns('ip', 'route', 'add', 'local', 'default', 'dev', 'lo', 'table', '100');
-        const env = { ...process.env, [CHILD]: '1', NODE_TEST_CONTEXT: undefined };
-        execFileSync('nsenter', [`--net=/run/netns/${name}`, process.execPath, import.meta.filename], {
-          env,
-          stdio: 'pipe',
-        });
+        ns('env', '-u', 'NODE_TEST_CONTEXT', `${CHILD}=1`, process.execPath, import.meta.filename);
       } finally {
         run('ip', 'netns', 'del', name);
       }

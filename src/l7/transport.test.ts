@@ -44,7 +44,7 @@ async function engineWith(
 /** The row's answer: these words, and a head that lies in scratch. */
 function say(engine: t.Engine, base: number, words: Record<number, number>, head = ''): void {
   for (const [word, value] of Object.entries(words)) engine.rows[base + Number(word)] = value;
-  const at = t.SCRATCH_OFF + base * 64;
+  const at = t.READ_BYTES + base * 64;
   engine.arena.set(Buffer.from(head, 'latin1'), at);
   engine.rows[base + t.W_RUNS] = at;
   engine.rows[base + t.W_RUNS + 1] = head.length;

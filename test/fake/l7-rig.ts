@@ -33,7 +33,6 @@ export interface RigOptions {
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
   const port = await freePort();
-  let chain: Chain;
   const log: AccessRecord[] = [];
   const faults: unknown[] = [];
   const memory = counterMemory();
@@ -41,7 +40,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const random = createRandom(1);
   const upstreams = new Upstreams(engine, random);
   const listeners = new Listeners(engine, upstreams, random);
-  chain = new Chain(engine, {
+  const chain = new Chain(engine, {
     clock: systemClock,
     upstreams,
     counters: counterWriter(memory),

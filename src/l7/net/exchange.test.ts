@@ -195,15 +195,17 @@ test('an upstream that does not answer the connect is given up in its time', asy
 
 test('whatever both sides cut off, nothing is left behind', async () => {
   const random = createRandom(5);
-  const chance = (n: number) => random() % n === 0;
   await using s = await simpleRig(
     (socket) => {
-      if (chance(8)) socket.resetAndDestroy();
-      else if (chance(8)) socket.end('HTTP/1.1 200 OK\r\nContent-Le');
-      else if (chance(8)) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab');
-      else if (chance(8)) socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n');
-      else if (chance(20)) return;
-      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      const answers: (() => void)[] = [
+        () => socket.resetAndDestroy(),
+        () => socket.end('HTTP/1.1 200 OK\r\nContent-Le'),
+        () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab'),
+        () => socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n'),
+        () => {},
+      ];
+      const ok = () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      (answers[random() % 10] ?? ok)();
     },
     { times: { stallMs: 300, headMs: 300, idleMs: 300, upstreamIdleMs: 100 } },
   );
@@ -213,12 +215,13 @@ test('whatever both sides cut off, nothing is left behind', async () => {
     if (c === undefined) return;
     c.send(wire.slice(0, 1 + (random() % wire.length)));
     await sleep(random() % 10);
-    if (chance(2)) c.socket.resetAndDestroy();
-    else if (chance(2)) c.socket.destroy();
-    else {
-      c.socket.end(chance(2) ? simple : '');
-      setTimeout(() => c.socket.destroy(), 50);
-    }
+    const ends: (() => void)[] = [
+      () => c.socket.resetAndDestroy(),
+      () => c.socket.destroy(),
+      () => c.socket.end(simple),
+    ];
+    (ends[random() % 4] ?? (() => c.socket.end()))();
+    setTimeout(() => c.socket.destroy(), 50);
   }
   for (let i = 0; i < 20; i += 1) await Promise.all(Array.from({ length: 40 }, client));
   for (let i = 0; i < 100 && s.r.engine.stats().connections + s.r.engine.stats().upstreams > 0; i += 1) await sleep(20);

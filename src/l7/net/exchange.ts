@@ -32,7 +32,7 @@ import {
   none,
 } from './conn.ts';
 import type { Conn, Up } from './conn.ts';
-import type { Pool } from './pool.ts';
+import type { Pool, UpstreamEvents } from './pool.ts';
 import type { RowQueue } from './rows.ts';
 import type { Wheel } from './wheel.ts';
 
@@ -51,7 +51,7 @@ export interface ExchangeOptions {
 }
 
 /** Calls are what sockets say; each leaves the connection in a phase of conn.ts. */
-export class Exchanges {
+export class Exchanges implements UpstreamEvents {
   private readonly o: ExchangeOptions;
   private readonly wheel: Wheel;
   private readonly times: EngineTimes;
