@@ -1,5 +1,5 @@
-// The driver of kind `listener`: sockets of the daemon that people and programs come in by. Dropping one stops listening
-// and cuts nobody who is connected.
+// The driver of kind `listener`: sockets of the daemon that people and programs come in by. Dropping one stops
+// listening and cuts nobody who is connected.
 import { FaultError, type FaultCode } from '../engine/faults.ts';
 import type { Driver, Ref, Resource } from '../engine/resource.ts';
 import { printEndpoint, type Endpoint } from '../lib/endpoint.ts';

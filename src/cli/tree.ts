@@ -5,8 +5,8 @@ import { placeOf } from './document/place.ts';
 import { firstMessage, tellingMessage, type Lost } from './document/path.ts';
 import type { Word } from './words.ts';
 
-/** What follows a command's words: positional arguments, a place in the document (with or without a value behind it), or
- * another command. */
+/** What follows a command's words: positional arguments, a place in the document (with or without a value behind it),
+ * or another command. */
 export type Takes =
   | { readonly kind: 'arguments'; readonly args: z.ZodObject; readonly complete?: AnyCommand['complete'] }
   | { readonly kind: 'place'; readonly value: 'set' | 'delete' | 'none' }
@@ -157,7 +157,7 @@ export function fillArguments(
   return { filled };
 }
 
-/** Arguments as a command's `run` takes them. A word is tried as text first, then as the number or boolean it spells. */
+/** Arguments as a command's `run` takes them. A word is tried as text, then as the number or boolean that it spells. */
 export function parseArguments(args: z.ZodObject, words: readonly Word[]): ParsedArguments {
   const { filled, extra } = fillArguments(args, words);
   if (extra !== undefined) return { ok: false, at: extra, message: 'nothing more is expected here' };

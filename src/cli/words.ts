@@ -1,5 +1,5 @@
-// A line as the CLI reads it: words, quoted text, bracketed YAML values, "|" between a command and its pipes, ";" between
-// commands. Positions are kept, so that Tab and "?" know the word under the cursor.
+// A line as the CLI reads it: words, quoted text, bracketed YAML values, "|" between a command and its pipes, ";"
+// between commands. Positions are kept, so that Tab and "?" know the word under the cursor.
 
 export interface Word {
   readonly text: string;

@@ -8,7 +8,7 @@ interface Cost {
   readonly p: number;
 }
 
-// 32 MiB and some 80 ms: what OWASP asks of scrypt with r=8 would be ln=17, but a switch has no 128 MiB to spare per try.
+// 32 MiB and some 80 ms. OWASP asks for ln=17 with r=8, but a switch has no 128 MiB to spare for each try.
 const cost: Cost = { ln: 15, r: 8, p: 1 };
 const hashLength = 32;
 
@@ -29,8 +29,8 @@ export async function hashPassword(password: string): Promise<string> {
   return `$scrypt$ln=${cost.ln},r=${cost.r},p=${cost.p}$${base64(salt)}$${base64(hash)}`;
 }
 
-/** Whether the password is the one that was hashed; compared in constant time. False for a hash that can't be read, after
- * the time that a real one takes. */
+/** Whether the password is the one that was hashed; compared in constant time. False for a hash that can't be read,
+ * after the time that a real one takes. */
 export async function verifyPassword(password: string, hash: string): Promise<boolean> {
   const parsed = parseHash(hash);
   const { salt, expected, ...given } = parsed ?? {

@@ -1,5 +1,5 @@
-// Bearer tokens of the HTTP API. A token is 256 random bits, so a plain SHA-256 keeps it: there is nothing to guess that a
-// slow hash would protect, and each request can afford it.
+// Bearer tokens of the HTTP API. A token is 256 random bits, so a plain SHA-256 keeps it: there is nothing to guess
+// that a slow hash would protect, and each request can afford it.
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 const prefix = 'mp_';

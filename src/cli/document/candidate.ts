@@ -58,8 +58,8 @@ export function namesAt(text: string, path: readonly string[]): readonly string[
   return typeof value === 'object' && value !== null ? Object.keys(value) : [];
 }
 
-/** Sets the value; `append` adds the items to the list that stands there, without those that it has. An empty map leaves
- * an existing entry as it is. */
+/** Sets the value; `append` adds the items to the list that stands there, without those that it has. An empty map
+ * leaves an existing entry as it is. */
 export function setValue(draft: Draft, path: readonly string[], value: unknown, append: boolean): Draft {
   const before = valueAt(draft.document, path);
   if (isEmptyMap(value) && before !== undefined) return draft;
