@@ -3,7 +3,7 @@ import { printProblem, type Problem } from '../config/problem.ts';
 import type { CommitAnswer, RevisionInfo } from '../engine/engine.ts';
 import type { Fault } from '../engine/faults.ts';
 import type { Action } from '../engine/resource.ts';
-import { ago, printable } from '../lib/table.ts';
+import { ago, printable, textWidth } from '../lib/table.ts';
 import type { Lost } from './document/path.ts';
 import type { Result } from './verbs/state.ts';
 import type { Word } from './words.ts';
@@ -58,6 +58,6 @@ export function lost(line: string, words: readonly Word[], where: Pick<Lost, 'at
   const word = words[where.at];
   const column = word ? word.start : line.trimEnd().length + 1;
   const options = where.options.length === 0 ? '' : `; one of ${[...where.options].sort().join(', ')}`;
-  const text = `${printable(line)}\n${' '.repeat([...line.slice(0, column)].length)}^ ${where.message}${options}\n`;
+  const text = `${printable(line)}\n${' '.repeat(textWidth(line.slice(0, column)))}^ ${where.message}${options}\n`;
   return { exitCode: 1, text: () => text };
 }

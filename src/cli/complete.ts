@@ -68,9 +68,9 @@ function choicesOfPipe(before: readonly Word[]): readonly Choice[] {
   const [first] = before;
   if (!first) return pipeWords.map(({ word, help }) => ({ word, help, hint: false }));
   const matches = pipeWords.filter(({ word }) => word === first.text || word.startsWith(first.text));
-  const takes = matches.length === 1 ? matches[0]!.takes : undefined;
-  if (takes === undefined || before.length > 1) return [enter, pipe];
-  return [{ word: takes, help: matches[0]!.help, hint: true }];
+  const [only] = matches.length === 1 ? matches : [];
+  if (only?.takes === undefined || before.length > 1) return [enter, pipe];
+  return [{ word: only.takes, help: only.help, hint: true }];
 }
 
 async function choicesAt(

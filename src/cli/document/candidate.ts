@@ -1,5 +1,6 @@
 // The candidate of one session: a revision's text with the session's edits. Each edit gives a new value; nothing here
 // changes the running configuration.
+import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { diff, renderDiff } from '../../config/diff.ts';
 import { deleteIn, merge, setIn } from '../../config/edit.ts';
@@ -78,7 +79,7 @@ export function deleteValue(draft: Draft, path: readonly string[], items: readon
   if (before === undefined) return undefined;
   if (items.length === 0) return { ...draft, document: deleteIn(draft.document, path) };
   if (!Array.isArray(before)) {
-    if (items.length > 1 || String(before) !== items[0]) return undefined;
+    if (items.length > 1 || !isScalar(before) || scalarText(before) !== items[0]) return undefined;
     return { ...draft, document: deleteIn(draft.document, path) };
   }
   const left = before.filter((item) => !items.includes(String(item)));
@@ -96,7 +97,11 @@ function isEmptyMap(value: unknown): boolean {
 }
 
 function same(a: unknown, b: unknown): boolean {
-  return typeof a === 'object' ? JSON.stringify(a) === JSON.stringify(b) : String(a) === String(b);
+  return isScalar(a) && isScalar(b) ? scalarText(a) === scalarText(b) : isDeepStrictEqual(a, b);
+}
+
+function scalarText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** The YAML at a path; the whole text where the path is empty, with its comments. */

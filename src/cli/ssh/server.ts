@@ -191,7 +191,7 @@ function welcome(ssh: Ssh, socket: Socket): void {
   server.injectSocket(socket as Parameters<typeof server.injectSocket>[0]);
 }
 
-function idleTimer(ssh: Ssh, peer: Peer): { touch(): void; stop(): void } {
+function idleTimer(ssh: Ssh, peer: Peer): { readonly touch: () => void; readonly stop: () => void } {
   const { clock } = ssh.options;
   let timer: Disposable | undefined;
   const touch = (): void => {
@@ -248,7 +248,8 @@ async function authenticate(ssh: Ssh, peer: Peer, connection: Connection, contex
 }
 
 function letIn(peer: Peer, users: Users, context: AuthContext): void {
-  const { role } = users[context.username]!;
+  const role = users[context.username]?.role;
+  if (role === undefined) return context.reject();
   const to = peer.socket.localAddress === undefined ? {} : { to: plainAddress(peer.socket.localAddress) };
   peer.visitor = { user: context.username, role, from: peer.from, ...to };
   context.accept();

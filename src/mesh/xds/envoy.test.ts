@@ -151,3 +151,41 @@ for (const variant of ['sotw', 'delta'] as const) {
     );
   }
 }
+
+test('Envoy as a sidecar: services apart by host, on loopback', { skip: envoyMissing }, async () => {
+  await using stack = new AsyncDisposableStack();
+  const socketPath = join(folder, 'sidecar.sock');
+  const log = pino({ level: 'silent' });
+  const xds = stack.use(await openXds({ socketPath, listen: [], log, clock: systemClock }));
+  const port = await freePort();
+  const entry = ({ port: target }: Backend) => ({ port, endpoints: { a: { address: '127.0.0.1', port: target } } });
+  const services = Object.fromEntries(backends.map((backend) => [backend.name, entry(backend)]));
+  const registry = registryOf(servicesSchema.parse(services));
+  await offer(xds, buildSnapshots({ manifests: [], services: registry, health: () => true }));
+  const text = bootstrap({ role: 'sidecar', id: 'app-1', xds: { path: socketPath } });
+  stack.use(startEnvoy(folder, text, baseId++));
+  await until('first answer', async () => (await get(port, '/', { host: 'v1' })).status === 200);
+  const backendOf = async (host: string) => (await get(port, '/', { host })).headers['x-backend'];
+  assert.equal(await backendOf('v2'), 'v2');
+  assert.equal(await backendOf(`v1.default.svc.cluster.local:${port}`), 'v1');
+  assert.equal(await backendOf('v3'), undefined);
+});
+
+test('what Envoy refuses is shown, and the next offer mends it', { skip: envoyMissing }, async () => {
+  await using stack = new AsyncDisposableStack();
+  const socketPath = join(folder, 'nack.sock');
+  const log = pino({ level: 'silent' });
+  const xds = stack.use(await openXds({ socketPath, listen: [], log, clock: systemClock }));
+  const text = bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } });
+  stack.use(startEnvoy(folder, text, baseId++));
+  const taken = backends[0]?.port ?? 0;
+  await offer(xds, build(taken, toV1));
+  const nacks = () => xds.proxies().flatMap((p) => p.types.flatMap((t) => t.nack ?? []));
+  await until('refused', () => nacks().length === 1);
+  assert.match(nacks()[0] ?? '', /Address already in use|cannot bind/i);
+  const port = await freePort();
+  await offer(xds, build(port, toV1));
+  const host = { host: 'web.example.com' };
+  await until('served elsewhere', async () => (await get(port, '/', host)).status === 200);
+  assert.deepEqual(nacks(), []);
+});

@@ -1,5 +1,5 @@
 // The aggregated discovery service over gRPC, on a unix socket and, where it is said, on TCP.
-import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import {
@@ -79,25 +79,27 @@ export async function openXds(options: XdsOptions): Promise<Xds> {
     deltaAggregatedResources: serve('delta') as handleBidiStreamingCall<unknown, unknown>,
   } satisfies UntypedServiceImplementation);
   const addresses: string[] = [];
+  let remove = (): void => undefined;
   try {
-    removeStale(options.socketPath);
-    await bind(server, `unix:${options.socketPath}`, options.socketPath);
-    chmodSync(options.socketPath, 0o600);
+    const inode = await bindSocket(server, options.socketPath);
+    remove = () => removeSocket(options.socketPath, inode);
     for (const address of options.listen) {
       const port = await bind(server, address, address);
       addresses.push(`${address.slice(0, address.lastIndexOf(':'))}:${port}`);
     }
   } catch (error) {
     server.forceShutdown();
+    remove();
     throw error;
   }
   return {
-    consumer: scopes.consumer,
+    consumer: (scope) => scopes.consumer(scope),
     proxies: () => [...clients].map((client) => client.proxy()),
     addresses,
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.end();
       server.forceShutdown();
+      remove();
     },
   };
 }
@@ -111,9 +113,19 @@ function bind(server: Server, address: string, what: string): Promise<number> {
   });
 }
 
-/** A socket that a dead daemon left. Two daemons on one path are kept apart by the state lock, not here. */
-function removeStale(path: string): void {
-  if (existsSync(path) && lstatSync(path).isSocket()) unlinkSync(path);
+/** Binds beside the path and renames: a socket that another daemon left, or still has, is replaced in one step, nobody
+ * meets it before its mode is set, and the other daemon's end does not take ours away. Returns its inode. */
+async function bindSocket(server: Server, path: string): Promise<number> {
+  const fresh = `${path}~`;
+  rmSync(fresh, { force: true });
+  await bind(server, `unix:${fresh}`, path);
+  chmodSync(fresh, 0o600);
+  renameSync(fresh, path);
+  return lstatSync(path).ino;
+}
+
+function removeSocket(path: string, inode: number): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) rmSync(path, { force: true });
 }
 
 interface Client {
