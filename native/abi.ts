@@ -1,8 +1,9 @@
 // node native/abi.ts native/build/switch.bpf.o > src/kernel/abi.ts
-// Writes TypeScript codecs for the structs that the fast path and the daemon share, from the BTF of the compiled object, so
-// that offsets come from the compiler. Taken are the structs reachable from the keys and values of maps, those named
-// abi_* or *_args, and all enums that the BTF knows. An enum that no struct or function mentions is not in the BTF: list it
-// in `struct abi_enums` (enum x x; ...) and keep one in .rodata: `const volatile struct abi_enums abi_enums;`.
+// Writes TypeScript codecs for the structs that the fast path and the daemon share, from the BTF of the compiled
+// object, so that offsets come from the compiler. Taken are the structs reachable from the keys and values of maps,
+// those named abi_* or *_args, and all enums that the BTF knows. An enum that no struct or function mentions is not in
+// the BTF: list it in `struct abi_enums` (enum x x; ...) and keep one in .rodata: `const volatile struct abi_enums
+// abi_enums;`.
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { mapTypes, parseBtf, resolveType, sizeOf } from '../src/wire/btf.ts';
@@ -15,8 +16,8 @@ type Enum = Extract<BtfType, { kind: 'enum' }>;
 /** Of src/lib/fields.ts. */
 const helpers = ['list', 'sized', 'viewAt', 'whole', 'wide'];
 
-/** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no codec:
- * bit fields, pointers, floats, structs without a name. */
+/** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no
+ * codec: bit fields, pointers, floats, structs without a name. */
 export function generateAbi(btf: Btf): string {
   const structs = sharedStructs(btf);
   const enums = new Map(
@@ -211,10 +212,9 @@ function putText(btf: Btf, id: number, place: Place & { readonly value: string }
   const { accessor, size, signed } = scalarOf(type, field.path);
   const bits = BigInt(size * 8);
   const [min, max] = signed ? [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n] : [0n, (1n << bits) - 1n];
-  const checked =
-    size === 8
-      ? `wide(${value}, ${min}n, ${max === 0xffff_ffff_ffff_ffffn ? '0xffffffffffffffffn' : `${max}n`}, '${field.path}')`
-      : `whole(${value}, ${min}, ${signed ? max : `0x${max.toString(16)}`}, '${field.path}')`;
+  const [check, suffix] = size === 8 ? ['wide', 'n'] : ['whole', ''];
+  const most = `${signed ? max : `0x${max.toString(16)}`}${suffix}`;
+  const checked = `${check}(${value}, ${min}${suffix}, ${most}, '${field.path}')`;
   return [`view.set${accessor}(${at}, ${checked}${size === 1 ? '' : `, ${!field.bigEndian}`});`];
 }
 

@@ -12,6 +12,8 @@ export type Native = { readonly native: unique symbol };
 export interface Addon {
   setErrorClass(errorClass: typeof KernelError): void;
   errnoName(errno: number): string;
+  fdOwn(fd: number): void;
+  fdClose(fd: number): void;
   netlinkOpen(protocol: number): number;
   netlinkBatch(fd: number, messages: Uint8Array, firstSeq: number, results: Int32Array, texts: string[]): void;
   netlinkQuery(fd: number, message: Uint8Array, seq: number): { bytes: Uint8Array; interrupted: boolean };

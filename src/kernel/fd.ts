@@ -1,12 +1,13 @@
-import { closeSync } from 'node:fs';
+import { addon } from './addon.ts';
 import { KernelError } from './errno.ts';
 
 const leaks = new FinalizationRegistry<{ fd: number; what: string }>((held) => {
-  closeSync(held.fd);
+  addon().fdClose(held.fd);
   process.emitWarning(`${held.what} was not closed`, { code: 'MIDPLANE_LEAK' });
 });
 
-/** A file descriptor that is closed once. One that is forgotten is closed when it is collected, with a warning. */
+/** A descriptor of the addon's that is closed once. One that is forgotten is closed when it is collected, with a
+ * warning, and at the latest when its thread ends. */
 export class Descriptor implements Disposable {
   readonly #what: string;
   #fd: number;
@@ -14,6 +15,7 @@ export class Descriptor implements Disposable {
   constructor(fd: number, what: string) {
     this.#fd = fd;
     this.#what = what;
+    addon().fdOwn(fd);
     leaks.register(this, { fd, what }, this);
   }
 
@@ -28,7 +30,7 @@ export class Descriptor implements Disposable {
     const fd = this.#fd;
     this.#fd = -1;
     leaks.unregister(this);
-    closeSync(fd);
+    addon().fdClose(fd);
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,5 @@
-// eBPF of the fake kernel: tables that behave like the kernel's, programs that are names, links that a lost device severs.
+// eBPF of the fake kernel: tables that behave like the kernel's, programs that are names, links that a lost device
+// severs.
 import { basename } from 'node:path';
 import type {
   Bpf,

@@ -1,5 +1,6 @@
-// One network namespace of the fake kernel: devices, addresses, routes, rules and neighbours, with Linux's errors for the
-// obvious cases. Not modelled: duplicate address detection, link-local and broadcast entries, secondary addresses, time.
+// One network namespace of the fake kernel: devices, addresses, routes, rules and neighbours, with Linux's errors for
+// the obvious cases. Not modelled: duplicate address detection, link-local and broadcast entries, secondary addresses,
+// time.
 import { KernelError } from '../../src/kernel/errno.ts';
 import type { Address, Link, Neighbor, NetlinkEvent, NextHop, Op, Route, Rule } from '../../src/kernel/netlink.ts';
 import { type Ip, parseIp, printIp } from '../../src/lib/ip.ts';

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { addon } from '../addon.ts';
 import type { BpfHook, BpfLink, BpfLinkInfo, BpfProgram } from '../bpf.ts';
 import { Descriptor } from '../fd.ts';
@@ -73,6 +72,6 @@ function tagOf(programId: number): string {
   try {
     return addon().programInfo(fd).tag;
   } finally {
-    closeSync(fd);
+    addon().fdClose(fd);
   }
 }
