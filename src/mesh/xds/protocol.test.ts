@@ -10,7 +10,7 @@ import { systemClock } from '../../lib/clock.ts';
 import type { Cluster, Endpoints, Snapshot } from '../snapshot.ts';
 import { noEdits } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
-import { deltaClient, nodeOf, sotwClient } from './protocol-client.ts';
+import { deltaClient, nodeOf, sotwClient } from '../../../test/fake/xds-client.ts';
 import { openXds, type Xds } from './server.ts';
 
 let folder = '';
