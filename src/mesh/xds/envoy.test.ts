@@ -102,13 +102,12 @@ for (const variant of ['sotw', 'delta'] as const) {
       async () => {
         await using stack = new AsyncDisposableStack();
         const socketPath = join(folder, `${variant}-${transport}.sock`);
-        const listen = transport === 'tcp' ? ['127.0.0.1:0'] : [];
         const log = pino({ level: 'silent' });
-        const xds = stack.use(await openXds({ socketPath, listen, log, clock: systemClock }));
+        const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
         const port = await freePort();
         await offer(xds, build(port, toV1));
-        const [address = '', xdsPort] = (xds.addresses[0] ?? '').split(':');
-        const at = transport === 'tcp' ? { address, port: Number(xdsPort) } : { path: socketPath };
+        const tcp = transport === 'tcp' ? stack.use(await xds.listen('127.0.0.1:0')) : undefined;
+        const at = tcp === undefined ? { path: socketPath } : { address: '127.0.0.1', port: tcp.port };
         const text = bootstrap({ role: 'gateway', id: `gw-${variant}`, xds: at, variant });
         const envoy = stack.use(startEnvoy(folder, text, baseId++));
 
@@ -159,7 +158,7 @@ test('Envoy as a sidecar: services apart by host, on loopback', { skip: envoyMis
   await using stack = new AsyncDisposableStack();
   const socketPath = join(folder, 'sidecar.sock');
   const log = pino({ level: 'silent' });
-  const xds = stack.use(await openXds({ socketPath, listen: [], log, clock: systemClock }));
+  const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
   const port = await freePort();
   const entry = ({ port: target }: Backend) => ({ port, endpoints: { a: { address: '127.0.0.1', port: target } } });
   const services = Object.fromEntries(backends.map((backend) => [backend.name, entry(backend)]));
@@ -178,7 +177,7 @@ test('what Envoy refuses is shown, and the next offer mends it', { skip: envoyMi
   await using stack = new AsyncDisposableStack();
   const socketPath = join(folder, 'nack.sock');
   const log = pino({ level: 'silent' });
-  const xds = stack.use(await openXds({ socketPath, listen: [], log, clock: systemClock }));
+  const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
   const text = bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } });
   stack.use(startEnvoy(folder, text, baseId++));
   const taken = backends[0]?.port ?? 0;
@@ -197,7 +196,7 @@ test('Envoy takes whatever is built of manifests that are in order', { skip: env
   await using stack = new AsyncDisposableStack();
   const socketPath = join(folder, 'any.sock');
   const log = pino({ level: 'silent' });
-  const xds = stack.use(await openXds({ socketPath, listen: [], log, clock: systemClock }));
+  const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
   const port = await freePort();
   await offer(xds, build(port, toV1));
   stack.use(startEnvoy(folder, bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } }), baseId++));
