@@ -4,6 +4,7 @@
 //   2. the words are found in the mode's tree        tree.ts
 //   3. the command runs, or the verb edits           slices, editing.ts, changing.ts
 //   4. its data or text passes the pipes             pipe.ts
+import { setImmediate } from 'node:timers/promises';
 import { FaultError } from '../engine/faults.ts';
 import type { AnyCommand } from '../engine/slice.ts';
 import { faulted, lost } from './answers.ts';
@@ -63,6 +64,8 @@ export function openSession(options: SessionOptions): Session {
     hasEdits: () => state.draft !== undefined && isChanged(state.draft),
     expect: (text) => expectAt(text, { tree: tree(), runTree, state, read: options.engine.read }),
     async execute(text, out, signal) {
+      // A pasted page must not keep others waiting: each line gives the loop a turn.
+      await setImmediate();
       line = text;
       const read = readLine(text);
       if ('exitCode' in read) return finish(read, plainPipes, out);
