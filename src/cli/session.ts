@@ -5,9 +5,8 @@
 //   3. the command runs, or the verb edits           slices, editing.ts, changing.ts
 //   4. its data or text passes the pipes             pipe.ts
 import { setImmediate } from 'node:timers/promises';
-import { FaultError } from '../engine/faults.ts';
 import type { AnyCommand } from '../engine/slice.ts';
-import { faulted, lost } from './answers.ts';
+import { faulted, faultIn, lost } from './answers.ts';
 import { draftOf, isChanged } from './document/candidate.ts';
 import { changingVerbs, operationalChanges } from './verbs/changing.ts';
 import { expectAt, type Expected } from './complete.ts';
@@ -135,7 +134,8 @@ async function enter(
   try {
     return await entry.run({ ...how, words: rest, args });
   } catch (error) {
-    if (error instanceof FaultError) return faulted(error.fault);
+    const fault = faultIn(error, entry.path);
+    if (fault) return faulted(fault);
     if (how.signal.aborted) return faulted({ code: 'cancelled', what: entry.path, why: 'interrupted', retry: false });
     throw error;
   }
