@@ -1,4 +1,8 @@
 // The slices, in the order in which they derive, compile and start: one line each.
+import { api } from './api/slice.ts';
+import { ssh } from './cli/ssh/slice.ts';
+import { system } from './cli/system/slice.ts';
+import { users } from './cli/users/slice.ts';
 import type { AnySlice } from './engine/slice.ts';
 import { ports } from './switch/l1/port/slice.ts';
 import { fdb } from './switch/l2/fdb/slice.ts';
@@ -7,4 +11,4 @@ import { neighbors } from './switch/l3/neighbor/slice.ts';
 import { routes } from './switch/l3/route/slice.ts';
 import { drops } from './switch/watch/drop/slice.ts';
 
-export const slices: readonly AnySlice[] = [ports, vlans, fdb, routes, neighbors, drops];
+export const slices: readonly AnySlice[] = [system, users, ssh, api, ports, vlans, fdb, routes, neighbors, drops];

@@ -54,7 +54,8 @@ static napi_value netns_call(napi_env env, napi_callback_info info)
 	return result;
 }
 
-// The folder is a shared mount, so that a name taken away goes away in other mount namespaces too (as iproute2 does it).
+// The folder is a shared mount, so that a name taken away goes away in other mount namespaces too (as iproute2 does
+// it).
 static int share_folder(const char *folder)
 {
 	if (mkdir(folder, 0755) != 0 && errno != EEXIST)

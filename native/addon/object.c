@@ -223,8 +223,8 @@ static napi_value throw_load(napi_env env, struct object *o, const struct words 
 	return NULL;
 }
 
-// objectLoad(handle, maps: [], programs: []): fills both with { name, fd }, the caller's to close, also after a failure.
-// The error holds libbpf's warnings and the end of the verifier's log.
+// objectLoad(handle, maps: [], programs: []): fills both with { name, fd }, the caller's to close, also after a
+// failure. The error holds libbpf's warnings and the end of the verifier's log.
 static napi_value object_load(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);

@@ -61,8 +61,8 @@ static napi_value run_result(napi_env env, const struct bpf_test_run_opts *o, co
 	return v;
 }
 
-// programRun(fd, data, ctx, repeat, flags, cpu, dataRoom, ctxRoom): BPF_PROG_TEST_RUN. Room 0 asks for no answer of that
-// kind. A syscall program changes its context in place: ctxRoom 0 and the changed copy comes back.
+// programRun(fd, data, ctx, repeat, flags, cpu, dataRoom, ctxRoom): BPF_PROG_TEST_RUN. Room 0 asks for no answer of
+// that kind. A syscall program changes its context in place: ctxRoom 0 and the changed copy comes back.
 static napi_value program_run(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);

@@ -107,8 +107,8 @@ enum drop_reason {
 	DROP_BLACKHOLE = 20,        // a route that says so
 };
 
-// Per ingress port: rx + own = handed + up + punt + sum(drop). Packets: a GSO frame counts its segments. skbs: as devices
-// count. Copies are apart: a flooded frame is one handed over.
+// Per ingress port: rx + own = handed + up + punt + sum(drop). Packets: a GSO frame counts its segments. skbs: as
+// devices count. Copies are apart: a flooded frame is one handed over.
 struct port_counters {
 	__u64 rx;
 	__u64 rx_bytes;

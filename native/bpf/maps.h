@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-// Every table, with its writer: config (the engine), state (one slice's run.ts), learned (the fast path and its ageing).
-// The daemon pins each as maps/<name>@v<N>; PINNED gives N.
+// Every table, with its writer: config (the engine), state (one slice's run.ts), learned (the fast path and its
+// ageing). The daemon pins each as maps/<name>@v<N>; PINNED gives N.
 #pragma once
 #include "abi.h"
 #include "context.h"
@@ -31,4 +31,4 @@ TABLE(fdb, BPF_MAP_TYPE_HASH, struct fdb_key, struct fdb, MAX_FDB, 0);
 TABLE(fdb_count, BPF_MAP_TYPE_ARRAY, __u32, __u32, MAX_PORTS, 0);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct port_counters, MAX_PORTS, 0);
 // never pinned
-TABLE(trace, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct trace, 1, 0);
+TABLE(trace, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct trace, MAX_PORTS, 0); // by ingress port

@@ -10,8 +10,8 @@ export interface Change {
   readonly to?: unknown;
 }
 
-/** The leaves that differ from `a` to `b`, in the order of `a` and then of `b`. Empty exactly when both are equal, but for
- * the order of keys. */
+/** The leaves that differ from `a` to `b`, in the order of `a` and then of `b`. Empty exactly when both are equal, but
+ * for the order of keys. */
 export function diff(a: unknown, b: unknown): readonly Change[] {
   const changes: Change[] = [];
   compare([], a ?? {}, b ?? {}, changes);
@@ -65,8 +65,8 @@ export function printScalar(value: unknown): string {
   return bare && !word ? value : JSON.stringify(value);
 }
 
-/** Both sides' changes to `base` together, or the paths that both changed, differently. A map that one side removed and the
- * other changed is a conflict as a whole. Undefined and null stand for an empty document. */
+/** Both sides' changes to `base` together, or the paths that both changed, differently. A map that one side removed and
+ * the other changed is a conflict as a whole. Undefined and null stand for an empty document. */
 export function mergeValues(
   base: unknown,
   ours: unknown,

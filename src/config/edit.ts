@@ -102,8 +102,8 @@ function print(document: Document): string {
 
 type Collection = YAMLMap | YAMLSeq;
 
-/** The node at the path; undefined where there is none, or where it is 'own' that is asked for and the path leads through
- * an alias. */
+/** The node at the path; undefined where there is none, or where it is 'own' that is asked for and the path leads
+ * through an alias. */
 function find(document: Document, path: Path, which: 'own' | 'any' = 'any'): Node | undefined {
   let node: unknown = document.contents;
   for (const step of path) {
@@ -210,7 +210,8 @@ function isLeaf(value: unknown): boolean {
   return typeof value !== 'object' || value === null;
 }
 
-/** The text with the scalar's own characters replaced; undefined for forms that span lines or stand for something else. */
+/** The text with the scalar's own characters replaced; undefined for forms that span lines or stand for something else.
+ * */
 function splice(text: string, old: Scalar, value: unknown): string | undefined {
   const [start, end] = old.range ?? [0, 0];
   const written = text.slice(start, end);

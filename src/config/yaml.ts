@@ -1,8 +1,9 @@
-// Text -> trees with positions. YAML 1.2 core schema and nothing that makes two readers disagree: no merge keys, no tags
-// of one's own, no duplicate keys, keys are text, numbers are finite and exact.
+// Text -> trees with positions. YAML 1.2 core schema and nothing that makes two readers disagree: no merge keys, no
+// tags of one's own, no duplicate keys, keys are text, numbers are finite and exact.
 //
 //   1. the text is checked for length and characters (limits.ts)
-//   2. tokens are counted while the syntax tree grows: depth, aliases and tokens are bounded here, before anything recurses
+//   2. tokens are counted while the syntax tree grows: depth, aliases and tokens are bounded here, before anything
+// recurses
 //   3. syntax tree -> nodes (yaml's Composer)
 //   4. nodes -> frozen plain values (tree.ts)
 import { Composer, CST, Lexer, LineCounter, type ParsedNode, Parser, type Document as YamlDocument } from 'yaml';

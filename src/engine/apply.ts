@@ -1,5 +1,5 @@
-// Runs a plan. Neighbouring steps of one kind go to their driver as one batch; the action log has a line before and after
-// each, written synchronously, so that a crash leaves what was under way.
+// Runs a plan. Neighbouring steps of one kind go to their driver as one batch; the action log has a line before and
+// after each, written synchronously, so that a crash leaves what was under way.
 import type { Fault } from './faults.ts';
 import { faultOf } from './faults.ts';
 import type { Action, AnyDriver, Ref, Resource } from './resource.ts';
@@ -21,7 +21,6 @@ export async function apply(input: ApplyInput): Promise<ReadonlyMap<Ref, Fault>>
   for (const batch of batches(input.actions)) {
     const ready = input.lenient ? batch.filter((action) => !waits(input, action, failed)) : batch;
     if (ready.length === 0) continue;
-    // oxlint-disable-next-line no-await-in-loop -- the order is the point
     await runBatch(input, ready, failed);
     if (!input.lenient && failed.size > 0) break;
   }
@@ -66,7 +65,6 @@ async function runBatch(input: ApplyInput, batch: readonly Action[], failed: Map
   } catch (error) {
     const fault = faultOf(error);
     if (input.lenient && batch.length > 1) {
-      // oxlint-disable-next-line no-await-in-loop -- one by one, to find out which it was
       for (const action of batch) await runBatch(input, [action], failed);
       return;
     }

@@ -32,7 +32,13 @@ export async function boot(context: CommitContext, face: Face, log: Logger): Pro
     return [];
   }
   if (stored === undefined) {
-    const missing = { file: face.file, line: 1, column: 1, path: '', message: 'no such file, and no revision in history' };
+    const missing = {
+      file: face.file,
+      line: 1,
+      column: 1,
+      path: '',
+      message: 'no such file, and no revision in history',
+    };
     throw new ProblemsError(edited ? fresh.problems : [missing]);
   }
   for (const problem of fresh.problems) log.error({ problem }, 'the file is not taken in');
@@ -79,7 +85,6 @@ async function bringUp(context: CommitContext, revision: StoredRevision, prepare
   for (const [ref, resource] of resources) {
     const driver = context.drivers.get(ref.slice(0, ref.indexOf('/')));
     // A failed preparation (an image that is gone) shows as that resource's own failure when it is put.
-    // oxlint-disable-next-line no-await-in-loop -- boot prepares in order, and mostly finds everything there
     await driver?.prepare?.(resource.spec, () => undefined, AbortSignal.timeout(60_000)).catch(() => undefined);
   }
   await context.reconciler.adopt(resources);
@@ -116,7 +121,8 @@ export function confirmTimer(
     timer?.[Symbol.dispose]();
     const pending = history.pending();
     // A timer of more than 2^31 ms would fire at once.
-    const wait = pending === undefined ? undefined : Math.min(Math.max(0, pending.confirmBy - clock.now()), 2 ** 31 - 1);
+    const wait =
+      pending === undefined ? undefined : Math.min(Math.max(0, pending.confirmBy - clock.now()), 2 ** 31 - 1);
     timer = wait === undefined ? undefined : clock.after(wait, fire);
   };
   return { set, [Symbol.dispose]: () => timer?.[Symbol.dispose]() };

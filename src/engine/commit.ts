@@ -143,7 +143,6 @@ async function prepare(
     const resource = desired.get(action.ref);
     const progress: Progress = (line, fraction) => options.progress?.(`${nameOf(action.ref)}: ${line}`, fraction);
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one pull at a time keeps progress readable and the disk sane
       await context.drivers.get(kindOf(action.ref))?.prepare?.(resource?.spec, progress, signal);
       if (signal.aborted) throw new FaultError('cancelled', action.ref, 'cancelled');
     } catch (error) {

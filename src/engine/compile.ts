@@ -125,12 +125,7 @@ function makeLook(input: CompileInput, sections: Json): Look {
   });
 }
 
-function problemAt(
-  document: Document,
-  path: readonly (string | number)[],
-  message: string,
-  hint?: string,
-): Problem {
+function problemAt(document: Document, path: readonly (string | number)[], message: string, hint?: string): Problem {
   const problem = { file: document.file, ...document.at(path), path: path.join('.'), message };
   return hint === undefined ? problem : { ...problem, hint };
 }

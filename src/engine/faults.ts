@@ -31,7 +31,8 @@ export interface Fault {
   readonly retry: boolean;
 }
 
-/** Carries a Fault through code that can only throw: drivers throw it, the engine catches it and returns its `fault`. */
+/** Carries a Fault through code that can only throw: drivers throw it, the engine catches it and returns its `fault`.
+ * */
 export class FaultError extends Error {
   readonly fault: Fault;
   constructor(code: FaultCode, what: string, why: string, retry = false) {

@@ -1,7 +1,17 @@
-// Revisions on disk: <state>/history/000123/ holds the document, the manifests and every file that they name, by content.
-// A revision is made in a temporary folder, fsynced and renamed: it is there whole, or not at all.
+// Revisions on disk: <state>/history/000123/ holds the document, the manifests and every file that they name, by
+// content. A revision is made in a temporary folder, fsynced and renamed: it is there whole, or not at all.
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Revision, RevisionInfo } from './engine.ts';
 import { writeDurably } from './ids.ts';
@@ -112,7 +122,7 @@ function writeSynced(path: string, content: string | Uint8Array): void {
   const fd = openSync(path, 'w', 0o600);
   try {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -4,7 +4,8 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } f
 import { printMac } from '../lib/mac.ts';
 
 export interface Ids {
-  /** The id of a name, made and written down if it has none. Ids start at 1. Throws RangeError when `limit` are used. */
+  /** The id of a name, made and written down if it has none. Ids start at 1. Throws RangeError when `limit` are used.
+   * */
   id(space: string, name: string, limit: number): number;
   /** The id, if it has one. */
   find(space: string, name: string): number | undefined;

@@ -1,5 +1,5 @@
-// Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it is
-// new to us, keep the confirm timer, watch for drift.
+// Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it
+// is new to us, keep the confirm timer, watch for drift.
 import { randomBytes } from 'node:crypto';
 import { fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -40,6 +40,5 @@ export function dependents(resources: ReadonlyMap<Ref, Resource>): Map<Ref, Ref[
 export function byLevel(level: ReadonlyMap<Ref, number>, kinds: readonly string[]): (a: Ref, b: Ref) => number {
   const rank = new Map(kinds.map((kind, i) => [kind, i]));
   const rankOf = (ref: Ref): number => rank.get(kindOf(ref)) ?? kinds.length;
-  return (a, b) =>
-    (level.get(a) ?? 0) - (level.get(b) ?? 0) || rankOf(a) - rankOf(b) || (a < b ? -1 : a > b ? 1 : 0);
+  return (a, b) => (level.get(a) ?? 0) - (level.get(b) ?? 0) || rankOf(a) - rankOf(b) || (a < b ? -1 : a > b ? 1 : 0);
 }

@@ -144,7 +144,8 @@ function steps(work: Work): Action[] {
   return out.filter((a) => a.phase === 'switch').concat(out.filter((a) => a.phase === 'retire'));
 }
 
-/** Desired resources that a drop took away, themselves or by what they stand on, after or without a put of their own. */
+/** Desired resources that a drop took away, themselves or by what they stand on, after or without a put of their own.
+ * */
 function lostAgain(work: Work, actions: readonly Action[], gone: ReadonlySet<Ref>, users: Map<Ref, Ref[]>): Ref[] {
   const lastPut = new Map<Ref, number>();
   const lastDrop = new Map<Ref, number>();

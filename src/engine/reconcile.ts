@@ -1,5 +1,5 @@
-// The one loop through which the world changes: commits, what slices publish, drift and audit all come by here, one at a
-// time. Desired is the committed resources and those that run.ts files publish.
+// The one loop through which the world changes: commits, what slices publish, drift and audit all come by here, one at
+// a time. Desired is the committed resources and those that run.ts files publish.
 import type { Clock } from '../lib/clock.ts';
 import { apply } from './apply.ts';
 import type { Fault } from './faults.ts';
@@ -36,8 +36,8 @@ export interface Reconciler {
   plan(committed: Resources): Promise<Pass>;
   /** Strict: all of it, verified, or the world as it was. Until the returned Pass has no faults nothing counts. */
   change(committed: Resources): Promise<Pass>;
-  /** Lenient: everything is read, what can be made is made, the rest is in failures(). What nobody desires stays for now:
-   * what run.ts files will publish is not known yet. The first audit() takes it away. */
+  /** Lenient: everything is read, what can be made is made, the rest is in failures(). What nobody desires stays for
+   * now: what run.ts files will publish is not known yet. The first audit() takes it away. */
   adopt(committed: Resources): Promise<Pass>;
   publish(owner: string, resources: readonly Resource[]): void;
   /** Looks at these again, soon. */
@@ -109,7 +109,6 @@ export function openReconciler(world: World): Reconciler {
     async idle() {
       while (state.dirty.size > 0 || timer !== undefined) {
         if (state.dirty.size === 0) break;
-        // oxlint-disable-next-line no-await-in-loop -- waits for the loop's own turn
         await new Promise((done) => setTimeout(done, gatherMs));
       }
       await tail;
@@ -183,7 +182,13 @@ async function change(world: World, state: State, committed: Resources): Promise
   if (faults.length > 0) {
     const touched = new Set(planned.actions.map((action) => action.ref));
     const undo = await planFor(world, after, before, touched);
-    await apply({ actions: undo.actions, desired: before, drivers: world.drivers, log: world.actionLog, lenient: true });
+    await apply({
+      actions: undo.actions,
+      desired: before,
+      drivers: world.drivers,
+      log: world.actionLog,
+      lenient: true,
+    });
     return { actions: planned.actions, faults };
   }
   state.committed = committed;

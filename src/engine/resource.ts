@@ -1,10 +1,12 @@
 // One mechanism for plan, apply, verify, undo, adoption and drift: a resource is one thing that the engine keeps in the
 // world, its driver is the only code that changes the world for its kind.
 
-/** kind/name, symbolic ("netdev/vlan10"): never an ifindex, a descriptor or another number that the kernel hands out. */
+/** kind/name, symbolic ("netdev/vlan10"): never an ifindex, a descriptor or another number that the kernel hands out.
+ * */
 export type Ref = `${string}/${string}`;
 
-/** One thing that should exist. `spec` is frozen plain data (JSON values and nothing else); `needs` are put before it. */
+/** One thing that should exist. `spec` is frozen plain data (JSON values and nothing else); `needs` are put before it.
+ * */
 export interface Resource<S = unknown> {
   readonly ref: Ref;
   /** The slice that wants it. */

@@ -12,6 +12,8 @@ import type { AnyDriver, Ref, Resource } from './resource.ts';
 import type { Fault } from './faults.ts';
 import type { Ids } from './ids.ts';
 
+export type { Manifest } from '../config/manifest.ts';
+
 /** Gives a slice's section by its schema (each schema object belongs to one slice), manifests by kind, a Problem's
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
 export interface Look {

@@ -103,9 +103,10 @@ export interface Bpf {
   unpin(path: string): boolean;
   /** Names in a folder of pins, sorted; none where there is no such folder. */
   pins(folder: string): readonly string[];
-  /** XDP is attached in native (driver) mode only. `netns` is where the device lives. The same program twice on a tcx hook
-   * is EEXIST, a second one on xdp EBUSY. */
+  /** XDP is attached in native (driver) mode only. `netns` is where the device lives. The same program twice on a tcx
+   * hook is EEXIST, a second one on xdp EBUSY. */
   attach(program: BpfProgram, ifindex: number, hook: BpfHook, netns?: string): BpfLink;
-  /** Programs on a device's hook, outermost first (tcx) or the one (xdp). `mode` is "tcx", or of xdp "native", "generic". */
+  /** Programs on a device's hook, outermost first (tcx) or the one (xdp). `mode` is "tcx", or of xdp "native",
+   * "generic". */
   query(ifindex: number, hook: BpfHook, netns?: string): readonly { programId: number; tag: string; mode: string }[];
 }

@@ -20,8 +20,8 @@ export interface Netns {
   remove(name: string): void;
 }
 
-/** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name; none
- * means the namespace that the daemon was started in. */
+/** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name;
+ * none means the namespace that the daemon was started in. */
 export interface Kernel {
   netlink(netns?: string): Netlink;
   readonly sysctl: Sysctl;

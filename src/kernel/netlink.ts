@@ -9,12 +9,20 @@ import type { Rule } from '../wire/netlink/rule.ts';
 export type { Address, Link, Neighbor, Route, Rule };
 export type { NextHop } from '../wire/netlink/route.ts';
 
-/** One change. Links are named, not numbered, so that a batch may create and use one. A tap is persistent, without packet
- * information and with virtio-net headers; `owner` is the uid that may open it. A `mac`, address or prefix that is none
- * gives EINVAL. */
+/** One change. Links are named, not numbered, so that a batch may create and use one. A tap is persistent, without
+ * packet information and with virtio-net headers; `owner` is the uid that may open it. A `mac`, address or prefix that
+ * is none gives EINVAL. */
 export type Op =
   | { op: 'tap-add'; name: string; owner?: number }
-  | { op: 'link-add-veth'; name: string; peer: string; peerNetns?: string; mac?: string; peerMac?: string; mtu?: number }
+  | {
+      op: 'link-add-veth';
+      name: string;
+      peer: string;
+      peerNetns?: string;
+      mac?: string;
+      peerMac?: string;
+      mtu?: number;
+    }
   | { op: 'link-set'; name: string; up?: boolean; mtu?: number; mac?: string; alias?: string; rename?: string }
   | { op: 'link-move'; name: string; netns: string; rename?: string }
   | { op: 'link-del'; name: string }

@@ -13,8 +13,8 @@ export function netnsPath(name: string): string {
   return `${folder}/${name}`;
 }
 
-/** Runs `call` with this thread in a namespace, or as it is without a name. `call` must be synchronous. KernelError ENOENT
- * where there is no such namespace. */
+/** Runs `call` with this thread in a namespace, or as it is without a name. `call` must be synchronous. KernelError
+ * ENOENT where there is no such namespace. */
 export function inNetns<T>(name: string | undefined, call: () => T): T {
   return name === undefined ? call() : addon().netnsCall(netnsPath(name), call);
 }

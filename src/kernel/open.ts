@@ -3,8 +3,13 @@ import { sysctl } from './net/sysctl.ts';
 import { openNetlink } from './net/rtnetlink.ts';
 import { netns } from './netns.ts';
 import { openBpf } from './ebpf/open.ts';
+import type { Netlink } from './netlink.ts';
 
-/** The real kernel. Throws an Error that says what to run where the addon was not built. */
+/** The real kernel. Throws an Error that says what to run where the addon was not built. One socket serves the own
+ * namespace for as long as the process lives; that of a named one is the caller's to close, since it would keep the
+ * namespace alive. */
 export function openKernel(): Kernel {
-  return { netlink: openNetlink, sysctl, netns, bpf: openBpf() };
+  let own: Netlink | undefined;
+  const netlink = (name?: string): Netlink => (name === undefined ? (own ??= openNetlink()) : openNetlink(name));
+  return { netlink, sysctl, netns, bpf: openBpf() };
 }

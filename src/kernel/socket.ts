@@ -1,5 +1,5 @@
-// Socket options and listening sockets that node's own net module cannot make. Descriptors are plain numbers: the caller
-// hands them to node (server.listen({ fd })) or closes them.
+// Socket options and listening sockets that node's own net module cannot make. Descriptors are plain numbers: the
+// caller hands them to node (server.listen({ fd })) or closes them.
 import { closeSync } from 'node:fs';
 import { addon } from './addon.ts';
 import { KernelError } from './errno.ts';

@@ -69,7 +69,8 @@ export function printBitRate(bitsPerSecond: number): string {
   return print(bitsPerSecond, rateUnits);
 }
 
-/** A number with its unit, as a whole number of the smallest one. Nothing is rounded: what is no whole number is refused. */
+/** A number with its unit, as a whole number of the smallest one. Nothing is rounded: what is no whole number is
+ * refused. */
 function parse(text: string, units: readonly Unit[]): number | undefined {
   if (text === '0') return 0;
   const [, digits, fraction = '', name] = /^([0-9]{1,16})(?:\.([0-9]{1,9}))?([A-Za-z]+)$/.exec(text) ?? [];

@@ -1,7 +1,8 @@
 // What routers and proxies are told: one immutable value a scope, made from the registry and the manifests, taken by
 // several consumers (the L7 router, xDS streams, later the L4 tables). Plain data, no functions; deterministic order.
 
-/** namespace/name/port, with /subset where one is named: "default/web/80", "default/web/80/v2". */
+/** namespace/name/port, with /subset where one is named: "default/web/80", "default/web/80/v2". A key that is not among
+ * the snapshot's clusters ("none/default/gone/80") is a backend that does not exist: its share of requests gets 500. */
 export type ClusterKey = string;
 
 /** The in-process router of this switch, or a proxy role that the manager programs. */
@@ -20,8 +21,9 @@ export interface Listener {
   readonly steered?: boolean;
 }
 
-/** Hosts of one or more listeners. A host is chosen first, by Envoy's rule: exact, then the longest "*.suffix", then "*";
- * then the first route of that host that matches, in the order given. No host, no route: 404. */
+/** Hosts of one or more listeners. A host is chosen first, by Envoy's rule: exact, then the longest "*.suffix", then
+ * "*", letter case and the port in the Host header left out; then the first route of that host that matches, in the
+ * order given. No host, no route: 404. No domain stands twice in a table. */
 export interface RouteTable {
   readonly name: string;
   readonly hosts: readonly VirtualHost[];
@@ -40,15 +42,19 @@ export interface StringMatch {
   readonly value: string;
 }
 
-/** `prefix` follows Gateway API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value
- * has no slash at its end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (RE2). */
+/** Matched against the path as it came, without the query: nothing is decoded or normalised. `prefix` follows Gateway
+ * API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value has no slash at its
+ * end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (what RE2 and JavaScript
+ * share). */
 export interface PathMatch {
   readonly kind: 'exact' | 'prefix' | 'string-prefix' | 'regex';
   readonly value: string;
 }
 
+/** A header that came more than once is matched as one, its values joined by ",". Of a query parameter that came more
+ * than once the first counts, not decoded. `invert`: an absent header matches. */
 export interface HeaderMatch {
-  /** Lower case. */
+  /** Lower case; ":authority" is the Host header as it came, ":method" the method. Of a query parameter: exact case. */
   readonly name: string;
   readonly match: StringMatch;
   readonly invert?: boolean;
@@ -61,7 +67,8 @@ export interface RouteMatch {
   readonly query: readonly HeaderMatch[];
 }
 
-/** Applied in this order: remove, set, add. Names lower case. */
+/** Applied in this order: remove, set, add; those of the route first, then those of the chosen cluster. Names are lower
+ * case, never "host" (that is `host` of the action). */
 export interface HeaderEdits {
   readonly remove: readonly string[];
   readonly set: readonly (readonly [string, string])[];
@@ -76,7 +83,9 @@ export interface WeightedCluster {
   readonly response: HeaderEdits;
 }
 
-/** Replaces what a path match matched (prefix), or the whole path. */
+/** `full` replaces the whole path, `prefix` what the route's path match matched; the query stays. With PathMatch
+ * `prefix` the value has no slash at its end and whole elements are replaced: /foo -> /bar turns /foo/x into /bar/x,
+ * /foo -> "" turns /foo into "/" (an empty path is "/"). With `string-prefix` the text is replaced as it stands. */
 export interface PathRewrite {
   readonly kind: 'full' | 'prefix';
   readonly value: string;
@@ -94,8 +103,12 @@ export type RouteAction =
   | {
       readonly kind: 'redirect';
       readonly status: 301 | 302 | 303 | 307 | 308;
+      /** Absent: the connection's own. */
       readonly scheme?: string;
+      /** Absent: the request's. */
       readonly host?: string;
+      /** Left out of Location where it is the scheme's own (http 80, https 443). Absent: `host` without a port, else
+       * the request's Host as it came. */
       readonly port?: number;
       readonly path?: PathRewrite;
     }
@@ -103,7 +116,8 @@ export type RouteAction =
   | { readonly kind: 'reply'; readonly status: number; readonly body: string };
 
 export interface Route {
-  /** Unique in the table, stable over versions: "httproute/default/web/0/1". Counters and access logs name it. */
+  /** Stable over versions: "httproute/default/web/0/1" (kind, namespace, name, rule, match). The same rule has the same
+   * name in every host of a table. Counters and access logs name it. */
   readonly name: string;
   readonly match: RouteMatch;
   readonly request: HeaderEdits;
@@ -161,7 +175,8 @@ export interface Nack {
   readonly why: string;
 }
 
-/** Takes snapshots of its scope. `offer` resolves when the snapshot is in force everywhere (all workers), or is refused. */
+/** Takes snapshots of its scope. `offer` resolves when the snapshot is in force everywhere (all workers), or is
+ * refused. */
 export interface Consumer {
   offer(snapshot: Snapshot): Promise<Ack | Nack>;
   endpoints(endpoints: Endpoints): void;

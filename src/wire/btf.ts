@@ -21,7 +21,12 @@ export type BtfType =
   | { readonly kind: 'float'; readonly name: string; readonly size: number }
   | { readonly kind: 'pointer'; readonly type: number }
   | { readonly kind: 'array'; readonly type: number; readonly count: number }
-  | { readonly kind: 'struct' | 'union'; readonly name: string; readonly size: number; readonly members: readonly BtfMember[] }
+  | {
+      readonly kind: 'struct' | 'union';
+      readonly name: string;
+      readonly size: number;
+      readonly members: readonly BtfMember[];
+    }
   | { readonly kind: 'enum'; readonly name: string; readonly size: number; readonly values: readonly BtfEnumerator[] }
   /** typedef, const, volatile, restrict and tags: something with another name. */
   | { readonly kind: 'alias'; readonly name: string; readonly type: number }
@@ -81,7 +86,8 @@ interface Raw {
   text(offset: number): string;
 }
 
-/** Reads the .BTF section of an object, or what the kernel gives. Throws RangeError where it is none or is cut short. */
+/** Reads the .BTF section of an object, or what the kernel gives. Throws RangeError where it is none or is cut short.
+ * */
 export function parseBtf(bytes: Uint8Array): Btf {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 24 || view.getUint16(0, true) !== 0xeb9f) throw new RangeError('not little-endian BTF');
@@ -161,7 +167,10 @@ function enumeratorsOf(raw: Raw): BtfEnumerator[] {
   return entries(raw, wide ? 12 : 8).map((entry) => {
     const low = raw.flag && !wide ? raw.view.getInt32(entry + 4, true) : raw.view.getUint32(entry + 4, true);
     const value = wide ? (BigInt(raw.view.getUint32(entry + 8, true)) << 32n) | BigInt(low) : BigInt(low);
-    return { name: raw.text(raw.view.getUint32(entry, true)), value: wide && raw.flag ? BigInt.asIntN(64, value) : value };
+    return {
+      name: raw.text(raw.view.getUint32(entry, true)),
+      value: wide && raw.flag ? BigInt.asIntN(64, value) : value,
+    };
   });
 }
 

@@ -1,7 +1,7 @@
 const sectionHeaderSize = 64;
 
-/** The bytes of a section of a little-endian ELF64 file, by name; undefined where there is none. Throws RangeError for what
- * is no such file or is cut short. */
+/** The bytes of a section of a little-endian ELF64 file, by name; undefined where there is none. Throws RangeError for
+ * what is no such file or is cut short. */
 export function elfSection(file: Uint8Array, name: string): Uint8Array | undefined {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (file.length < 64 || view.getUint32(0) !== 0x7f454c46 || view.getUint8(4) !== 2 || view.getUint8(5) !== 1) {

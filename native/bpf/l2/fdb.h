@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-// Addresses: learned here, aged in place by a program that the daemon runs. A full table floods, it never evicts, so that
-// a flood of new addresses cannot push out those that are in use.
+// Addresses: learned here, aged in place by a program that the daemon runs. A full table floods, it never evicts, so
+// that a flood of new addresses cannot push out those that are in use.
 #pragma once
 #include "vlan.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-// Frames for the switch's own MAC address: to its stack where they are for it, else by the kernel's own FIB. What the FIB
-// cannot finish (no neighbour yet, an ICMP error to send) the stack forwards, so that it is always right.
+// Frames for the switch's own MAC address: to its stack where they are for it, else by the kernel's own FIB. What the
+// FIB cannot finish (no neighbour yet, an ICMP error to send) the stack forwards, so that it is always right.
 #pragma once
 #include "../emit.h"
 #include <linux/in.h>

@@ -50,7 +50,12 @@ export function addressDriver(kernel: Kernel): Driver<AddressSpec, AddressSpec> 
       const todo = batch.filter(([ref]) => !there.has(ref));
       run(
         todo.map(([ref]) => ref),
-        todo.map(([, spec]) => ({ op: 'address-add', ...spec, protocol: protocolNumber, noDad: spec.cidr.includes(':') })),
+        todo.map(([, spec]) => ({
+          op: 'address-add',
+          ...spec,
+          protocol: protocolNumber,
+          noDad: spec.cidr.includes(':'),
+        })),
         '',
       );
       return Promise.resolve();

@@ -1,5 +1,5 @@
-// Programs on devices' hooks: pinned links, so that forwarding outlives the daemon, and a new program takes the old one's
-// place by link update, between two frames.
+// Programs on devices' hooks: pinned links, so that forwarding outlives the daemon, and a new program takes the old
+// one's place by link update, between two frames.
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BpfHook, BpfLink } from '../../kernel/bpf.ts';
@@ -27,7 +27,12 @@ export function linkRef(spec: Pick<LinkSpec, 'port' | 'hook'>): Ref {
   return `link/${spec.port}@${spec.hook}`;
 }
 
-export function linkDriver(kernel: Kernel, datapath: Datapath, ids: Ids, maxPorts: number): Driver<LinkSpec, LinkActual> {
+export function linkDriver(
+  kernel: Kernel,
+  datapath: Datapath,
+  ids: Ids,
+  maxPorts: number,
+): Driver<LinkSpec, LinkActual> {
   const folder = join(datapath.pins, 'links');
   mkdirSync(folder, { recursive: true });
   const pinOf = (ref: Ref): string => {

@@ -104,10 +104,14 @@ function opsFor(ref: Ref, spec: NetdevSpec, link: Link | undefined, instance: st
 function matchPeer(kernel: Kernel, ref: Ref, spec: NetdevSpec): void {
   if (spec.type !== 'veth' || spec.mtu === undefined) return;
   const far = kernel.netlink(spec.peerNetns);
-  const peer = far.link(spec.peer);
-  if (peer === undefined || peer.mtu === spec.mtu) return;
-  const [code] = far.apply([{ op: 'link-set', name: spec.peer, mtu: spec.mtu }]);
-  if (code !== undefined) throw kernelFault(ref, code, `mtu of ${spec.peer}`);
+  try {
+    const peer = far.link(spec.peer);
+    if (peer === undefined || peer.mtu === spec.mtu) return;
+    const [code] = far.apply([{ op: 'link-set', name: spec.peer, mtu: spec.mtu }]);
+    if (code !== undefined) throw kernelFault(ref, code, `mtu of ${spec.peer}`);
+  } finally {
+    if (spec.peerNetns !== undefined) far.close();
+  }
 }
 
 /** What we made goes; what we found is unmarked and stays. */

@@ -7,7 +7,8 @@ import type { Ids } from '../ids.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
 import { asFault } from './mark.ts';
 
-/** What a table may ask in order to turn words into numbers and back. Functions that take a ref throw a Fault for it. */
+/** What a table may ask in order to turn words into numbers and back. Functions that take a ref throw a Fault for it.
+ * */
 export interface RowWorld {
   ifindex(ref: Ref, device: string): number;
   /** Whether bpf_redirect_peer reaches the far end: a veth whose peer lives in another namespace. */

@@ -32,7 +32,11 @@ export function loadObject(o: BpfLoad): BpfObject {
 /** Tells libbpf which maps exist. Gives their names. */
 function adoptPins(object: Native, o: BpfLoad): Set<string> {
   const adopted = new Set<string>();
-  const declared = new Map(addon().objectMaps(object).map((map) => [map.name, map]));
+  const declared = new Map(
+    addon()
+      .objectMaps(object)
+      .map((map) => [map.name, map]),
+  );
   let btf: Btf | undefined;
   for (const [name, path] of Object.entries(o.pins ?? {})) {
     const declaration = declared.get(name);

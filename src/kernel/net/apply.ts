@@ -7,7 +7,13 @@ import { parseIp } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
 import { parsePrefix } from '../../lib/prefix.ts';
 import { addressAddRequest, addressDeleteRequest } from '../../wire/netlink/address.ts';
-import { decodeLink, linkChangeRequest, linkDeleteRequest, linkGetRequest, vethRequest } from '../../wire/netlink/link.ts';
+import {
+  decodeLink,
+  linkChangeRequest,
+  linkDeleteRequest,
+  linkGetRequest,
+  vethRequest,
+} from '../../wire/netlink/link.ts';
 import type { Request } from '../../wire/netlink/message.ts';
 import { neighborDeleteRequest, neighborPutRequest } from '../../wire/netlink/neighbor.ts';
 import { routeDeleteRequest, routePutRequest } from '../../wire/netlink/route.ts';
@@ -20,7 +26,12 @@ type VethAdd = Extract<Op, { op: 'link-add-veth' }>;
 type LinkMove = Extract<Op, { op: 'link-move' }>;
 
 /** Applies ops in order over one channel, whose namespace has the name `netns`. */
-export function applyOps(channel: Channel, netns: string | undefined, ops: readonly Op[], why?: Why): (string | undefined)[] {
+export function applyOps(
+  channel: Channel,
+  netns: string | undefined,
+  ops: readonly Op[],
+  why?: Why,
+): (string | undefined)[] {
   using batch = new Batch(channel, netns, ops.length, why);
   for (const [i, op] of ops.entries()) batch.add(i, op);
   batch.flush();
@@ -149,17 +160,27 @@ class Batch implements Disposable {
         return ruleDeleteRequest(op.rule);
       case 'neighbor-put': {
         const address = required(parseIp(op.address)?.bytes, `no address: ${op.address}`);
-        return neighborPutRequest(this.#indexOf(op.dev), address, required(parseMac(op.mac), `no MAC address: ${op.mac}`));
+        return neighborPutRequest(
+          this.#indexOf(op.dev),
+          address,
+          required(parseMac(op.mac), `no MAC address: ${op.mac}`),
+        );
       }
       case 'neighbor-del':
-        return neighborDeleteRequest(this.#indexOf(op.dev), required(parseIp(op.address)?.bytes, `no address: ${op.address}`));
+        return neighborDeleteRequest(
+          this.#indexOf(op.dev),
+          required(parseIp(op.address)?.bytes, `no address: ${op.address}`),
+        );
     }
   }
 
   #veth(op: VethAdd): Request {
     const mtu = op.mtu === undefined ? {} : { mtu: op.mtu };
     const there = op.peerNetns === undefined ? {} : { netnsFd: this.#namespaceFd(op.peerNetns) };
-    return vethRequest({ name: op.name, ...mac(op.mac), ...mtu }, { name: op.peer, ...mac(op.peerMac), ...mtu, ...there });
+    return vethRequest(
+      { name: op.name, ...mac(op.mac), ...mtu },
+      { name: op.peer, ...mac(op.peerMac), ...mtu, ...there },
+    );
   }
 
   #linkSet(op: LinkSet): Request {

@@ -3,8 +3,8 @@ import { KernelError } from '../errno.ts';
 import type { Sysctl } from '../kernel.ts';
 import { inNetns } from '../netns.ts';
 
-/** /proc/sys path of a key, by the rule of sysctl(8): what separates first separates; the other one stands for it inside a
- * name ("net.ipv4.conf.eth0/1.forwarding" is about eth0.1). KernelError EINVAL for a key outside net. */
+/** /proc/sys path of a key, by the rule of sysctl(8): what separates first separates; the other one stands for it
+ * inside a name ("net.ipv4.conf.eth0/1.forwarding" is about eth0.1). KernelError EINVAL for a key outside net. */
 export function sysctlPath(key: string): string {
   const first = /[./]/.exec(key)?.[0];
   const path = first === '.' ? key.replace(/[./]/g, (c) => (c === '.' ? '/' : '.')) : key;

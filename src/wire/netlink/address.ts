@@ -82,7 +82,8 @@ export function addressDumpRequest(): Request {
 
 /** The address in an RTM_NEWADDR or RTM_DELADDR; undefined for other messages and other families. */
 export function decodeAddress(message: Message): Address | undefined {
-  if ((message.type !== RTM_NEWADDR && message.type !== RTM_DELADDR) || message.body.length < headerSize) return undefined;
+  if ((message.type !== RTM_NEWADDR && message.type !== RTM_DELADDR) || message.body.length < headerSize)
+    return undefined;
   const view = viewOf(message.body);
   const family = view.getUint8(0);
   const attributes = decodeAttributes(message.body, headerSize);

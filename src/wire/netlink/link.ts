@@ -164,7 +164,8 @@ export function linkDumpRequest(): Request {
 
 /** The link in an RTM_NEWLINK or RTM_DELLINK; undefined for other messages. */
 export function decodeLink(message: Message): Link | undefined {
-  if ((message.type !== RTM_NEWLINK && message.type !== RTM_DELLINK) || message.body.length < headerSize) return undefined;
+  if ((message.type !== RTM_NEWLINK && message.type !== RTM_DELLINK) || message.body.length < headerSize)
+    return undefined;
   const view = viewOf(message.body);
   // AF_BRIDGE messages tell of a bridge's port, not of a link.
   if (view.getUint8(0) !== 0) return undefined;

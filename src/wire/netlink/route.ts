@@ -115,8 +115,8 @@ function scopeOf(route: Route, family: number): number {
   return route.type === 'unicast' && route.nextHops.every((hop) => hop.via === undefined) ? scopeLink : 0;
 }
 
-/** Makes a route, or replaces the one of the same prefix, table and metric (IPv4: whoever made it). Throws RangeError for
- * text that is no prefix or address, and for type "other". */
+/** Makes a route, or replaces the one of the same prefix, table and metric (IPv4: whoever made it). Throws RangeError
+ * for text that is no prefix or address, and for type "other". */
 export function routePutRequest(route: Route): Request {
   if (route.type === 'other') throw new RangeError('a route of type other');
   const prefix = subnetOf(requirePrefix(route.prefix));
@@ -148,7 +148,8 @@ export function routePutRequest(route: Route): Request {
   };
 }
 
-/** Takes away the route of this prefix, table, metric and protocol, whatever its next hops. ESRCH where there is none. */
+/** Takes away the route of this prefix, table, metric and protocol, whatever its next hops. ESRCH where there is none.
+ * */
 export function routeDeleteRequest(route: Pick<Route, 'prefix' | 'table' | 'metric' | 'protocol'>): Request {
   const prefix = subnetOf(requirePrefix(route.prefix));
   const attributes: Attribute[] = [[RTA_TABLE, u32(route.table)]];
@@ -195,7 +196,8 @@ export function decodeRoute(message: Message): Route | undefined {
     protocol: view.getUint8(5),
     metric: readU32(attributes.get(RTA_PRIORITY)) ?? 0,
     type,
-    nextHops: multipath === undefined ? singleHop(attributes, view.getUint32(8, true), type) : decodeNextHops(multipath),
+    nextHops:
+      multipath === undefined ? singleHop(attributes, view.getUint32(8, true), type) : decodeNextHops(multipath),
   };
 }
 
@@ -226,7 +228,12 @@ function decodeNextHops(bytes: Uint8Array): NextHop[] {
   return hops;
 }
 
-function nextHop(via: string | undefined, dev: number | undefined, weight: number | undefined, onlink: boolean): NextHop {
+function nextHop(
+  via: string | undefined,
+  dev: number | undefined,
+  weight: number | undefined,
+  onlink: boolean,
+): NextHop {
   return {
     ...(via === undefined ? {} : { via }),
     ...(dev === undefined ? {} : { dev }),

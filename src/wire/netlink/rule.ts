@@ -1,5 +1,15 @@
 // RTM_*RULE (linux/fib_rules.h): rules that look a table up.
-import { decodeAttributes, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, readText, readU32, u32, u8, viewOf } from './message.ts';
+import {
+  decodeAttributes,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  readText,
+  readU32,
+  u32,
+  u8,
+  viewOf,
+} from './message.ts';
 import type { Attribute, Message, Request } from './message.ts';
 
 const RTM_NEWRULE = 32;

@@ -10,7 +10,8 @@ export function checkPorts(ports: Ports, look: Look): readonly Problem[] {
     const device = deviceOf(name, port);
     const other = devices.get(device);
     devices.set(device, name);
-    const twice = other === undefined ? [] : [look.problem(['ports', name], `${device} is the device of port ${other} too`)];
+    const twice =
+      other === undefined ? [] : [look.problem(['ports', name], `${device} is the device of port ${other} too`)];
     return [...twice, ...checkPort(name, port, look)];
   });
 }

@@ -61,6 +61,7 @@ function sysctls(device: string, netdev: Ref, routed: boolean): readonly Resourc
     ? [
         [`net/ipv6/conf/${device}/disable_ipv6`, '0'],
         [`net/ipv6/conf/${device}/accept_ra`, '0'],
+        [`net/ipv6/conf/${device}/accept_dad`, '0'],
         [`net/ipv4/conf/${device}/arp_ignore`, '1'],
         [`net/ipv4/conf/${device}/rp_filter`, '0'],
       ]
@@ -114,5 +115,10 @@ function compileFlood(members: ReadonlyMap<string, Membership>): readonly Resour
       lists.set(id, list);
     }
   }
-  return [...lists].map(([id, spec]): Resource<FloodRow> => ({ ref: rowRef('flood', String(id)), owner, spec, needs: [] }));
+  return [...lists].map(([id, spec]): Resource<FloodRow> => ({
+    ref: rowRef('flood', String(id)),
+    owner,
+    spec,
+    needs: [],
+  }));
 }

@@ -1,4 +1,5 @@
-// Follows the devices: what the kernel does not check on a frame's way out (link, admin state, MTU) is kept in port_state.
+// Follows the devices: what the kernel does not check on a frame's way out (link, admin state, MTU) is kept in
+// port_state.
 import { encodePortState, portStateFlags } from '../../../kernel/abi.ts';
 import { type PortCounters, readCounters } from '../../../kernel/counters.ts';
 import type { Link } from '../../../kernel/netlink.ts';

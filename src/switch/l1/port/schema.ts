@@ -33,7 +33,11 @@ const trunk = z.strictObject({
 
 export const portVlan = z.union([access, trunk]).meta({ description: 'VLAN membership' });
 
-export const portMtu = z.int().min(68).max(65535).meta({ description: 'largest L3 packet, bytes', examples: [1500, 9000] });
+export const portMtu = z
+  .int()
+  .min(68)
+  .max(65535)
+  .meta({ description: 'largest L3 packet, bytes', examples: [1500, 9000] });
 
 export const port = z.strictObject({
   description: z.string().max(255).optional().meta({ description: 'free text' }),
@@ -45,10 +49,17 @@ export const port = z.strictObject({
   mtu: portMtu.optional(),
   shut: z.boolean().default(false).meta({ description: 'nothing in, nothing out' }),
   vlan: portVlan.optional(),
-  address: z.array(cidr).min(1).optional().meta({ description: 'makes it a routed port', examples: ['192.0.2.1/31'] }),
+  address: z
+    .array(cidr)
+    .min(1)
+    .optional()
+    .meta({ description: 'makes it a routed port', examples: ['192.0.2.1/31'] }),
   'mac-limit': z.int().min(0).max(65536).default(0).meta({ description: 'addresses learned at most, 0: no limit' }),
   datapath: z.enum(['auto', 'xdp', 'tcx']).default('auto').meta({ description: 'where frames are handled' }),
-  bridged: z.boolean().default(false).meta({ description: 'the far end forwards for others: no direct delivery to it' }),
+  bridged: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'the far end forwards for others: no direct delivery to it' }),
   guest: z.string().optional().meta({ description: 'guest behind this port, set by its own section', hidden: true }),
 });
 

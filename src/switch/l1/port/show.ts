@@ -43,7 +43,7 @@ function vlanText(read: Read, port: Port): string {
 
 function ranges(ids: readonly number[]): string {
   const parts: string[] = [];
-  for (let i = 0; i < ids.length; ) {
+  for (let i = 0; i < ids.length;) {
     let end = i;
     while (ids[end + 1] === (ids[end] ?? 0) + 1) end += 1;
     parts.push(end > i ? `${ids[i]}-${ids[end]}` : String(ids[i]));
@@ -86,7 +86,8 @@ function portRows(read: Read, name: string | undefined): PortData[] {
     .map(([key, port]) => portRow(read, key, port));
 }
 
-const stateText = (row: PortData): string => (row.why === '' || row.state === 'shut' ? row.state : `${row.state}: ${row.why}`);
+const stateText = (row: PortData): string =>
+  row.why === '' || row.state === 'shut' ? row.state : `${row.state}: ${row.why}`;
 
 function renderTable(rows: readonly PortData[], columns: number): string {
   return table(
@@ -142,7 +143,8 @@ const showPorts = command({
   args: z.object({ name }),
   data: z.array(portData),
   run: (args, read) => Promise.resolve(portRows(read, args.name)),
-  render: (rows, columns) => (rows.length === 1 && rows[0] !== undefined ? renderOne(rows[0]) : renderTable(rows, columns)),
+  render: (rows, columns) =>
+    rows.length === 1 && rows[0] !== undefined ? renderOne(rows[0]) : renderTable(rows, columns),
   complete: (_arg, read) => names(read),
 });
 
@@ -208,7 +210,6 @@ async function* watchRates(read: Read, signal: AbortSignal): AsyncIterable<z.inf
       };
     });
     before = new Map(now.map((row) => [row.name, row]));
-    // oxlint-disable-next-line no-await-in-loop -- one screen a second
     await new Promise<void>((done) => {
       const timer = setTimeout(done, 1000);
       signal.addEventListener('abort', () => (clearTimeout(timer), done()), { once: true });

@@ -110,5 +110,4 @@ export const xdpPortTable: Table<{ readonly device: string }> = {
   value: (row, ref, world) => u32(world.ifindex(ref, row.device)),
 };
 
-
 export const portTables = [portTable, devTable, portVlanTable, floodTable, xdpPortTable];

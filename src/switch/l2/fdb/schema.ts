@@ -5,7 +5,9 @@ import { portName } from '../../l1/port/schema.ts';
 
 export const fdbSchema = z
   .strictObject({
-    ageing: duration.default(300_000).meta({ description: 'a learned address is kept so long unseen', examples: ['300s'] }),
+    ageing: duration
+      .default(300_000)
+      .meta({ description: 'a learned address is kept so long unseen', examples: ['300s'] }),
     static: z
       .record(z.string(), z.record(macAddress, portName.meta({ description: 'port of the address' })))
       .default({})

@@ -1,5 +1,5 @@
-// A VLAN with addresses has an SVI: a veth pair, vlan10 with the addresses, which Linux sees, and vlan10-bd, by which the
-// stack's frames come into the bridge domain. All SVIs have the switch's own MAC address.
+// A VLAN with addresses has an SVI: a veth pair, vlan10 with the addresses, which Linux sees, and vlan10-bd, by which
+// the stack's frames come into the bridge domain. All SVIs have the switch's own MAC address.
 import { addressRef } from '../../../engine/kinds/address.ts';
 import { linkRef } from '../../../engine/kinds/link.ts';
 import { rowRef } from '../../../engine/kinds/row.ts';
@@ -48,6 +48,8 @@ function sysctls(svi: string, far: string, netdev: Ref): readonly Resource[] {
     [`net/ipv4/conf/${svi}/rp_filter`, '0'],
     [`net/ipv4/conf/${svi}/send_redirects`, '0'],
     [`net/ipv6/conf/${svi}/accept_ra`, '0'],
+    // Duplicate address detection would keep neighbour discovery, and so forwarding, waiting for two seconds.
+    [`net/ipv6/conf/${svi}/accept_dad`, '0'],
     [`net/ipv6/conf/${far}/disable_ipv6`, '1'],
     [`net/ipv4/conf/${far}/arp_ignore`, '8'],
   ];

@@ -33,7 +33,9 @@ function sviStates(host: Host, ports: PortsLive | undefined): readonly Resource[
     const id = idOfEntry(name, vlan);
     if (id === undefined || vlan.address.length === 0) return [];
     const far = sviPortName(id);
-    return [{ ref: `admin/${far}` as const, owner: 'vlans', spec: { up: up.has(id) }, needs: [`link/${far}@tcx-ingress`] }];
+    return [
+      { ref: `admin/${far}` as const, owner: 'vlans', spec: { up: up.has(id) }, needs: [`link/${far}@tcx-ingress`] },
+    ];
   });
 }
 

@@ -5,7 +5,11 @@ import type { Look } from '../../../engine/slice.ts';
 import type { Problem } from '../../../config/problem.ts';
 
 /** VLAN id on the wire (802.1Q: 0 and 4095 are reserved). */
-export const vlanId = z.int().min(1).max(4094).meta({ description: 'VLAN id', examples: [10] });
+export const vlanId = z
+  .int()
+  .min(1)
+  .max(4094)
+  .meta({ description: 'VLAN id', examples: [10] });
 
 /** A VLAN by its name in `vlans`, or by its number, which needs no entry. */
 export const vlanRef = z
@@ -15,11 +19,19 @@ export const vlanRef = z
 const vlan = z.strictObject({
   id: vlanId.optional().meta({ description: 'VLAN id; a VLAN named by its number has that one' }),
   description: z.string().max(255).optional().meta({ description: 'free text' }),
-  address: z.array(cidr).default([]).meta({
-    description: 'addresses of the switch in this VLAN; they make the SVI vlan<id>',
-    examples: ['10.10.0.1/24', 'fd00:10::1/64'],
-  }),
-  mtu: z.int().min(576).max(9216).default(1500).meta({ description: 'MTU of the SVI', examples: [1500] }),
+  address: z
+    .array(cidr)
+    .default([])
+    .meta({
+      description: 'addresses of the switch in this VLAN; they make the SVI vlan<id>',
+      examples: ['10.10.0.1/24', 'fd00:10::1/64'],
+    }),
+  mtu: z
+    .int()
+    .min(576)
+    .max(9216)
+    .default(1500)
+    .meta({ description: 'MTU of the SVI', examples: [1500] }),
 });
 
 export const vlansSchema = z

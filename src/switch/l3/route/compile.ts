@@ -33,10 +33,17 @@ function subnetOf(look: Look, via: string): { readonly cidr: string; readonly de
 }
 
 export function compileRoutes(routes: Routes, look: Look): readonly Resource[] {
-  const forwarding = { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '1', 'net/ipv4/fwmark_reflect': '0' };
-  const settings = Object.entries(forwarding).map(
-    ([key, value]): Resource => ({ ref: `sysctl/${key}`, owner, spec: { value }, needs: [] }),
-  );
+  const forwarding = {
+    'net/ipv4/ip_forward': '1',
+    'net/ipv6/conf/all/forwarding': '1',
+    'net/ipv4/fwmark_reflect': '0',
+  };
+  const settings = Object.entries(forwarding).map(([key, value]): Resource => ({
+    ref: `sysctl/${key}`,
+    owner,
+    spec: { value },
+    needs: [],
+  }));
   return [...settings, ...Object.entries(routes).map(([prefix, route]) => compileRoute(prefix, route, look))];
 }
 

@@ -9,7 +9,10 @@ const route = z
     blackhole: z.boolean().default(false).meta({ description: 'drops what goes there' }),
     metric: z.int().min(0).max(4_294_967_295).default(0).meta({ description: 'lower is preferred' }),
   })
-  .refine((r) => r.blackhole !== (r.via !== undefined || r.device !== undefined), 'has either next hops or blackhole: true');
+  .refine(
+    (r) => r.blackhole !== (r.via !== undefined || r.device !== undefined),
+    'has either next hops or blackhole: true',
+  );
 
 export const routesSchema = z.record(prefix, route).default({}).meta({ description: 'static routes by prefix' });
 

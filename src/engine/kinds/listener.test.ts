@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { FaultError } from '../engine/faults.ts';
-import type { Endpoint } from '../lib/endpoint.ts';
+import { FaultError } from '../faults.ts';
+import type { Endpoint } from '../../lib/endpoint.ts';
 import { listenerDriver, listenerResource } from './listener.ts';
 
 /** A service that says its name and how many sockets it has. */

@@ -1,8 +1,8 @@
 // The driver of kind `listener`: sockets of the daemon that people and programs come in by. Dropping one stops
 // listening and cuts nobody who is connected.
-import { FaultError, type FaultCode } from '../engine/faults.ts';
-import type { Driver, Ref, Resource } from '../engine/resource.ts';
-import { printEndpoint, type Endpoint } from '../lib/endpoint.ts';
+import { FaultError, type FaultCode } from '../faults.ts';
+import type { Driver, Ref, Resource } from '../resource.ts';
+import { printEndpoint, type Endpoint } from '../../lib/endpoint.ts';
 
 export interface ListenerSpec extends Endpoint {
   /** Who takes the connections: "ssh", "api". */

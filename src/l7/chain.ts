@@ -1,0 +1,335 @@
+// What happens to one request, in order: head, route, action, upstream, answer, count and log. Called by the engine
+// with rows; holds one Exchange a connection, used again for each of its requests.
+import { Buffer } from 'node:buffer';
+import type { Clock } from '../lib/clock.ts';
+import type { CounterWriter } from './counters.ts';
+import { NO_ROUTE } from './counters.ts';
+import type { Act, Target } from './head/act.ts';
+import { nextTarget } from './head/act.ts';
+import { noChange } from './head/edits.ts';
+import { Emitter } from './head/emit.ts';
+import { Exchange, endings, recordOf } from './head/outcome.ts';
+import type { ListenerView } from './head/outcome.ts';
+import { emitRedirect, emitReply, swallow } from './head/reply.ts';
+import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
+import { emitResponse, responseBody, responseFlags } from './head/response.ts';
+import { normalisePath } from './head/target.ts';
+import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
+import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
+import type { AccessLog } from './log.ts';
+import { find, latin1 } from './match.ts';
+import * as t from './transport.ts';
+import type { Upstreams } from './upstream.ts';
+
+export interface ChainOptions {
+  readonly clock: Clock;
+  readonly upstreams: Upstreams;
+  readonly counters: CounterWriter;
+  readonly log: AccessLog | undefined;
+  /** Resolve dot elements and backslashes of a path before it is matched and passed on; without, it stays as it came.
+   * */
+  readonly normalisePaths: boolean;
+  readonly listener: (id: number) => ListenerView | undefined;
+  /** An exception while a row was worked on; it was answered with 500. */
+  readonly fault: (error: unknown) => void;
+}
+
+const INTERIMS = 16;
+const none = Buffer.alloc(0);
+const noEndpoint = Buffer.from('no healthy upstream');
+const lostUpstream = Buffer.from('upstream connect error or disconnect/reset before headers');
+const tooSlow = Buffer.from('upstream request timeout');
+
+/** The chain of one worker, on its engine's memory. */
+export class Chain {
+  private readonly engine: t.Engine;
+  private readonly o: ChainOptions;
+  private readonly arena: Uint8Array;
+  private readonly rows: Int32Array;
+  private readonly e: Emitter;
+  private readonly exchanges: Exchange[] = [];
+
+  constructor(engine: t.Engine, o: ChainOptions) {
+    this.engine = engine;
+    this.o = o;
+    this.arena = engine.arena;
+    this.rows = engine.rows;
+    this.e = new Emitter(engine.arena, engine.rows);
+    engine.template(END_TEMPLATE, endTemplate);
+  }
+
+  /** Fills the out words of rows 0..n-1. */
+  onBatch(n: number): void {
+    this.e.batch();
+    for (let i = 0; i < n; i += 1) {
+      const base = i * t.ROW_WORDS;
+      try {
+        this.row(base);
+      } catch (error) {
+        this.o.fault(error);
+        const x = this.exchangeOf(this.rows[base + t.W_CONN]!);
+        x.flags = 'exception';
+        if (this.rows[base + t.W_KIND] === t.REQUEST) swallow(this.e, base, this.rows[base + t.W_LEN]!);
+        this.answer(x, base, 500, none, false);
+      }
+    }
+  }
+
+  private exchangeOf(conn: number): Exchange {
+    const x = (this.exchanges[t.slotOf(conn)] ??= new Exchange());
+    if (x.conn !== conn) {
+      this.release(x);
+      x.conn = conn;
+      x.scanned = 0;
+    }
+    return x;
+  }
+
+  private release(x: Exchange): void {
+    if (x.backend !== undefined) x.backend.active -= 1;
+    x.backend = undefined;
+    x.act = undefined;
+    x.target = undefined;
+    x.listener = undefined;
+    x.method = x.host = x.path = '';
+    x.scanned = 0;
+  }
+
+  private answer(x: Exchange, base: number, status: number, body: Uint8Array, keep: boolean): void {
+    x.status = status;
+    const to = { base, keep, minor: x.minor, head: x.isHead };
+    emitReply(this.e, to, status, body, this.o.clock.now());
+  }
+
+  /** A head that came in pieces is read again only when a line of it has ended. */
+  private nothingNew(x: Exchange, off: number, len: number): boolean {
+    if (x.scanned === 0 || len > t.ROW_BYTES - 1 || len > 32 * 1024) return false;
+    for (let p = off + x.scanned; p < off + len; p += 1) if (this.arena[p] === 10) return false;
+    return true;
+  }
+
+  private request(base: number, x: Exchange): void {
+    const off = this.rows[base + t.W_OFF]!;
+    const len = this.rows[base + t.W_LEN]!;
+    if (this.nothingNew(x, off, len)) {
+      x.scanned = len;
+      return;
+    }
+    const got = parseRequest(this.arena, off, off + len);
+    if (got === 0) {
+      x.scanned = len;
+      return;
+    }
+    x.scanned = 0;
+    x.listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
+    x.status = 0;
+    x.tries = 0;
+    x.interims = 0;
+    x.flags = '';
+    if (got < 0) return this.unreadable(base, x, -got, len);
+    this.rows[base + t.W_HEAD] = got;
+    x.minor = head.minor;
+    x.isHead = head.method === HEAD;
+    x.safe = head.method !== OTHER;
+    x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !this.ending(base);
+    x.upgrade = upgrades(this.arena);
+    this.requestBody(base);
+    if (this.o.normalisePaths) normalisePath(this.e);
+    if (this.o.log !== undefined) this.remember(x);
+    this.route(base, x);
+  }
+
+  private wantsKeep(): boolean {
+    return (head.connection & C_KEEP_ALIVE) !== 0 && (head.connection & C_CLOSE) === 0;
+  }
+
+  private ending(base: number): boolean {
+    return (this.rows[base + t.W_IN]! & t.IN_DRAINING) !== 0;
+  }
+
+  private unreadable(base: number, x: Exchange, status: number, len: number): void {
+    x.minor = 1;
+    x.isHead = false;
+    x.method = x.host = x.path = '';
+    x.flags = 'bad-request';
+    swallow(this.e, base, len);
+    this.answer(x, base, status, Buffer.from(head.why), false);
+  }
+
+  private requestBody(base: number): void {
+    if (head.chunked) {
+      this.rows[base + t.W_BODY] = t.BODY_CHUNKED;
+      this.rows[base + t.W_OUT] = t.OUT_CHUNK;
+    } else if (head.contentLength > 0) this.setLength(base);
+  }
+
+  private setLength(base: number): void {
+    this.rows[base + t.W_BODY] = t.BODY_LENGTH;
+    this.rows[base + t.W_BODY_LO] = head.contentLength | 0;
+    this.rows[base + t.W_BODY_HI] = Math.floor(head.contentLength / 0x1_0000_0000);
+  }
+
+  private remember(x: Exchange): void {
+    x.method = latin1(this.arena, head.methodOff, head.methodLen);
+    x.host = latin1(this.arena, head.authorityOff, head.authorityLen);
+    x.path = latin1(this.arena, head.targetOff, head.targetLen);
+  }
+
+  /** An early this.answer may go on with the connection unless the client waits to be told to send its body. */
+  private mayKeep(x: Exchange): boolean {
+    return x.keep && !head.expect;
+  }
+
+  private route(base: number, x: Exchange): void {
+    const { listener } = x;
+    const act = listener === undefined ? undefined : find(listener.table, this.arena);
+    x.act = act;
+    if (act === undefined) {
+      x.flags = 'no-route';
+      return this.answer(x, base, 404, none, this.mayKeep(x));
+    }
+    if (act.kind === 'forward') return this.forward(base, x, act);
+    const to = { base, keep: this.mayKeep(x), minor: x.minor, head: x.isHead };
+    x.status = act.kind === 'reply' ? act.status : act.redirect!.status;
+    if (act.kind === 'reply') emitReply(this.e, to, act.status, act.body, this.o.clock.now(), act.response);
+    else emitRedirect(this.e, to, act.redirect!, act.match, this.o.clock.now(), act.response);
+  }
+
+  private forward(base: number, x: Exchange, act: Act): void {
+    const target = nextTarget(act);
+    x.target = target;
+    if (target?.cluster === undefined) {
+      x.flags = 'no-cluster';
+      return this.answer(x, base, 500, none, this.mayKeep(x));
+    }
+    if (!this.choose(x, target)) return this.answer(x, base, 503, noEndpoint, this.mayKeep(x));
+    this.rows[base + t.W_ACTION] = t.FORWARD;
+    this.rows[base + t.W_ENDPOINT] = x.backend!.id;
+    this.rows[base + t.W_DEADLINE] = Math.min(act.timeoutMs, 0x7fffffff);
+    this.e.start(base);
+    emitRequest(this.e, act.change, target.request, this.engine.peer(x.conn).address);
+  }
+
+  private choose(x: Exchange, target: Target): boolean {
+    if (x.backend !== undefined) x.backend.active -= 1;
+    x.backend = target.cluster === undefined ? undefined : this.o.upstreams.pick(target.cluster);
+    if (x.backend === undefined) {
+      x.flags = 'no-endpoint';
+      return false;
+    }
+    x.backend.active += 1;
+    return true;
+  }
+
+  private response(base: number, x: Exchange): void {
+    const off = this.rows[base + t.W_OFF]!;
+    const got = parseResponse(this.arena, off, off + this.rows[base + t.W_LEN]!);
+    if (got === 0) return;
+    const open = (this.rows[base + t.W_IN]! & t.IN_REQUEST_OPEN) !== 0;
+    if (got < 0) return this.badResponse(base, x, open);
+    this.rows[base + t.W_HEAD] = got;
+    if (head.status === 101) return this.switched(base, x, open);
+    const body = responseBody(x.isHead);
+    if (body < 0) return this.badResponse(base, x, open);
+    if (body === t.BODY_INTERIM) return this.interim(base, x, open);
+    x.status = head.status;
+    const flags = responseFlags(body, x.keep && !open && !this.ending(base), x.minor);
+    this.rows[base + t.W_ACTION] = t.FORWARD;
+    this.rows[base + t.W_BODY] = body;
+    this.rows[base + t.W_OUT] = flags;
+    if (body === t.BODY_LENGTH) this.setLength(base);
+    this.e.start(base);
+    emitResponse(this.e, body, flags, x.minor, x.target!.response);
+  }
+
+  private badResponse(base: number, x: Exchange, open: boolean): void {
+    x.flags = 'bad-response';
+    this.answer(x, base, 502, none, x.keep && !open);
+  }
+
+  private interim(base: number, x: Exchange, open: boolean): void {
+    x.interims += 1;
+    if (x.interims > INTERIMS) return this.badResponse(base, x, open);
+    this.rows[base + t.W_ACTION] = t.FORWARD;
+    this.rows[base + t.W_BODY] = t.BODY_INTERIM;
+    this.e.start(base);
+    // A client of HTTP/1.0 does not know them.
+    if (x.minor === 1) emitResponse(this.e, t.BODY_INTERIM, t.OUT_KEEP, x.minor, noChange);
+  }
+
+  private switched(base: number, x: Exchange, open: boolean): void {
+    if (!x.upgrade || open) return this.badResponse(base, x, open);
+    x.status = 101;
+    x.flags = 'upgraded';
+    this.rows[base + t.W_ACTION] = t.TUNNEL;
+    this.e.start(base);
+    emitResponse(this.e, t.BODY_NONE, t.OUT_KEEP, 1, x.target!.response);
+  }
+
+  /** Nothing of it reached a server, or the server closed an idle connection as we used it and the request may be sent
+   * twice (RFC 9110 9.2.2): one more try. */
+  private failed(base: number, x: Exchange): void {
+    const flags = this.rows[base + t.W_IN]!;
+    const why = this.rows[base + t.W_REASON]!;
+    const open = (flags & t.IN_REQUEST_OPEN) !== 0;
+    if (why === t.WHY_FRAMING) {
+      x.flags = 'bad-request';
+      return this.answer(x, base, 400, none, false);
+    }
+    const again = (flags & t.IN_REPLAYABLE) !== 0 && x.tries === 0;
+    const lost = (flags & t.IN_SENT) === 0 || ((flags & t.IN_REUSED) !== 0 && x.safe);
+    if (again && lost && x.target !== undefined && this.choose(x, x.target)) {
+      x.tries += 1;
+      this.rows[base + t.W_ACTION] = t.RETRY;
+      this.rows[base + t.W_ENDPOINT] = x.backend!.id;
+      return;
+    }
+    x.flags = endings[why] ?? '';
+    this.answer(x, base, 503, lostUpstream, x.keep && !open);
+  }
+
+  private timeout(base: number, x: Exchange): void {
+    const flags = this.rows[base + t.W_IN]!;
+    const why = this.rows[base + t.W_REASON]!;
+    x.flags = why === t.WHY_DEADLINE ? 'timeout' : why === t.WHY_HEAD ? 'slow-head' : 'stalled';
+    if (why === t.WHY_HEAD) {
+      x.listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
+      x.minor = 1;
+      x.isHead = false;
+      x.method = x.host = x.path = '';
+      return this.answer(x, base, 408, none, false);
+    }
+    const open = (flags & t.IN_REQUEST_OPEN) !== 0;
+    if ((flags & t.IN_STARTED) !== 0) this.rows[base + t.W_ACTION] = t.CLOSE;
+    else if (open && why === t.WHY_STALL) this.answer(x, base, 408, none, false);
+    else this.answer(x, base, 504, tooSlow, x.keep && !open);
+  }
+
+  private done(base: number, x: Exchange): void {
+    const us = this.rows[base + t.W_OFF]!;
+    const why = this.rows[base + t.W_REASON]!;
+    const bytesIn = t.wide(this.rows[base + t.W_DONE_IN_LO]!, this.rows[base + t.W_DONE_IN_HI]!);
+    const bytesOut = t.wide(this.rows[base + t.W_DONE_OUT_LO]!, this.rows[base + t.W_DONE_OUT_HI]!);
+    this.o.counters.done(x.act?.stat ?? NO_ROUTE, x.status, us, bytesIn, bytesOut, why !== t.WHY_NONE);
+    if (this.o.log !== undefined)
+      this.o.log.write(recordOf(x, this.engine.peer(x.conn), { now: this.o.clock.now(), us, bytesIn, bytesOut, why }));
+    this.release(x);
+  }
+
+  private row(base: number): void {
+    const x = this.exchangeOf(this.rows[base + t.W_CONN]!);
+    switch (this.rows[base + t.W_KIND]) {
+      case t.REQUEST:
+        return this.request(base, x);
+      case t.RESPONSE:
+        return this.response(base, x);
+      case t.FAILED:
+        return this.failed(base, x);
+      case t.TIMEOUT:
+        return this.timeout(base, x);
+      case t.DONE:
+        return this.done(base, x);
+      default:
+    }
+  }
+}

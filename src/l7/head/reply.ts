@@ -1,0 +1,103 @@
+// Answers that the router gives itself: errors, fixed replies, redirects.
+import { STATUS_CODES } from 'node:http';
+import type { PathMatch, RouteAction } from '../../mesh/snapshot.ts';
+import { head } from './fields.ts';
+import { BODY_NONE, OUT_KEEP, REPLY, W_ACTION, W_BODY, W_HEAD, W_OUT } from '../transport.ts';
+import type { Edits } from './edits.ts';
+import type { Emitter } from './emit.ts';
+import { emitPath, emitQuery } from './target.ts';
+
+const closeLine = Buffer.from('connection: close\r\n');
+const keepLine = Buffer.from('connection: keep-alive\r\n');
+const crlf = Buffer.from('\r\n');
+
+export interface ReplyTo {
+  readonly base: number;
+  /** The connection goes on. */
+  readonly keep: boolean;
+  readonly minor: number;
+  /** The answer to HEAD has no body. */
+  readonly head: boolean;
+}
+
+let dateAt = 0;
+let dateLine = '';
+
+/** "date: ..." of this second. */
+function date(now: number): string {
+  const second = Math.floor(now / 1000);
+  if (second !== dateAt) {
+    dateAt = second;
+    dateLine = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
+  }
+  return dateLine;
+}
+
+const statusLines: string[] = [];
+
+function statusLine(status: number): string {
+  return (statusLines[status] ??= `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`);
+}
+
+function begin(e: Emitter, to: ReplyTo, status: number, now: number): void {
+  const { rows } = e;
+  rows[to.base + W_ACTION] = REPLY;
+  rows[to.base + W_OUT] = rows[to.base + W_OUT]! | (to.keep ? OUT_KEEP : 0);
+  e.start(to.base);
+  e.text(statusLine(status));
+  e.text(date(now));
+}
+
+function finish(e: Emitter, to: ReplyTo, body: Uint8Array, edits: Edits | undefined): void {
+  e.text(
+    body.length === 0 ? 'content-length: 0\r\n' : `content-length: ${body.length}\r\ncontent-type: text/plain\r\n`,
+  );
+  if (!to.keep) e.bytes(closeLine);
+  else if (to.minor === 0) e.bytes(keepLine);
+  if (edits !== undefined && edits.added.length > 0) e.bytes(edits.added);
+  e.bytes(crlf);
+  if (!to.head && body.length > 0) e.bytes(body);
+  e.end(0);
+}
+
+/** A whole answer. */
+export function emitReply(e: Emitter, to: ReplyTo, status: number, body: Uint8Array, now: number, edits?: Edits): void {
+  begin(e, to, status, now);
+  finish(e, to, body, edits);
+}
+
+/** A redirect. Without a port in the action: the new host alone, else the request's Host as it came, less a ":80" where
+ * the scheme changes; a port that the scheme implies is not written. */
+export function emitRedirect(
+  e: Emitter,
+  to: ReplyTo,
+  action: Extract<RouteAction, { kind: 'redirect' }>,
+  match: PathMatch | undefined,
+  now: number,
+  edits: Edits,
+): void {
+  begin(e, to, action.status, now);
+  const scheme = action.scheme ?? 'http';
+  e.text(`location: ${scheme}://`);
+  const bare = action.port !== undefined || (scheme !== 'http' && hasPort80(e.arena));
+  if (action.host !== undefined) e.text(action.host);
+  else e.copy(head.hostOff, bare ? head.hostOff + head.hostLen : head.authorityOff + head.authorityLen);
+  if (action.port !== undefined && action.port !== (scheme === 'https' ? 443 : 80)) e.text(`:${action.port}`);
+  emitPath(e, match, action.path);
+  emitQuery(e);
+  e.bytes(crlf);
+  finish(e, to, empty, edits);
+}
+
+function hasPort80(a: Uint8Array): boolean {
+  const port = head.hostOff + head.hostLen;
+  return head.authorityLen - head.hostLen === 3 && a[port + 1] === 56 && a[port + 2] === 48;
+}
+
+const empty = Buffer.alloc(0);
+
+/** Marks a row as used up although its request could not be read. */
+export function swallow(e: Emitter, base: number, len: number): void {
+  e.rows[base + W_HEAD] = len;
+  e.rows[base + W_BODY] = BODY_NONE;
+}

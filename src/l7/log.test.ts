@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { accessLine, openAccessLog } from './log.ts';
+import type { AccessRecord } from './log.ts';
+
+const record: AccessRecord = {
+  timeMs: 0,
+  listener: 'l',
+  route: 'r',
+  method: 'GET',
+  host: 'h',
+  path: '/',
+  status: 200,
+  bytesIn: 1,
+  bytesOut: 2,
+  durationMs: 1.23456,
+  upstream: 'u',
+  client: 'c',
+  port: 3,
+  flags: '',
+};
+
+test('a line is one JSON object, whatever a client wrote', () => {
+  const line = accessLine({ ...record, path: '/"\\\u0080\n{"status":200}' });
+  assert.equal(line.indexOf('\n'), line.length - 1);
+  assert.equal((JSON.parse(line) as { path: string }).path, '/"\\\u0080\n{"status":200}');
+  assert.equal((JSON.parse(line) as { time: string }).time, '1970-01-01T00:00:00.000Z');
+});
+
+test('batches are appended, a moved file is left, what does not fit is counted', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mpt-l7-'));
+  try {
+    const file = join(folder, 'access.log');
+    const log = openAccessLog(file);
+    log.write(record);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    renameSync(file, `${file}.1`);
+    log.reopen();
+    for (let i = 0; i < 40_000; i += 1) log.write(record);
+    assert.ok(log.dropped() > 0);
+    const { length } = accessLine(record);
+    await log.close();
+    assert.equal(readFileSync(`${file}.1`, 'utf8').length, length);
+    const text = readFileSync(file, 'utf8');
+    assert.equal(text.length / length, 40_000 - log.dropped());
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,262 @@
+// The compiled route table: built once a snapshot, never changed, swapped whole. It decides on the bytes of the head
+// that http1.ts parsed last. Host first (exact, then the longest "*.suffix", then "*"), then routes in order.
+import type { HeaderMatch, PathMatch, Route, RouteTable, StringMatch, VirtualHost } from '../mesh/snapshot.ts';
+import {
+  F_HASH,
+  F_NAME,
+  F_NAME_LEN,
+  F_VALUE,
+  F_VALUE_LEN,
+  FIELD_WORDS,
+  bytesAre,
+  fields,
+  head,
+  nameHash,
+} from './head/fields.ts';
+
+const MAX_REGEX = 1024;
+
+interface StringTest {
+  readonly kind: StringMatch['kind'];
+  readonly bytes: Uint8Array;
+  readonly regex: RegExp | undefined;
+}
+
+interface FieldTest {
+  readonly hash: number;
+  readonly name: Uint8Array;
+  readonly test: StringTest;
+  readonly invert: boolean;
+}
+
+interface CompiledRoute<T> {
+  readonly path: PathMatch['kind'] | 'any';
+  readonly bytes: Uint8Array;
+  readonly regex: RegExp | undefined;
+  readonly method: Uint8Array | undefined;
+  readonly headers: readonly FieldTest[];
+  readonly query: readonly FieldTest[];
+  readonly value: T;
+}
+
+interface Host<T> {
+  readonly domain: Uint8Array;
+  readonly routes: readonly CompiledRoute<T>[];
+}
+
+export interface Table<T> {
+  readonly name: string;
+  readonly exact: HostIndex<T>;
+  /** By ".suffix" of "*.suffix". */
+  readonly suffix: HostIndex<T>;
+  readonly any: Host<T> | undefined;
+}
+
+/** Hash of a domain, last byte first, so that one pass over a host meets every suffix. */
+interface HostIndex<T> {
+  readonly mask: number;
+  readonly rows: readonly (readonly Host<T>[] | undefined)[];
+}
+
+/** Compiles a table. `value` makes of each route what find() gives. Throws an Error that names the route where a
+ * pattern is no regular expression or too long. */
+export function compileTable<T>(table: RouteTable, value: (route: Route, host: VirtualHost) => T): Table<T> {
+  const exact: Host<T>[] = [];
+  const suffix: Host<T>[] = [];
+  let any: Host<T> | undefined;
+  for (const host of table.hosts) {
+    const routes = host.routes.map((route) => compileRoute(route, value(route, host)));
+    for (const domain of host.domains) {
+      if (domain === '*') any ??= { domain: Buffer.from('*'), routes };
+      else if (domain.startsWith('*.')) suffix.push({ domain: Buffer.from(domain.slice(1), 'latin1'), routes });
+      else exact.push({ domain: Buffer.from(domain, 'latin1'), routes });
+    }
+  }
+  return { name: table.name, exact: index(exact), suffix: index(suffix), any };
+}
+
+function index<T>(hosts: readonly Host<T>[]): HostIndex<T> {
+  let size = 8;
+  while (size < hosts.length * 2) size *= 2;
+  const rows: (Host<T>[] | undefined)[] = Array.from({ length: size }, () => undefined);
+  for (const host of hosts) {
+    let hash = 0;
+    for (let i = host.domain.length - 1; i >= 0; i -= 1) hash = step(hash, host.domain[i]!);
+    const row = hash & (size - 1);
+    (rows[row] ??= []).push(host);
+  }
+  return { mask: size - 1, rows };
+}
+
+function step(hash: number, c: number): number {
+  return (Math.imul(hash, 31) + c) | 0;
+}
+
+function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
+  const { path, method, headers, query } = route.match;
+  try {
+    return {
+      path: path === undefined ? 'any' : path.kind,
+      bytes: Buffer.from(path?.value ?? '', 'latin1'),
+      regex: path?.kind === 'regex' ? regexOf(path.value) : undefined,
+      method: method === undefined ? undefined : Buffer.from(method, 'latin1'),
+      headers: headers.map(compileField),
+      query: query.map(compileField),
+      value,
+    };
+  } catch (error) {
+    throw new Error(`route ${route.name}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function compileField(match: HeaderMatch): FieldTest {
+  const { kind, value } = match.match;
+  return {
+    hash: nameHash(match.name),
+    name: Buffer.from(match.name, 'latin1'),
+    test: { kind, bytes: Buffer.from(value, 'latin1'), regex: kind === 'regex' ? regexOf(value) : undefined },
+    invert: match.invert === true,
+  };
+}
+
+/** A RE2 pattern as a JavaScript one that matches the whole string: "(?P<x>", "\A", "\z" and leading flags differ. */
+export function regexOf(pattern: string): RegExp {
+  if (pattern.length > MAX_REGEX) throw new Error(`pattern longer than ${MAX_REGEX} characters`);
+  let flags = 's';
+  const leading = /^\(\?([imsU]+)\)/.exec(pattern);
+  let body = pattern;
+  if (leading !== null) {
+    if (leading[1]!.includes('U')) throw new Error('flag U is not supported');
+    flags = [...new Set(`s${leading[1]!}`)].join('');
+    body = pattern.slice(leading[0].length);
+  }
+  body = body.replaceAll('(?P<', '(?<').replaceAll('\\A', '^').replaceAll('\\z', '$');
+  return new RegExp(`^(?:${body})$`, flags);
+}
+
+function lookup<T>(at: HostIndex<T>, a: Uint8Array, off: number, len: number, hash: number): Host<T> | undefined {
+  const row = at.rows[hash & at.mask];
+  if (row === undefined) return undefined;
+  for (let i = 0; i < row.length; i += 1) {
+    const host = row[i]!;
+    if (sameHost(a, off, len, host.domain)) return host;
+  }
+  return undefined;
+}
+
+function sameHost(a: Uint8Array, off: number, len: number, domain: Uint8Array): boolean {
+  if (len !== domain.length) return false;
+  for (let i = 0; i < len; i += 1) {
+    const c = a[off + i]!;
+    if ((c >= 65 && c <= 90 ? c + 32 : c) !== domain[i]) return false;
+  }
+  return true;
+}
+
+function findHost<T>(table: Table<T>, a: Uint8Array): Host<T> | undefined {
+  const off = head.hostOff;
+  const end = off + head.hostLen;
+  let hash = 0;
+  let best: Host<T> | undefined;
+  for (let p = end - 1; p >= off; p -= 1) {
+    const c = a[p]!;
+    hash = step(hash, c >= 65 && c <= 90 ? c + 32 : c);
+    // "*.suffix" needs one label or more before its dot.
+    if (c === 46 && p > off) best = lookup(table.suffix, a, p, end - p, hash) ?? best;
+  }
+  return lookup(table.exact, a, off, end - off, hash) ?? best ?? table.any;
+}
+
+/** The value of the route for the parsed head; undefined where no host or no route matches. */
+export function find<T>(table: Table<T>, a: Uint8Array): T | undefined {
+  const host = findHost(table, a);
+  if (host === undefined) return undefined;
+  const { routes } = host;
+  for (let i = 0; i < routes.length; i += 1) {
+    const route = routes[i]!;
+    if (matchesPath(route, a) && matchesRest(route, a)) return route.value;
+  }
+  return undefined;
+}
+
+function matchesPath(route: CompiledRoute<unknown>, a: Uint8Array): boolean {
+  const { bytes } = route;
+  const len = bytes.length;
+  if (route.path === 'any') return true;
+  if (route.path === 'regex') return route.regex!.test(latin1(a, head.pathOff, head.pathLen));
+  if (len > head.pathLen) return false;
+  for (let i = len - 1; i >= 0; i -= 1) if (a[head.pathOff + i] !== bytes[i]) return false;
+  if (route.path === 'exact') return len === head.pathLen;
+  if (route.path === 'string-prefix') return true;
+  return len === head.pathLen || len === 0 || a[head.pathOff + len] === 47;
+}
+
+function matchesRest(route: CompiledRoute<unknown>, a: Uint8Array): boolean {
+  if (route.method !== undefined && !bytesAre(a, head.methodOff, head.methodLen, route.method)) return false;
+  for (let i = 0; i < route.headers.length; i += 1) if (!matchesHeader(route.headers[i]!, a)) return false;
+  for (let i = 0; i < route.query.length; i += 1) if (!matchesQuery(route.query[i]!, a)) return false;
+  return true;
+}
+
+/** A field that comes twice counts as one value joined by commas (RFC 9110 5.3). */
+function matchesHeader(field: FieldTest, a: Uint8Array): boolean {
+  if (field.name[0] === 58) return matchesPseudo(field, a);
+  let first = -1;
+  let joined = '';
+  for (let i = 0, at = 0; i < head.count; i += 1, at += FIELD_WORDS) {
+    if (fields[at + F_HASH] !== field.hash) continue;
+    if (!bytesAre(a, fields[at + F_NAME]!, fields[at + F_NAME_LEN]!, field.name)) continue;
+    if (first < 0) first = at;
+    else {
+      if (joined === '') joined = latin1(a, fields[first + F_VALUE]!, fields[first + F_VALUE_LEN]!);
+      joined += `,${latin1(a, fields[at + F_VALUE]!, fields[at + F_VALUE_LEN]!)}`;
+    }
+  }
+  if (first < 0) return field.invert;
+  if (joined !== '') {
+    const bytes = Buffer.from(joined, 'latin1');
+    return tests(field.test, bytes, 0, bytes.length) !== field.invert;
+  }
+  return tests(field.test, a, fields[first + F_VALUE]!, fields[first + F_VALUE_LEN]!) !== field.invert;
+}
+
+/** ":authority" is the Host field as it came, ":method" the method; no other name begins with a colon. */
+function matchesPseudo(field: FieldTest, a: Uint8Array): boolean {
+  if (field.hash === methodHash) return tests(field.test, a, head.methodOff, head.methodLen) !== field.invert;
+  if (field.hash === authorityHash) return tests(field.test, a, head.authorityOff, head.authorityLen) !== field.invert;
+  return field.invert;
+}
+
+const methodHash = nameHash(':method');
+const authorityHash = nameHash(':authority');
+
+/** The first parameter of that name counts; names and values are compared as they are written, undecoded. */
+function matchesQuery(field: FieldTest, a: Uint8Array): boolean {
+  if (head.queryOff < 0) return field.invert;
+  const end = head.queryOff + head.queryLen;
+  let p = head.queryOff;
+  while (p <= end) {
+    let stop = p;
+    while (stop < end && a[stop] !== 38) stop += 1;
+    let equals = p;
+    while (equals < stop && a[equals] !== 61) equals += 1;
+    if (equals > p && bytesAre(a, p, equals - p, field.name)) {
+      const value = Math.min(equals + 1, stop);
+      return tests(field.test, a, value, stop - value) !== field.invert;
+    }
+    p = stop + 1;
+  }
+  return field.invert;
+}
+
+function tests(test: StringTest, a: Uint8Array, off: number, len: number): boolean {
+  if (test.kind === 'present') return true;
+  if (test.kind === 'regex') return test.regex!.test(latin1(a, off, len));
+  if (test.kind === 'exact') return bytesAre(a, off, len, test.bytes);
+  return len >= test.bytes.length && bytesAre(a, off, test.bytes.length, test.bytes);
+}
+
+/** A piece of the arena as text, one character a byte. */
+export function latin1(a: Uint8Array, off: number, len: number): string {
+  return Buffer.from(a.buffer, a.byteOffset + off, len).toString('latin1');
+}

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  connect,
+  endpoint,
+  forward,
+  freePort,
+  get,
+  host,
+  route,
+  sleep,
+  snapshot,
+  upstream,
+} from '../../test/fake/l7.ts';
+import type { Snapshot } from '../mesh/snapshot.ts';
+import { startRouter } from './router.ts';
+import type { Router } from './router.ts';
+
+const hosts = (name = 'r') => [host(['*'], route(name, forward('a')))];
+
+async function served(router: Router, s: Snapshot): Promise<void> {
+  const answer = await router.offer(s);
+  assert.deepEqual(answer, { ok: true, version: s.version });
+}
+
+test('two workers share a port; counters of both are one', async () => {
+  await using up = await upstream();
+  const port = await freePort();
+  await using router = startRouter({ workers: 2 });
+  await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  for (let i = 0; i < 40; i += 1) assert.match(await get(port), /^HTTP\/1.1 200/);
+  assert.match(await get(port, '/', 'Host: b\r\n'), /^HTTP\/1.1 400/);
+  const [row, rest] = router.routeStats();
+  assert.equal(row?.route, 'r');
+  assert.equal(row?.requests, 40);
+  assert.deepEqual(row?.classes, [0, 40, 0, 0, 0]);
+  assert.ok(row!.p50Ms > 0 && row!.p99Ms >= row!.p50Ms);
+  assert.deepEqual([rest?.route, rest?.requests, rest?.classes[3]], ['', 1, 1]);
+  const workers = await router.workerStats();
+  assert.equal(workers.length, 2);
+  assert.ok(
+    workers.every((w) => w.accepted > 0),
+    'both took connections',
+  );
+});
+
+test('tables change under load without one error', async () => {
+  await using up = await upstream();
+  const port = await freePort();
+  await using router = startRouter({ workers: 2 });
+  await served(router, snapshot(port, hosts('v0'), [{ key: 'a' }]));
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  let running = true;
+  let answers = 0;
+  const errors: unknown[] = [];
+  const load = Array.from({ length: 8 }, async (_, i) => {
+    const c = i < 4 ? await connect(port) : undefined;
+    while (running) {
+      try {
+        c?.clear();
+        c?.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+        assert.match(await (c?.until(/ok$/) ?? get(port)), /^HTTP\/1.1 200/);
+        answers += 1;
+      } catch (error) {
+        errors.push(error);
+        return;
+      }
+    }
+    c?.socket.destroy();
+  });
+  for (let v = 1; v <= 20; v += 1) {
+    await served(router, snapshot(port, hosts(`v${v}`), [{ key: 'a' }]));
+    router.endpoints({ cluster: 'a', version: String(v), list: [endpoint(up.port, { weight: v })] });
+    await sleep(20);
+  }
+  running = false;
+  await Promise.all(load);
+  assert.deepEqual(errors, []);
+  assert.ok(answers > 100, String(answers));
+  assert.deepEqual(
+    router.routeStats().map((r) => r.route),
+    ['v20', ''],
+  );
+});
+
+test('a snapshot that can not be served is refused, and nothing changes', async () => {
+  await using up = await upstream();
+  const port = await freePort();
+  await using router = startRouter({ workers: 2 });
+  await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  const bad = [host(['*'], route('bad', forward('a'), { path: { kind: 'regex', value: '(' } }))];
+  const nack = await router.offer(snapshot(port, bad));
+  assert.ok(!nack.ok && /route bad: Invalid regular expression/.test(nack.why), JSON.stringify(nack));
+  const taken = { ...snapshot(up.port, hosts()), version: 'taken' };
+  const inUse = await router.offer(taken);
+  assert.ok(!inUse.ok && /listener 127.0.0.1:\d+: .*EADDRINUSE/.test(inUse.why), JSON.stringify(inUse));
+  const noTable = await router.offer({ ...snapshot(port, hosts()), routes: [] });
+  assert.ok(!noTable.ok && /no route table main/.test(noTable.why));
+  const many = [host(['*'], ...Array.from({ length: 5000 }, (_, i) => route(`r${i}`, forward('a'))))];
+  const tooMany = await router.offer(snapshot(port, many));
+  assert.ok(!tooMany.ok && /more than 4095 routes/.test(tooMany.why));
+  assert.match(await get(port), /^HTTP\/1.1 200/);
+  assert.equal(router.running()?.routes[0]?.hosts[0]?.routes[0]?.name, 'r');
+  await served(router, snapshot(port, hosts('again'), [{ key: 'a' }]));
+});
+
+test('a lost worker is counted, replaced, and serves what the others serve', async () => {
+  await using up = await upstream();
+  const port = await freePort();
+  const faults: string[] = [];
+  await using router = startRouter({ workers: 1, onFault: (what) => faults.push(what), maxConnections: 64 });
+  await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  assert.match(await get(port), /^HTTP\/1.1 200/);
+  await router.endWorker(0);
+  for (let i = 0; i < 100 && !/200/.test(await get(port).catch(() => '')); i += 1) await sleep(20);
+  assert.match(await get(port), /^HTTP\/1.1 200/);
+  assert.equal(router.crashes(), 1);
+  assert.match(faults.join('\n'), /l7-0 ended by itself/);
+  await served(router, snapshot(port, hosts('next'), [{ key: 'a' }]));
+});
+
+test('stop drains: what is under way is answered, nothing new comes in', async () => {
+  await using up = await upstream((socket) => {
+    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'), 100);
+  });
+  const port = await freePort();
+  const router = startRouter({ workers: 1 });
+  await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  const idle = await connect(port);
+  const busy = await connect(port);
+  busy.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await sleep(40);
+  const stopped = router.stop(5000);
+  assert.match(await busy.until(/ok$/), /connection: close/);
+  await idle.closed();
+  await stopped;
+  await assert.rejects(connect(port));
+  assert.deepEqual(await router.offer(snapshot(port, hosts())).then((a) => a.ok), false);
+});
+
+test('the access log has a line a request, in JSON', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mpt-l7-'));
+  try {
+    await using up = await upstream();
+    const port = await freePort();
+    const accessLog = join(folder, 'access.log');
+    const router = startRouter({ workers: 2, accessLog });
+    await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
+    router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+    for (let i = 0; i < 10; i += 1) await get(port, `/"${i}`);
+    await router.stop(1000);
+    const lines = readFileSync(accessLog, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((l) => JSON.parse(l) as Record<string, unknown>);
+    assert.equal(lines.length, 10);
+    const names =
+      'time listener route method host path status bytes_in bytes_out duration_ms upstream client port flags';
+    assert.equal(Object.keys(lines[0]!).join(' '), names);
+    assert.deepEqual(
+      lines.map((l) => String(l['path'])).toSorted(),
+      Array.from({ length: 10 }, (_, i) => `/"${i}`),
+    );
+    assert.equal(lines[0]!['upstream'], `e${up.port}`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,194 @@
+// What people see of the router: data and its rendering for the commands "show http routes" and "show http workers".
+import { z } from 'zod';
+import type { HeaderMatch, Route, RouteMatch, Snapshot, StringMatch } from '../mesh/snapshot.ts';
+import type { RouteRow, WorkerStats } from './router.ts';
+
+export const httpRoutesData = z.array(
+  z.object({
+    route: z.string().meta({ description: 'name of the route, "-" for requests that no route took' }),
+    listeners: z.array(z.string()),
+    hosts: z.array(z.string()),
+    match: z.string(),
+    action: z.string(),
+    requests: z.number(),
+    ok: z.number().meta({ description: 'answers 2xx' }),
+    redirected: z.number().meta({ description: 'answers 3xx' }),
+    refused: z.number().meta({ description: 'answers 4xx' }),
+    failed: z.number().meta({ description: 'answers 5xx' }),
+    aborted: z.number().meta({ description: 'ended without a whole answer' }),
+    p50Ms: z.number(),
+    p99Ms: z.number(),
+  }),
+);
+
+export type HttpRoutesData = z.infer<typeof httpRoutesData>;
+
+/** Joins what is in force with what was counted, in the order in which routes are tried. */
+export function httpRoutes(snapshot: Snapshot | undefined, stats: readonly RouteRow[]): HttpRoutesData {
+  const counted = new Map(stats.map((row) => [`${row.table} ${row.route}`, row]));
+  const list: HttpRoutesData = [];
+  for (const table of snapshot?.routes ?? []) {
+    const listeners = snapshot!.listeners.filter((l) => l.routes === table.name).map((l) => l.name);
+    const rows = new Map<string, { route: Route; hosts: string[] }>();
+    for (const host of table.hosts) {
+      for (const route of host.routes) {
+        const row = rows.get(route.name) ?? { route, hosts: [] };
+        row.hosts.push(...host.domains.filter((domain) => !row.hosts.includes(domain)));
+        rows.set(route.name, row);
+      }
+    }
+    for (const { route, hosts } of rows.values()) {
+      const row = counted.get(`${table.name} ${route.name}`);
+      list.push({
+        ...counts(row),
+        route: route.name,
+        listeners,
+        hosts,
+        match: matchText(route.match),
+        action: actionText(route),
+      });
+    }
+  }
+  const rest = counted.get(' ');
+  if (rest !== undefined)
+    list.push({ ...counts(rest), route: '-', listeners: [], hosts: [], match: '', action: '404' });
+  return list;
+}
+
+function counts(row: RouteRow | undefined) {
+  const [, ok = 0, redirected = 0, refused = 0, failed = 0] = row?.classes ?? [];
+  const { requests = 0, aborted = 0, p50Ms = 0, p99Ms = 0 } = row ?? {};
+  return { requests, ok, redirected, refused, failed, aborted, p50Ms, p99Ms };
+}
+
+/** "GET prefix /a, x-user = jason, ?q present" as one reads it in the manifest. */
+export function matchText(match: RouteMatch): string {
+  const parts: string[] = [];
+  const { path } = match;
+  const where = path === undefined || (path.kind === 'prefix' && path.value === '') ? '' : `${path.kind} ${path.value}`;
+  parts.push([match.method ?? '', where].filter((p) => p !== '').join(' '));
+  for (const h of match.headers) parts.push(fieldText(h.name, h));
+  for (const q of match.query) parts.push(fieldText(`?${q.name}`, q));
+  return parts.filter((p) => p !== '').join(', ') || 'any';
+}
+
+const signs: Readonly<Record<StringMatch['kind'], string>> = {
+  exact: '=',
+  prefix: '^=',
+  regex: '~',
+  present: 'present',
+};
+
+function fieldText(name: string, { match, invert }: HeaderMatch): string {
+  const text = match.kind === 'present' ? `${name} present` : `${name} ${signs[match.kind]} ${match.value}`;
+  return invert === true ? `not ${text}` : text;
+}
+
+function actionText({ action }: Route): string {
+  if (action.kind === 'redirect') return `redirect ${action.status}`;
+  if (action.kind === 'reply') return `reply ${action.status}`;
+  if (action.clusters.length === 1) return action.clusters[0]!.cluster;
+  return action.clusters.map((c) => `${c.cluster} ${c.weight}`).join(', ');
+}
+
+const headings = [
+  'ROUTE',
+  'HOST',
+  'MATCH',
+  'TO',
+  'REQUESTS',
+  '2XX',
+  '3XX',
+  '4XX',
+  '5XX',
+  'ABORTED',
+  'P50 MS',
+  'P99 MS',
+];
+const FIRST_NUMBER = 4;
+
+/** A table; where it is wider than `columns`, hosts, matches and targets are cut. */
+export function renderHttpRoutes(data: HttpRoutesData, columns: number): string {
+  if (data.length === 0) return 'no routes\n';
+  const lines = data.map((r) => [
+    r.route,
+    r.hosts.join(','),
+    r.match,
+    r.action,
+    ...[r.requests, r.ok, r.redirected, r.refused, r.failed, r.aborted].map(String),
+    milliseconds(r.p50Ms),
+    milliseconds(r.p99Ms),
+  ]);
+  return table(headings, lines, columns);
+}
+
+function milliseconds(ms: number): string {
+  return ms === 0 ? '-' : ms < 10 ? ms.toFixed(2) : ms.toFixed(0);
+}
+
+function table(heads: readonly string[], rows: readonly (readonly string[])[], columns: number): string {
+  const widths = heads.map((h, i) => Math.max(h.length, ...rows.map((r) => r[i]!.length)));
+  const wide = () => widths.reduce((sum, w) => sum + w + 2, -2) - columns;
+  for (const i of [3, 2, 1]) if (wide() > 0) widths[i] = Math.max(8, widths[i]! - wide());
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, i) => {
+        const text = cell.length > widths[i]! ? `${cell.slice(0, widths[i]! - 1)}~` : cell;
+        return i < FIRST_NUMBER ? text.padEnd(widths[i]!) : text.padStart(widths[i]!);
+      })
+      .join('  ')
+      .trimEnd();
+  return `${[heads, ...rows].map(line).join('\n')}\n`;
+}
+
+export const httpWorkersData = z.array(
+  z.object({
+    worker: z.number(),
+    connections: z.number(),
+    accepted: z.number(),
+    refused: z.number(),
+    upstreams: z.number(),
+    upstreamsIdle: z.number(),
+    upstreamConnects: z.number(),
+    logDropped: z.number(),
+    faults: z.number(),
+  }),
+);
+
+export type HttpWorkersData = z.infer<typeof httpWorkersData>;
+
+export function httpWorkers(stats: readonly WorkerStats[]): HttpWorkersData {
+  return stats.map(
+    ({ worker, connections, accepted, refused, upstreams, upstreamsIdle, upstreamConnects, logDropped, faults }) => ({
+      worker,
+      connections,
+      accepted,
+      refused,
+      upstreams,
+      upstreamsIdle,
+      upstreamConnects,
+      logDropped,
+      faults,
+    }),
+  );
+}
+
+export function renderHttpWorkers(data: HttpWorkersData): string {
+  const heads = [
+    'WORKER',
+    'CONNECTIONS',
+    'ACCEPTED',
+    'REFUSED',
+    'UPSTREAMS',
+    'IDLE',
+    'CONNECTS',
+    'LOG DROPPED',
+    'FAULTS',
+  ];
+  const rows = data.map((w) =>
+    [w.worker, w.connections, w.accepted, w.refused, w.upstreams, w.upstreamsIdle]
+      .concat([w.upstreamConnects, w.logDropped, w.faults])
+      .map(String),
+  );
+  return table(heads, rows, Number.POSITIVE_INFINITY);
+}

@@ -1,0 +1,257 @@
+// The engine of transport.ts on node:net. This file and transport.ts are the only ones of the router that may open the
+// kernel's door for sockets (kernel/socket.ts).
+import net from 'node:net';
+import type { Socket } from 'node:net';
+import { closeSync } from 'node:fs';
+import { descriptorOf, socketMark, tcpListen } from '../kernel/socket.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { Clock } from '../lib/clock.ts';
+import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, RAWMODE } from './net/conn.ts';
+import type { ListenerState } from './net/conn.ts';
+import { Applier } from './net/apply.ts';
+import { Exchanges } from './net/exchange.ts';
+import { Pool } from './net/pool.ts';
+import { RowQueue } from './net/rows.ts';
+import { Timer, createWheel } from './net/wheel.ts';
+import type { Wheel } from './net/wheel.ts';
+import { TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from './transport.ts';
+import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Place } from './transport.ts';
+
+const TICK_MS = 50;
+const BACKLOG = 4096;
+const MAX_CONNECTIONS = 0xffff;
+const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
+
+/** A listening socket that node does not know of yet, by its descriptor. */
+interface NetBound extends Bound {
+  readonly fd: number;
+}
+
+/** Opens one; everything it does happens on the thread that called. */
+export function openNetEngine(options: EngineOptions, clock: Clock = systemClock): Engine {
+  return new NetEngine(options, clock);
+}
+
+class NetEngine implements Engine {
+  readonly arena: Uint8Array;
+  readonly rows: Int32Array;
+  private readonly times: EngineTimes;
+  private readonly maxConnections: number;
+  private readonly clock: Clock;
+  private readonly tick: number;
+  private readonly wheel: Wheel;
+  private readonly queue: RowQueue;
+  private readonly pool: Pool;
+  private readonly exchanges: Exchanges;
+  private readonly slots: (Conn | undefined)[] = [];
+  private readonly generations = new Uint16Array(MAX_CONNECTIONS + 1);
+  private readonly free: number[] = [];
+  private readonly gone: Conn[] = [];
+  private readonly listeners = new Map<number, ListenerState>();
+  private readonly open = new Set<Conn>();
+  private readonly totals = { accepted: 0, refused: 0 };
+  private lastListener = 0;
+  private ticking: Disposable | undefined;
+
+  constructor(options: EngineOptions, clock: Clock) {
+    const times = { ...engineTimes, ...options.times };
+    const now = () => clock.monotonic();
+    this.times = times;
+    this.clock = clock;
+    this.maxConnections = Math.min(options.maxConnections ?? 16_384, MAX_CONNECTIONS);
+    this.tick = Math.max(5, Math.min(TICK_MS, times.idleMs / 4, times.headMs / 4));
+    this.wheel = createWheel(this.tick, now());
+    const { wheel } = this;
+    const maxPerEndpoint = options.maxPerEndpoint ?? 1024;
+    this.pool = new Pool({ wheel, now, idleMs: times.upstreamIdleMs, maxPerEndpoint }, () => this.exchanges);
+    this.queue = new RowQueue(
+      options.onBatch,
+      (c, kind, base, why) => applier.apply(c, kind, base, why),
+      () => this.reclaim(),
+    );
+    const { pool, queue } = this;
+    this.exchanges = new Exchanges({ wheel, now, times, pool, rows: queue, gone: (c) => this.lose(c) });
+    const applier = new Applier({ wheel, now, times, pool, rows: queue, exchanges: this.exchanges });
+    this.arena = queue.arena;
+    this.rows = queue.rows;
+    this.ticking = clock.after(this.tick, () => this.onTick());
+  }
+
+  private lose(c: Conn): void {
+    this.gone.push(c);
+    if (this.queue.empty()) this.reclaim();
+  }
+
+  /** Slots of connections that are this.gone are this.free when their DONE has been said. */
+  private reclaim(): void {
+    if (!this.queue.empty()) return;
+    for (const c of this.gone) {
+      const slot = slotOf(c.id);
+      if (this.slots[slot] !== c) continue;
+      this.slots[slot] = undefined;
+      this.open.delete(c);
+      this.free.push(slot);
+    }
+    this.gone.length = 0;
+  }
+
+  private onIdle(c: Conn): void {
+    if (c.phase === AWAIT && c.pending !== undefined) {
+      c.phase = DECIDING;
+      this.queue.push(c, TIMEOUT, WHY_HEAD);
+    } else if (c.phase === AWAIT || c.phase === DISCARD || c.phase === RAWMODE) this.exchanges.closeSoon(c);
+    else if (c.phase === EXCHANGE) this.timeout(c, WHY_STALL);
+    else if (c.phase === CLOSING) c.socket.destroy();
+    else this.exchanges.abort(c, WHY_STALL);
+  }
+
+  private timeout(c: Conn, why: number): void {
+    const up = c.up;
+    c.up = undefined;
+    if (up !== undefined) this.pool.destroy(up);
+    c.phase = DECIDING;
+    this.queue.push(c, TIMEOUT, why);
+  }
+
+  private accept(socket: Socket, listener: ListenerState): void {
+    const address = socket.remoteAddress;
+    const slot = this.free.pop() ?? (this.open.size < this.maxConnections ? this.open.size : -1);
+    if (address === undefined || slot < 0) {
+      if (slot >= 0) this.free.push(slot);
+      else this.totals.refused += 1;
+      socket.on('error', () => {});
+      socket.resetAndDestroy();
+      return;
+    }
+    this.totals.accepted += 1;
+    this.generations[slot] = (this.generations[slot]! + 1) & 0x7fff;
+    const peer = {
+      mark: markOf(socket),
+      address: plain(address),
+      port: socket.remotePort ?? 0,
+      localAddress: plain(socket.localAddress ?? ''),
+      localPort: socket.localPort ?? 0,
+    };
+    const idle = new Timer(() => this.onIdle(c));
+    const deadline = new Timer(() => {
+      if (c.phase === EXCHANGE) this.timeout(c, WHY_DEADLINE);
+    });
+    const c: Conn = new Conn(slot | (this.generations[slot]! << 16), socket, listener, peer, { idle, deadline });
+    this.slots[slot] = c;
+    this.open.add(c);
+    socket.on('data', (bytes: Buffer) => this.exchanges.clientData(c, bytes));
+    socket.on('end', () => this.exchanges.clientEnd(c));
+    socket.on('drain', () => this.exchanges.clientDrain(c));
+    socket.on('error', () => {});
+    socket.on('close', () => this.exchanges.clientClosed(c));
+    this.wheel.set(idle, this.clock.monotonic() + this.times.headMs);
+  }
+
+  private find(conn: number): Conn | undefined {
+    const c = this.slots[slotOf(conn)];
+    return c?.id === conn ? c : undefined;
+  }
+
+  private onTick(): void {
+    this.wheel.advance(this.clock.monotonic());
+    this.ticking = this.clock.after(this.tick, () => this.onTick());
+  }
+
+  bind({ address, port, transparent }: Place): NetBound {
+    const fd = tcpListen({ address, port, transparent, reusePort: true, backlog: BACKLOG });
+    return { fd, close: () => closeSync(fd) };
+  }
+
+  listen(bound: Bound): number {
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true });
+    this.lastListener += 1;
+    const listener: ListenerState = { id: this.lastListener, draining: false, close: () => server.close() };
+    this.listeners.set(listener.id, listener);
+    server.on('connection', (socket) => this.accept(socket, listener));
+    // Running out of descriptors is no reason to stop listening.
+    server.on('error', () => (this.totals.refused += 1));
+    server.listen({ fd: (bound as NetBound).fd });
+    return listener.id;
+  }
+
+  unlisten(id: number): void {
+    const listener = this.listeners.get(id);
+    if (listener === undefined) return;
+    this.listeners.delete(id);
+    listener.draining = true;
+    listener.close();
+  }
+
+  endpoint(address: string, port: number, connectTimeoutMs: number): number {
+    return this.pool.endpoint(address, port, connectTimeoutMs);
+  }
+
+  dropEndpoint(id: number): void {
+    this.pool.drop(id);
+  }
+
+  template(id: number, bytes: Uint8Array): void {
+    this.queue.template(id, bytes);
+  }
+
+  peer(conn: number): Peer {
+    return this.find(conn)?.peer ?? noPeer;
+  }
+
+  resume(conn: number): void {
+    const c = this.find(conn);
+    if (c === undefined || c.held === 0) return;
+    const kind = c.held;
+    c.held = 0;
+    if (c.phase !== DECIDING) return;
+    c.phase = AWAIT;
+    this.queue.push(c, kind, WHY_NONE);
+  }
+
+  send(conn: number, off: number, len: number): void {
+    const c = this.find(conn);
+    if (c?.phase === RAWMODE) c.socket.write(Buffer.from(this.arena.subarray(off, off + len)));
+  }
+
+  close(conn: number, how: 'end' | 'reset'): void {
+    const c = this.find(conn);
+    if (c === undefined) return;
+    if (how === 'end') this.exchanges.closeSoon(c);
+    else this.exchanges.abort(c, WHY_NONE);
+  }
+
+  closeIdle(): void {
+    for (const c of this.open) if (c.phase === AWAIT && c.pending === undefined) this.exchanges.closeSoon(c);
+  }
+
+  stats(): EngineStats {
+    const up = this.pool.count();
+    return {
+      ...this.totals,
+      ...this.queue.counts,
+      connections: this.open.size,
+      upstreams: up.open,
+      upstreamsIdle: up.idle,
+      upstreamConnects: up.connects,
+    };
+  }
+
+  shut(): void {
+    this.ticking?.[Symbol.dispose]();
+    this.ticking = undefined;
+    for (const listener of this.listeners.values()) listener.close();
+    this.listeners.clear();
+    for (const c of this.open) c.socket.destroy();
+    this.pool.shut();
+  }
+}
+
+/** SO_MARK of an accepted socket, 0 where it is closed already. */
+function markOf(socket: Socket): number {
+  const fd = descriptorOf(socket);
+  return fd === undefined ? 0 : socketMark(fd);
+}
+
+function plain(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice(7) : address;
+}

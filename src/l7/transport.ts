@@ -1,0 +1,242 @@
+// The seam between bytes and decisions. Beneath: an engine that owns accept, sockets, buffers, upstream pools, body
+// framing, deadlines and writes, and parses no head. Above: code that reads heads from the arena and fills rows, and
+// never sees a socket. Each turn the engine lays out rows, calls onBatch(n) once, and does what the rows say.
+//
+// A head that goes out is the runs of a row in order (pieces of the arena: of the read part, or of the scratch part
+// that onBatch writes to), then its template. The arithmetic that keeps scratch from running out: a row's own bytes
+// plus SCRATCH_ROW, for at most ROWS rows that together hold at most READ_BYTES.
+
+/** Words of a row and rows of a batch. */
+export const ROW_WORDS = 48;
+export const ROWS = 256;
+export const MAX_RUNS = 16;
+
+/** The read part of the arena (scratch begins behind it), and how much of one connection is laid out at once. */
+export const READ_BYTES = 1 << 20;
+export const ROW_BYTES = 40 * 1024;
+export const SCRATCH_ROW = 12 * 1024;
+export const ARENA_BYTES = READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW;
+
+// Words that the engine fills.
+/** Connection: slot in the low 16 bits, generation above. */
+export const W_CONN = 0;
+export const W_KIND = 1;
+export const W_IN = 2;
+/** Where in the arena, and how many bytes. DONE: microseconds since the request was taken. */
+export const W_OFF = 3;
+export const W_LEN = 4;
+/** FAILED, TIMEOUT, DONE: one of the reasons below. */
+export const W_REASON = 5;
+export const W_LISTENER = 6;
+
+// Words that onBatch fills.
+export const W_OUT = 7;
+/** Bytes of the row that are used up (a head's length). */
+export const W_HEAD = 8;
+export const W_ACTION = 9;
+export const W_ENDPOINT = 10;
+/** How the body behind this head is framed, and its length in two words. */
+export const W_BODY = 11;
+export const W_BODY_LO = 12;
+export const W_BODY_HI = 13;
+/** Milliseconds from now until TIMEOUT, 0 = none. */
+export const W_DEADLINE = 14;
+/** Runs in the low 8 bits, template above. */
+export const W_TAIL = 15;
+/** Offset and length of run 0. */
+export const W_RUNS = 16;
+
+// DONE: bytes of the exchange from the client and to the client.
+export const W_DONE_IN_LO = 8;
+export const W_DONE_IN_HI = 9;
+export const W_DONE_OUT_LO = 10;
+export const W_DONE_OUT_HI = 11;
+
+// W_KIND.
+/** Bytes at the beginning of a request. Answers: wait, forward, reply, hold, bytes, close. */
+export const REQUEST = 1;
+/** Bytes at the beginning of a response. Answers: wait, forward, reply, tunnel, close. */
+export const RESPONSE = 2;
+/** Bytes of a connection in bytes mode. Answers: wait (W_HEAD bytes are used up), close. */
+export const BYTES = 3;
+// 4 is kept for BODY: bytes of a body that someone asked to see.
+/** The upstream failed before a response head came. Answers: retry, reply, close. */
+export const FAILED = 5;
+/** A deadline passed. Answers: reply (only without IN_STARTED), close. */
+export const TIMEOUT = 6;
+/** The exchange that forward or reply began is over. No answer. */
+export const DONE = 7;
+
+// W_IN.
+/** The client has sent its FIN. */
+export const IN_EOF = 1;
+/** The connection's listener is gone: answer, then close. */
+export const IN_DRAINING = 2;
+/** The upstream connection had carried a request before. */
+export const IN_REUSED = 4;
+/** Bytes of the request have gone to the upstream. */
+export const IN_SENT = 8;
+/** Nothing of the body has gone, so the request can be sent again. */
+export const IN_REPLAYABLE = 16;
+/** A response head has gone to the client. */
+export const IN_STARTED = 32;
+/** The request's body is not complete yet. */
+export const IN_REQUEST_OPEN = 64;
+
+// W_ACTION. WAIT: not enough bytes yet (or, in bytes mode, W_HEAD are used up).
+export const WAIT = 0;
+export const FORWARD = 1;
+export const REPLY = 2;
+/** Ask later: nothing happens until resume(conn) lays the row out again. */
+export const HOLD = 3;
+/** From now on every byte is laid out as BYTES, and send() answers. */
+export const RAW = 4;
+/** Head to the client, then both directions as they come. */
+export const TUNNEL = 5;
+export const RETRY = 6;
+export const CLOSE = 7;
+
+// W_BODY: how the body that follows in the incoming bytes is framed.
+export const BODY_NONE = 0;
+export const BODY_LENGTH = 1;
+export const BODY_CHUNKED = 2;
+/** Response only: until the upstream's FIN. */
+export const BODY_CLOSE = 3;
+/** Response only: this was an interim (1xx) head, another follows. */
+export const BODY_INTERIM = 4;
+
+// W_OUT.
+/** The client's connection stays open after this exchange. */
+export const OUT_KEEP = 1;
+/** The upstream's connection may carry another request. */
+export const OUT_KEEP_UPSTREAM = 2;
+/** The outgoing body is framed as chunked; without it, it goes as plain bytes. */
+export const OUT_CHUNK = 4;
+
+// W_REASON.
+export const WHY_NONE = 0;
+/** Connection refused, no route. */
+export const WHY_CONNECT = 1;
+export const WHY_CONNECT_TIMEOUT = 2;
+export const WHY_RESET = 3;
+/** The upstream's FIN before the end of a message. */
+export const WHY_EOF = 4;
+/** The endpoint's connections are all in use. */
+export const WHY_OVERFLOW = 5;
+/** The client took too long to send its head. */
+export const WHY_HEAD = 6;
+/** The deadline of the row (W_DEADLINE). */
+export const WHY_DEADLINE = 7;
+/** No byte moved for long. */
+export const WHY_STALL = 8;
+/** The client went away. */
+export const WHY_CLIENT = 9;
+/** A body broke its framing. */
+export const WHY_FRAMING = 10;
+/** The row said close. */
+export const WHY_CLOSED = 11;
+
+/** What is known of a connection from its accept on. */
+export interface Peer {
+  /** SO_MARK of the accepted socket: its low 16 bits are the ingress port id. */
+  readonly mark: number;
+  readonly address: string;
+  readonly port: number;
+  /** Where the client meant to go; with a steered listener, the original destination. */
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/** Where to listen. */
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+  /** IP_TRANSPARENT: connections to addresses that are not ours. */
+  readonly transparent: boolean;
+}
+
+/** A listening socket that does not accept yet. */
+export interface Bound {
+  close(): void;
+}
+
+export interface EngineStats {
+  readonly accepted: number;
+  /** Refused at once: no free slot. */
+  readonly refused: number;
+  readonly connections: number;
+  readonly upstreams: number;
+  readonly upstreamsIdle: number;
+  readonly upstreamConnects: number;
+  readonly batches: number;
+  readonly rows: number;
+}
+
+export interface EngineTimes {
+  /** From accept, or from a head's first byte, to its last. */
+  readonly headMs: number;
+  /** Between two requests. */
+  readonly idleMs: number;
+  /** Without a byte in either direction during an exchange or a tunnel. */
+  readonly stallMs: number;
+  readonly upstreamIdleMs: number;
+  /** How long a closing connection still reads, so that the answer is not lost to a reset. */
+  readonly lingerMs: number;
+}
+
+export const engineTimes: EngineTimes = {
+  headMs: 10_000,
+  idleMs: 60_000,
+  stallMs: 300_000,
+  upstreamIdleMs: 4_000,
+  lingerMs: 1_000,
+};
+
+/** One per worker. Numbers that it can't use (an endpoint or connection that is gone) are ignored, never an error. */
+export interface Engine {
+  /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
+  readonly arena: Uint8Array;
+  readonly rows: Int32Array;
+  /** Opens a listening socket. Throws an Error with the errno's name in `code`. */
+  bind(place: Place): Bound;
+  /** Accepts on it from now on; the id is what W_LISTENER says. */
+  listen(bound: Bound): number;
+  /** Stops accepting. Open connections finish what they are at; rows carry IN_DRAINING. */
+  unlisten(listener: number): void;
+  endpoint(address: string, port: number, connectTimeoutMs: number): number;
+  /** Takes no new request; what is under way finishes. */
+  dropEndpoint(endpoint: number): void;
+  /** Keeps bytes that rows name by id (1 or more). */
+  template(id: number, bytes: Uint8Array): void;
+  peer(conn: number): Peer;
+  /** Lays out a held row again. */
+  resume(conn: number): void;
+  /** Bytes mode: sends a piece of the arena. */
+  send(conn: number, off: number, len: number): void;
+  /** 'end' after what is written, 'reset' at once. */
+  close(conn: number, how: 'end' | 'reset'): void;
+  /** Closes connections that are between two requests. */
+  closeIdle(): void;
+  stats(): EngineStats;
+  /** Ends everything at once. */
+  shut(): void;
+}
+
+/** What an engine is opened with. `onBatch` fills the out words of rows 0..n-1; it must not throw. */
+export interface EngineOptions {
+  readonly onBatch: (n: number) => void;
+  readonly times?: Partial<EngineTimes>;
+  /** Client connections at once, at most 65,535. */
+  readonly maxConnections?: number;
+  readonly maxPerEndpoint?: number;
+}
+
+/** Slot of a connection number: an index for tables beside the engine. */
+export function slotOf(conn: number): number {
+  return conn & 0xffff;
+}
+
+/** A 64-bit length from two words. */
+export function wide(lo: number, hi: number): number {
+  return (lo >>> 0) + hi * 0x1_0000_0000;
+}

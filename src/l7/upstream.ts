@@ -1,0 +1,103 @@
+// Clusters and their endpoints as a worker knows them. They live longer than any snapshot: an endpoint that stays keeps
+// its connections.
+import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../mesh/snapshot.ts';
+import { choiceOf, pick } from './pick.ts';
+import type { Backend, Choice } from './pick.ts';
+import type { Engine } from './transport.ts';
+
+export interface ClusterState {
+  readonly key: ClusterKey;
+  policy: Cluster['policy'];
+  connectTimeoutMs: number;
+  readonly backends: Map<string, Backend>;
+  choice: Choice;
+  list: readonly Endpoint[];
+}
+
+const DEFAULT_CONNECT_MS = 5_000;
+
+export class Upstreams {
+  private readonly engine: Engine;
+  private readonly random: () => number;
+  private readonly clusters = new Map<ClusterKey, ClusterState>();
+
+  constructor(engine: Engine, random: () => number) {
+    this.engine = engine;
+    this.random = random;
+  }
+
+  /** The cluster of that key, made if it is new: endpoints may come before or after their cluster. */
+  cluster(key: ClusterKey): ClusterState {
+    const found = this.clusters.get(key);
+    if (found !== undefined) return found;
+    const made: ClusterState = {
+      key,
+      policy: 'round-robin',
+      connectTimeoutMs: DEFAULT_CONNECT_MS,
+      backends: new Map(),
+      choice: choiceOf([], 0),
+      list: [],
+    };
+    this.clusters.set(key, made);
+    return made;
+  }
+
+  private update(state: ClusterState, list: readonly Endpoint[]): void {
+    state.list = list;
+    const seen = new Set<string>();
+    for (const endpoint of list) {
+      const at = `${endpoint.address} ${endpoint.port}`;
+      seen.add(at);
+      const backend = state.backends.get(at);
+      if (backend === undefined) {
+        const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs);
+        state.backends.set(at, { ...endpoint, id, active: 0, owed: 0 });
+      } else {
+        backend.weight = endpoint.weight;
+        backend.healthy = endpoint.healthy;
+        backend.name = endpoint.name;
+        backend.owed = 0;
+      }
+    }
+    for (const [at, backend] of state.backends) {
+      if (seen.has(at)) continue;
+      state.backends.delete(at);
+      this.engine.dropEndpoint(backend.id);
+    }
+    state.choice = choiceOf(state.backends.values(), this.random() % Math.max(1, state.backends.size));
+  }
+
+  /** Puts the clusters of a snapshot in force; connections to one that it no longer names are given up. */
+  apply(list: readonly Cluster[]): void {
+    for (const c of list) {
+      const state = this.cluster(c.key);
+      state.policy = c.policy;
+      if (state.connectTimeoutMs === c.connectTimeoutMs) continue;
+      state.connectTimeoutMs = c.connectTimeoutMs;
+      const { list: endpoints } = state;
+      this.update(state, []);
+      this.update(state, endpoints);
+    }
+    const now = new Set(list.map((c) => c.key));
+    for (const [key, state] of this.clusters) {
+      if (now.has(key)) continue;
+      // Its list is kept: a later snapshot may name it again.
+      const { list: endpoints } = state;
+      this.update(state, []);
+      if (endpoints.length === 0) this.clusters.delete(key);
+      else state.list = endpoints;
+    }
+    for (const key of now) {
+      const state = this.cluster(key);
+      if (state.backends.size < state.list.length) this.update(state, state.list);
+    }
+  }
+
+  endpoints(e: Endpoints): void {
+    this.update(this.cluster(e.cluster), e.list);
+  }
+
+  pick(state: ClusterState): Backend | undefined {
+    return pick(state.choice, state.policy, this.random);
+  }
+}

@@ -1,0 +1,139 @@
+// A worker thread of the router: one engine, one chain, its own accept queues. It hears of the world through its
+// MessagePort and answers there; requests never wait for it.
+import { setFlagsFromString } from 'node:v8';
+import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../lib/clock.ts';
+import type { Endpoints, Snapshot } from '../mesh/snapshot.ts';
+import { Chain } from './chain.ts';
+import { counterWriter } from './counters.ts';
+import type { CounterWriter } from './counters.ts';
+import { Listeners } from './listener.ts';
+import type { Prepared } from './listener.ts';
+import { openAccessLog } from './log.ts';
+import type { AccessLog } from './log.ts';
+import { createRandom } from './pick.ts';
+import { openNetEngine } from './transport-net.ts';
+import type { Engine, EngineStats, EngineTimes } from './transport.ts';
+import { Upstreams } from './upstream.ts';
+
+export interface WorkerStart {
+  readonly counters: SharedArrayBuffer;
+  readonly accessLog: string | undefined;
+  readonly times: Partial<EngineTimes>;
+  readonly maxConnections: number;
+  readonly normalisePaths: boolean;
+  readonly seed: number;
+}
+
+export type ToWorker =
+  | { type: 'prepare'; seq: number; snapshot: Snapshot; stats: ReadonlyMap<string, number>; fresh: readonly number[] }
+  | { type: 'commit'; seq: number }
+  | { type: 'abort'; seq: number }
+  | { type: 'endpoints'; endpoints: Endpoints }
+  | { type: 'stats'; seq: number }
+  | { type: 'reopen' }
+  | { type: 'stop'; drainMs: number };
+
+export type FromWorker =
+  | { type: 'prepared'; seq: number; why: string | undefined }
+  | { type: 'committed'; seq: number }
+  | { type: 'stats'; seq: number; engine: EngineStats; logDropped: number; faults: number }
+  | { type: 'fault'; what: string }
+  | { type: 'stopped' };
+
+/** How often a stopping worker looks whether its connections are done. */
+const DRAIN_LOOK_MS = 20;
+
+class L7Worker {
+  private readonly say: (m: FromWorker) => void;
+  private readonly engine: Engine;
+  private readonly upstreams: Upstreams;
+  private readonly listeners: Listeners;
+  private readonly counters: CounterWriter;
+  private readonly log: AccessLog | undefined;
+  private faults = 0;
+  private prepared: Prepared | undefined;
+  private preparedSeq = 0;
+
+  constructor(start: WorkerStart, say: (m: FromWorker) => void) {
+    const { times, maxConnections, normalisePaths, accessLog } = start;
+    this.say = say;
+    this.engine = openNetEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
+    const random = createRandom(start.seed);
+    this.upstreams = new Upstreams(this.engine, random);
+    this.listeners = new Listeners(this.engine, this.upstreams, random);
+    this.counters = counterWriter(start.counters);
+    this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
+    const chain = new Chain(this.engine, {
+      clock: systemClock,
+      upstreams: this.upstreams,
+      counters: this.counters,
+      log: this.log,
+      normalisePaths,
+      listener: (id) => this.listeners.view(id),
+      fault: (error) => this.fault(error),
+    });
+  }
+
+  private fault(error: unknown): void {
+    this.faults += 1;
+    this.say({ type: 'fault', what: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+
+  private prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
+    this.abort();
+    try {
+      this.prepared = this.listeners.prepare(m.snapshot, m.stats);
+      this.preparedSeq = m.seq;
+      for (const stat of m.fresh) this.counters.clear(stat);
+      this.say({ type: 'prepared', seq: m.seq, why: undefined });
+    } catch (error) {
+      this.say({ type: 'prepared', seq: m.seq, why: (error as Error).message });
+    }
+  }
+
+  private commit(seq: number): void {
+    if (this.preparedSeq !== seq || this.prepared === undefined) return;
+    this.listeners.commit(this.prepared);
+    this.prepared = undefined;
+    this.say({ type: 'committed', seq });
+  }
+
+  private abort(): void {
+    if (this.prepared !== undefined) this.listeners.abort(this.prepared);
+    this.prepared = undefined;
+  }
+
+  private async stop(drainMs: number): Promise<void> {
+    this.listeners.stop();
+    const until = performance.now() + drainMs;
+    while (this.engine.stats().connections > 0 && performance.now() < until) {
+      this.engine.closeIdle();
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+    }
+    this.engine.shut();
+    await this.log?.close();
+    this.say({ type: 'stopped' });
+  }
+
+  hear(m: ToWorker): void {
+    if (m.type === 'prepare') this.prepare(m);
+    else if (m.type === 'commit') this.commit(m.seq);
+    else if (m.type === 'abort') this.abort();
+    else if (m.type === 'endpoints') this.upstreams.endpoints(m.endpoints);
+    else if (m.type === 'reopen') this.log?.reopen();
+    else if (m.type === 'stop') void this.stop(m.drainMs);
+    else {
+      const logDropped = this.log?.dropped() ?? 0;
+      this.say({ type: 'stats', seq: m.seq, engine: this.engine.stats(), logDropped, faults: this.faults });
+    }
+  }
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  // Patterns come from configuration; a bad one must cost time that grows with the path, not with its square.
+  setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
+  const worker = new L7Worker(workerData as WorkerStart, (m) => port.postMessage(m));
+  port.on('message', (m: ToWorker) => worker.hear(m));
+}

@@ -1,0 +1,95 @@
+// From what a manifest names (a service, a port, a subset) to a cluster, its policy and its endpoints.
+import type { Cluster, ClusterKey, Endpoints } from '../snapshot.ts';
+import { type Health, type Registry, type Service, serviceKey } from '../registry/model.ts';
+import { versionOf } from '../version.ts';
+
+/** What a DestinationRule says of a service. */
+export interface TrafficRules {
+  readonly policy?: Cluster['policy'];
+  readonly subsets: ReadonlyMap<
+    string,
+    { readonly labels: Readonly<Record<string, string>>; readonly policy?: Cluster['policy'] }
+  >;
+}
+
+export interface Target {
+  readonly namespace: string;
+  readonly name: string;
+  /** Absent: the service's only port. */
+  readonly port?: number;
+  readonly subset?: string;
+}
+
+/** A cluster, or why there is none (`key` is then one that no snapshot has, so requests to it get 500). */
+export interface Found {
+  readonly key: ClusterKey;
+  readonly missing?: string;
+}
+
+export interface Backends {
+  readonly registry: Registry;
+  find(target: Target): Found;
+  /** Of a key that `find` found. */
+  cluster(key: ClusterKey): Cluster;
+  endpoints(key: ClusterKey, health: Health): Endpoints;
+}
+
+const connectTimeoutMs = 5000;
+
+/** Backends of the registry, with the traffic rules of services by "namespace/name". */
+export function backendsOf(registry: Registry, rules: ReadonlyMap<string, TrafficRules>): Backends {
+  const parts = (key: ClusterKey) => {
+    const [namespace = '', name = '', , subset] = key.split('/');
+    const service = serviceKey(namespace, name);
+    const rule = rules.get(service);
+    return {
+      service: registry.get(service),
+      rule,
+      subset: subset === undefined ? undefined : rule?.subsets.get(subset),
+    };
+  };
+  return {
+    registry,
+    find: (target) => find(registry, rules, target),
+    cluster(key) {
+      const { rule, subset } = parts(key);
+      const policy = subset?.policy ?? rule?.policy ?? 'round-robin';
+      return { key, protocol: 'HTTP/1.1', connectTimeoutMs, policy };
+    },
+    endpoints(key, health) {
+      const { service, subset } = parts(key);
+      return endpointsOf(key, service, subset?.labels ?? {}, health);
+    },
+  };
+}
+
+function find(registry: Registry, rules: ReadonlyMap<string, TrafficRules>, target: Target): Found {
+  const { namespace, name, subset } = target;
+  const key = serviceKey(namespace, name);
+  const service = registry.get(key);
+  const port = target.port ?? (service?.ports.length === 1 ? service.ports[0]?.port : undefined);
+  const wanted = `${key}/${port ?? 0}${subset === undefined ? '' : `/${subset}`}`;
+  const missing = (why: string): Found => ({ key: `none/${wanted}`, missing: why });
+  if (service === undefined) return missing(`there is no service ${key}`);
+  if (port === undefined) return missing(`service ${key} has ${service.ports.length} ports, and none is named`);
+  if (!service.ports.some((p) => p.port === port)) return missing(`service ${key} has no port ${port}`);
+  if (subset !== undefined && !rules.get(key)?.subsets.has(subset)) {
+    return missing(`no DestinationRule gives service ${key} a subset "${subset}"`);
+  }
+  return { key: wanted };
+}
+
+function endpointsOf(
+  cluster: ClusterKey,
+  service: Service | undefined,
+  labels: Readonly<Record<string, string>>,
+  health: Health,
+): Endpoints {
+  const wanted = Object.entries(labels);
+  const list = (service?.endpoints ?? [])
+    .filter((endpoint) => wanted.every(([key, value]) => endpoint.labels[key] === value))
+    .map(({ address, port, weight, name, guest }) => {
+      return { address, port, weight, healthy: guest === undefined || health(guest), name };
+    });
+  return { cluster, version: versionOf(list), list };
+}

@@ -1,0 +1,183 @@
+// Registry + manifests -> what this switch's router and the proxies are told. Pure: the same input gives the same
+// value.
+//  1. manifests -> typed specs (kinds.ts); one that can't be read is left out with a status
+//  2. backends: services, subsets and policies (backends.ts)
+//  3. Gateways and the routes attached to them (gatewayapi/, istio/) -> bindings
+//  4. bindings on one socket -> a listener and its hosts (hosts.ts); policy before services (mesh.ts)
+//  5. per scope: listeners, tables, the clusters that they name; endpoints beside them
+import type { Problem } from '../../config/problem.ts';
+import type { Manifest } from '../../config/manifest.ts';
+import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
+import type { ClusterKey, Endpoints, Listener, RouteTable, Scope, Snapshot } from '../snapshot.ts';
+import { versionOf } from '../version.ts';
+import { compareText, type FirstSeen } from './age.ts';
+import { type Backends, backendsOf } from './backends.ts';
+import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
+import { grantsOf } from './gatewayapi/grant.ts';
+import { compileHttpRoute } from './gatewayapi/httproute.ts';
+import { virtualHosts } from './hosts.ts';
+import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
+import { trafficRules } from './istio/destinationrule.ts';
+import { compileVirtualService } from './istio/virtualservice.ts';
+import { kinds, ofKind } from './kinds.ts';
+import { plainRoute, type Policy, policyOf } from './mesh.ts';
+import { bad, type ManifestStatus, type StatusBook, statusBook } from './status.ts';
+
+export interface BuildInput {
+  readonly manifests: readonly Manifest[];
+  readonly services: Registry;
+  /** Address of Gateways that name none. */
+  readonly gatewayAddress?: string | undefined;
+  readonly health: Health;
+  readonly firstSeen?: FirstSeen;
+}
+
+export interface Built {
+  /** One a scope: router, gateway, sidecar. */
+  readonly snapshots: readonly Snapshot[];
+  /** Of every cluster in any of the snapshots, sorted. */
+  readonly endpoints: readonly Endpoints[];
+  /** One a manifest, in their order. */
+  readonly status: readonly ManifestStatus[];
+  /** The endpoints again, when only health has changed. */
+  endpointsFor(health: Health): readonly Endpoints[];
+}
+
+/** Builds the snapshots of all scopes. */
+export function buildSnapshots(input: BuildInput): Built {
+  const { services, health, firstSeen } = input;
+  const book = statusBook(input.manifests);
+  const refused = (manifest: Manifest, problems: readonly Problem[]): void =>
+    book.set(manifest, bad('Accepted', 'Invalid', problems[0]?.message ?? ''));
+
+  const rules = ofKind(kinds.destinationRule, input.manifests, refused);
+  const backends = backendsOf(services, trafficRules(rules, services, book, firstSeen));
+  const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
+  const routes = ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants));
+  const bindings = bindGateways({
+    classes: ofKind(kinds.gatewayClass, input.manifests, refused),
+    gateways: ofKind(kinds.gateway, input.manifests, refused),
+    routes,
+    gatewayAddress: input.gatewayAddress,
+    book,
+  });
+  const istio = {
+    gateways: ofKind(kinds.istioGateway, input.manifests, refused),
+    services: ofKind(kinds.virtualService, input.manifests, refused).map((v) => compileVirtualService(v, backends)),
+    gatewayAddress: input.gatewayAddress,
+    book,
+    firstSeen,
+  };
+  const sockets = { bindings, istio: bindIstio(istio), book, firstSeen };
+  const policy = policyOf(routes, meshServices(istio, services), services, book, firstSeen);
+
+  const router = [...socketsOf(sockets, (b) => b.addresses), ...steered(services, policy)];
+  const gateway = socketsOf(sockets, () => ['0.0.0.0']);
+  const snapshots = [
+    snapshotOf('router', router, backends),
+    snapshotOf('gateway', gateway, backends),
+    snapshotOf('sidecar', outbound(services, policy), backends),
+  ];
+  const keys = [...new Set(snapshots.flatMap((s) => s.clusters.map((c) => c.key)))].toSorted(compareText);
+  const endpointsFor = (now: Health): readonly Endpoints[] => keys.map((key) => backends.endpoints(key, now));
+  return { snapshots, endpoints: endpointsFor(health), status: book.list(), endpointsFor };
+}
+
+type Socket = readonly [Listener, RouteTable];
+
+interface Sockets {
+  readonly bindings: readonly GatewayBinding[];
+  readonly istio: readonly IstioBinding[];
+  readonly book: StatusBook;
+  readonly firstSeen: FirstSeen | undefined;
+}
+
+interface Bound {
+  readonly addresses: readonly string[];
+  readonly port: number;
+}
+
+function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly string[]): Socket[] {
+  const { bindings, istio, book, firstSeen } = input;
+  const found = [...bindings, ...istio].flatMap((b) => addressesOf(b).map((address) => [address, b.port] as const));
+  const unique = new Map(found.map(([address, port]) => [socketName(address, port), { address, port }]));
+  return [...unique].map(([name, { address, port }]): Socket => {
+    const here = (b: Bound): boolean => b.port === port && addressesOf(b).includes(address);
+    const ordered = istio.filter(here).flatMap((b) => b.ordered);
+    const hosts = virtualHosts(bindings.filter(here), ordered, book, firstSeen);
+    return [
+      { name, address, port, protocol: 'HTTP', routes: name },
+      { name, hosts },
+    ];
+  });
+}
+
+function socketName(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Addresses of services with policy: the fast path steers their connections here. */
+function steered(services: Registry, policy: Policy): Socket[] {
+  return [...services.values()].flatMap((service) =>
+    service.ports.flatMap(({ port }): Socket[] => {
+      const routes = policy(service, port);
+      if (service.address === undefined || routes.length === 0) return [];
+      const name = `steer:${socketName(service.address, port)}`;
+      const listener = { name, address: service.address, port, protocol: 'HTTP' as const, routes: name, steered: true };
+      return [[listener, { name, hosts: [{ name: '*', domains: ['*'], routes }] }]];
+    }),
+  );
+}
+
+/** What a sidecar's workload connects to: one listener a port, on loopback, the services apart by Host. */
+function outbound(services: Registry, policy: Policy): Socket[] {
+  const byPort = new Map<number, Service[]>();
+  for (const service of services.values()) {
+    for (const { port, protocol } of service.ports) {
+      if (protocol === 'HTTP') byPort.set(port, [...(byPort.get(port) ?? []), service]);
+    }
+  }
+  return [...byPort].map(([port, list]): Socket => {
+    const name = `outbound:${port}`;
+    const hosts = list.map((service) => {
+      const routes = policy(service, port);
+      return {
+        name: `${service.namespace}/${service.name}`,
+        domains: serviceHosts(service),
+        routes: routes.length > 0 ? routes : [plainRoute(service, port)],
+      };
+    });
+    return [
+      { name, address: '127.0.0.1', port, protocol: 'HTTP', routes: name },
+      { name, hosts },
+    ];
+  });
+}
+
+function snapshotOf(scope: Scope, sockets: readonly Socket[], backends: Backends): Snapshot {
+  const sorted = sockets.toSorted(([a], [b]) => compareText(a.name, b.name));
+  const routes = sorted.map(([, table]) => table);
+  const content = {
+    listeners: sorted.map(([listener]) => listener),
+    routes,
+    clusters: clusterKeys(routes).map((key) => backends.cluster(key)),
+    secrets: [],
+  };
+  return deepFreeze({ scope, version: versionOf(content), ...content });
+}
+
+/** The clusters that exist and that some route forwards to, sorted. */
+function clusterKeys(tables: readonly RouteTable[]): readonly ClusterKey[] {
+  const keys = new Set<ClusterKey>();
+  for (const { action } of tables.flatMap((t) => t.hosts.flatMap((h) => h.routes))) {
+    if (action.kind !== 'forward') continue;
+    for (const { cluster } of action.clusters) if (!cluster.startsWith('none/')) keys.add(cluster);
+  }
+  return [...keys].toSorted(compareText);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}

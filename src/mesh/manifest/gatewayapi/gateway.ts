@@ -1,0 +1,210 @@
+// Gateways and what is attached to their listeners.
+import { parseIp, printIp } from '../../../lib/ip.ts';
+import { covers, intersect } from '../hostname.ts';
+import type { Typed } from '../read.ts';
+import { bad, type Condition, good, type StatusBook } from '../status.ts';
+import type { CompiledRoute } from './httproute.ts';
+import type { GatewayClassSpec, GatewayListener, GatewaySpec, HttpRouteSpec, ParentRef } from './schema.ts';
+
+/** GatewayClass that needs no manifest. */
+export const builtInClass = 'midplane';
+/** What a GatewayClass manifest names this implementation by. */
+export const controllerName = 'midplane.dev/gateway-controller';
+
+/** One listener of a Gateway, ready to serve. */
+export interface GatewayBinding {
+  /** Where this switch listens for it; empty where it has no address. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** "*" where the listener names none. */
+  readonly hostname: string;
+  readonly attached: readonly { readonly route: CompiledRoute; readonly hosts: readonly string[] }[];
+}
+
+interface Open {
+  readonly gateway: Typed<GatewaySpec>;
+  readonly listener: GatewayListener;
+  readonly binding: GatewayBinding & { attached: { route: CompiledRoute; hosts: readonly string[] }[] };
+}
+
+export interface GatewayInput {
+  readonly classes: readonly Typed<GatewayClassSpec>[];
+  readonly gateways: readonly Typed<GatewaySpec>[];
+  readonly routes: readonly CompiledRoute[];
+  /** For Gateways that name no address. */
+  readonly gatewayAddress: string | undefined;
+  readonly book: StatusBook;
+}
+
+/** The listeners of all Gateways of our class, with the routes that are attached to them; statuses go into the book. */
+export function bindGateways(input: GatewayInput): readonly GatewayBinding[] {
+  const { classes, gateways, routes, book } = input;
+  const ours = new Set([builtInClass]);
+  for (const { manifest, spec } of classes) {
+    const own = spec.controllerName === controllerName;
+    if (own) ours.add(manifest.metadata.name);
+    book.set(
+      manifest,
+      own
+        ? good('Accepted')
+        : { type: 'Accepted', status: 'Unknown', reason: 'Pending', message: `left to ${spec.controllerName}` },
+    );
+  }
+  const open = gateways.flatMap((gateway) => openGateway(gateway, ours, input));
+  const known = new Set(gateways.map((gateway) => gateway.key));
+  for (const route of routes) {
+    for (const ref of route.source.spec.parentRefs.filter(isGatewayRef)) attach(route, ref, open, known, book);
+  }
+  return open.map((each) => each.binding);
+}
+
+function isGatewayRef(ref: ParentRef): boolean {
+  return ref.group === 'gateway.networking.k8s.io' && ref.kind === 'Gateway';
+}
+
+function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, input: GatewayInput): Open[] {
+  const { book } = input;
+  const { manifest, spec } = gateway;
+  if (!ours.has(spec.gatewayClassName)) {
+    const message = `GatewayClass ${spec.gatewayClassName} is not of this switch`;
+    book.set(manifest, { type: 'Accepted', status: 'Unknown', reason: 'Pending', message });
+    return [];
+  }
+  const addresses = addressesOf(gateway, input);
+  if (!Array.isArray(addresses)) {
+    book.set(manifest, addresses);
+    book.set(manifest, bad('Programmed', 'Invalid', addresses.message));
+    return [];
+  }
+  for (const address of addresses) book.address(manifest, address);
+  const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither the Gateway nor gateway.address names one');
+  const open = spec.listeners.flatMap((listener): Open[] => {
+    const refused = refusalOf(listener, spec.listeners);
+    book.set(manifest, refsOf(listener), listener.name);
+    book.set(manifest, refused ?? good('Accepted'), listener.name);
+    if (refused?.type === 'Conflicted')
+      book.set(manifest, bad('Accepted', 'Conflicted', refused.message), listener.name);
+    if (refused !== undefined) {
+      book.set(manifest, bad('Programmed', 'Invalid', refused.message), listener.name);
+      return [];
+    }
+    book.set(manifest, addresses.length === 0 ? noAddress : good('Programmed'), listener.name);
+    const binding = { addresses, port: listener.port, hostname: listener.hostname ?? '*', attached: [] };
+    return [{ gateway, listener, binding }];
+  });
+  const invalid = {
+    ...good('Accepted'),
+    reason: 'ListenersNotValid',
+    message: 'not all of its listeners can be served',
+  };
+  book.set(manifest, open.length === spec.listeners.length ? good('Accepted') : invalid);
+  if (open.length === 0) book.set(manifest, bad('Programmed', 'Invalid', 'none of its listeners can be served'));
+  else book.set(manifest, addresses.length === 0 ? noAddress : good('Programmed'));
+  return open;
+}
+
+function addressesOf(gateway: Typed<GatewaySpec>, input: GatewayInput): string[] | Condition {
+  const wanted = gateway.spec.addresses;
+  if (wanted.length === 0) return input.gatewayAddress === undefined ? [] : [input.gatewayAddress];
+  const ips = wanted.map(({ type, value }) => (type === 'IPAddress' ? parseIp(value) : undefined));
+  const wrong = ips.indexOf(undefined);
+  if (wrong < 0) return [...new Set(ips.flatMap((ip) => (ip === undefined ? [] : [printIp(ip)])))];
+  const { type, value } = wanted[wrong] ?? { type: '', value: '' };
+  return bad('Accepted', 'UnsupportedAddress', `an address is an IPAddress here, not ${type} "${value}"`);
+}
+
+/** Why a listener can't be served; undefined where it can. */
+function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): Condition | undefined {
+  const { name, port, protocol, hostname } = listener;
+  if (protocol !== 'HTTP') {
+    return bad('Accepted', 'UnsupportedProtocol', `protocol ${protocol} is not supported: HTTP is`);
+  }
+  const same = all.find(
+    (o) => o.name !== name && o.port === port && o.hostname === hostname && o.protocol === protocol,
+  );
+  if (same !== undefined) {
+    const message = `listener ${same.name} has the same port and host name`;
+    return { type: 'Conflicted', status: 'True', reason: 'HostnameConflict', message };
+  }
+  const other = all.find((o) => o.port === port && o.protocol !== protocol);
+  if (other === undefined) return undefined;
+  const message = `listener ${other.name} speaks ${other.protocol} on the same port`;
+  return { type: 'Conflicted', status: 'True', reason: 'ProtocolConflict', message };
+}
+
+function refsOf(listener: GatewayListener): Condition {
+  const strange = listener.allowedRoutes.kinds.find((kind) => !isHttpRoute(kind));
+  if (strange === undefined) return good('ResolvedRefs');
+  return bad('ResolvedRefs', 'InvalidRouteKinds', `routes of kind ${strange.kind} can't be served`);
+}
+
+function isHttpRoute(kind: { readonly group: string; readonly kind: string }): boolean {
+  return kind.group === 'gateway.networking.k8s.io' && kind.kind === 'HTTPRoute';
+}
+
+function attach(
+  route: CompiledRoute,
+  ref: ParentRef,
+  open: readonly Open[],
+  known: ReadonlySet<string>,
+  book: StatusBook,
+): void {
+  const { source } = route;
+  const key = `${ref.namespace ?? source.namespace}/${ref.name}`;
+  const section = ref.sectionName === undefined ? '' : `/${ref.sectionName}`;
+  const part = `Gateway ${key}${section}${ref.port === undefined ? '' : `:${ref.port}`}`;
+  const refuse = (reason: string, message: string): void =>
+    book.set(source.manifest, bad('Accepted', reason, message), part);
+  book.set(source.manifest, route.resolvedRefs, part);
+  const named = open.filter(
+    ({ gateway, listener }) =>
+      gateway.key === key &&
+      (ref.sectionName === undefined || listener.name === ref.sectionName) &&
+      (ref.port === undefined || listener.port === ref.port),
+  );
+  if (named.length === 0) {
+    const gone = known.has(key) ? `Gateway ${key} has no such listener to serve` : `there is no Gateway ${key}`;
+    return refuse('NoMatchingParent', gone);
+  }
+  const allowed = named.filter((each) => allows(each, source.namespace));
+  if (allowed.length === 0) return refuse('NotAllowedByListeners', 'allowedRoutes of the listeners leave it out');
+  const matched = allowed.filter((each) => {
+    const hosts = hostsOf(source.spec, each.binding.hostname);
+    if (hosts.length === 0) return false;
+    if (!each.binding.attached.some((a) => a.route === route)) each.binding.attached.push({ route, hosts });
+    book.attach(each.gateway.manifest, each.listener.name, source.key);
+    return true;
+  });
+  if (matched.length === 0) {
+    return refuse('NoMatchingListenerHostname', 'none of its hostnames is one of the listeners');
+  }
+  book.set(source.manifest, good('Accepted'), part);
+}
+
+function allows({ gateway, listener }: Open, namespace: string): boolean {
+  const { namespaces, kinds } = listener.allowedRoutes;
+  if (kinds.length > 0 && !kinds.some(isHttpRoute)) return false;
+  if (namespaces.from === 'All') return true;
+  if (namespaces.from === 'Same') return gateway.namespace === namespace;
+  if (namespaces.from === 'None' || namespaces.selector === undefined) return false;
+  // Namespaces are no objects here; the label that Kubernetes gives each is what they can be chosen by.
+  const labels: Readonly<Record<string, string>> = { 'kubernetes.io/metadata.name': namespace };
+  const { matchLabels, matchExpressions } = namespaces.selector;
+  return (
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every(({ key, operator, values }) => {
+      const value = labels[key];
+      if (operator === 'Exists') return value !== undefined;
+      if (operator === 'DoesNotExist') return value === undefined;
+      const among = value !== undefined && values.includes(value);
+      return operator === 'In' ? among : !among;
+    })
+  );
+}
+
+/** The hosts that a route serves on a listener; empty where it serves none there. */
+function hostsOf(spec: HttpRouteSpec, listener: string): readonly string[] {
+  if (spec.hostnames.length === 0) return [listener];
+  const both = spec.hostnames.flatMap((host) => intersect(listener, host) ?? []);
+  return [...new Set(both)].filter((host) => covers(listener, host));
+}

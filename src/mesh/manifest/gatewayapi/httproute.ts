@@ -1,0 +1,171 @@
+// One HTTPRoute -> routes. What a route is attached to is gateway.ts's and mesh.ts's business.
+import type {
+  ClusterKey,
+  HeaderEdits,
+  PathMatch,
+  PathRewrite,
+  Route,
+  RouteAction,
+  RouteMatch,
+  WeightedCluster,
+} from '../../snapshot.ts';
+import { noEdits } from '../../snapshot.ts';
+import type { Backends } from '../backends.ts';
+import type { Typed } from '../read.ts';
+import { bad, type Condition, good } from '../status.ts';
+import type { Grants } from './grant.ts';
+import type { RankedRoute } from './rank.ts';
+import type { HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec } from './schema.ts';
+
+/** An HTTPRoute whose backends have been looked up. */
+export interface CompiledRoute {
+  readonly source: Typed<HttpRouteSpec>;
+  readonly resolvedRefs: Condition;
+  /** Its routes on a listener of the port (a redirect without a port names the listener's). */
+  routes(port: number): readonly RankedRoute[];
+}
+
+/** Looks up the backends of an HTTPRoute. */
+export function compileHttpRoute(source: Typed<HttpRouteSpec>, backends: Backends, grants: Grants): CompiledRoute {
+  const troubles: Condition[] = [];
+  const rules = source.spec.rules.map((rule) =>
+    rule.backendRefs.map((ref) => weighted(ref, source, backends, grants, troubles)),
+  );
+  const routes = (port: number): RankedRoute[] =>
+    source.spec.rules.flatMap((rule, r) => {
+      const forward = rules[r] ?? [];
+      return rule.matches.map((match, m) => ({
+        route: routeOf(`httproute/${source.key}/${r}/${m}`, rule, match, forward, port),
+        manifest: source.manifest,
+        rule: r,
+        match: m,
+      }));
+    });
+  return { source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), routes };
+}
+
+function weighted(
+  ref: HttpBackendRef,
+  source: Typed<HttpRouteSpec>,
+  backends: Backends,
+  grants: Grants,
+  troubles: Condition[],
+): WeightedCluster {
+  const namespace = ref.namespace ?? source.namespace;
+  const refuse = (reason: string, message: string): ClusterKey => {
+    troubles.push(bad('ResolvedRefs', reason, message));
+    return `none/${namespace}/${ref.name}/${ref.port ?? 0}`;
+  };
+  const { request, response } = editsOf(ref.filters);
+  const shared = { weight: ref.weight, request, response };
+  if (ref.group !== '' || ref.kind !== 'Service') {
+    const kind = ref.group === '' ? ref.kind : `${ref.group}/${ref.kind}`;
+    return { cluster: refuse('InvalidKind', `a backend of kind ${kind} is not known`), ...shared };
+  }
+  if (!grants('HTTPRoute', source.namespace, namespace, ref.name)) {
+    const message = `no ReferenceGrant in ${namespace} lets HTTPRoutes of ${source.namespace} use ${ref.name}`;
+    return { cluster: refuse('RefNotPermitted', message), ...shared };
+  }
+  const found = backends.find({ namespace, name: ref.name, ...(ref.port !== undefined && { port: ref.port }) });
+  if (found.missing !== undefined) troubles.push(bad('ResolvedRefs', 'BackendNotFound', found.missing));
+  return { cluster: found.key, ...shared };
+}
+
+function routeOf(
+  name: string,
+  rule: HttpRouteRule,
+  match: HttpRouteMatch,
+  clusters: readonly WeightedCluster[],
+  port: number,
+): Route {
+  const { request, response, host } = editsOf(rule.filters);
+  return { name, match: matchOf(match), request, response, action: actionOf(rule, clusters, port, host) };
+}
+
+function matchOf(match: HttpRouteMatch): RouteMatch {
+  const value = (m: HttpRouteMatch['headers'][number] | HttpRouteMatch['queryParams'][number]) => ({
+    name: m.name,
+    match: { kind: m.type === 'Exact' ? ('exact' as const) : ('regex' as const), value: m.value },
+  });
+  return {
+    path: pathOf(match.path),
+    ...(match.method !== undefined && { method: match.method }),
+    headers: firstOfEach(match.headers).map(value),
+    query: firstOfEach(match.queryParams).map(value),
+  };
+}
+
+/** "Only the first entry with an equivalent name is considered" (HTTPHeaderMatch.name, HTTPQueryParamMatch.name). */
+function firstOfEach<T extends { readonly name: string }>(list: readonly T[]): readonly T[] {
+  return list.filter((each, i) => list.findIndex((other) => other.name === each.name) === i);
+}
+
+function pathOf({ type, value }: HttpRouteMatch['path']): PathMatch {
+  if (type === 'Exact') return { kind: 'exact', value };
+  if (type === 'RegularExpression') return { kind: 'regex', value };
+  return { kind: 'prefix', value: withoutSlash(value) };
+}
+
+function withoutSlash(path: string): string {
+  return path.replace(/\/+$/, '');
+}
+
+function actionOf(
+  rule: HttpRouteRule,
+  clusters: readonly WeightedCluster[],
+  port: number,
+  headerHost: string | undefined,
+): RouteAction {
+  const redirect = rule.filters.find((f) => f.type === 'RequestRedirect')?.requestRedirect;
+  if (redirect !== undefined) {
+    const schemePort = redirect.scheme === undefined ? port : redirect.scheme === 'https' ? 443 : 80;
+    return {
+      kind: 'redirect',
+      status: redirect.statusCode,
+      ...(redirect.scheme !== undefined && { scheme: redirect.scheme }),
+      ...(redirect.hostname !== undefined && { host: redirect.hostname }),
+      port: redirect.port ?? schemePort,
+      ...(redirect.path && { path: rewriteOf(redirect.path) }),
+    };
+  }
+  if (clusters.every((cluster) => cluster.weight === 0)) return { kind: 'reply', status: 500, body: '' };
+  const rewrite = rule.filters.find((f) => f.type === 'URLRewrite')?.urlRewrite;
+  const host = rewrite?.hostname ?? headerHost;
+  return {
+    kind: 'forward',
+    clusters,
+    ...(rewrite?.path && { path: rewriteOf(rewrite.path) }),
+    ...(host !== undefined && { host }),
+    timeoutMs: timeoutOf(rule.timeouts),
+  };
+}
+
+function rewriteOf(
+  path: NonNullable<Extract<HttpRouteFilter, { type: 'URLRewrite' }>['urlRewrite']['path']>,
+): PathRewrite {
+  if (path.type === 'ReplaceFullPath') return { kind: 'full', value: path.replaceFullPath };
+  return { kind: 'prefix', value: withoutSlash(path.replacePrefixMatch) };
+}
+
+/** Without retries the one request to a backend is the whole, so the shorter of both counts; 0 is none. */
+function timeoutOf({ request = 0, backendRequest = 0 }: HttpRouteRule['timeouts']): number {
+  return request > 0 && backendRequest > 0 ? Math.min(request, backendRequest) : Math.max(request, backendRequest);
+}
+
+interface Edits {
+  readonly request: HeaderEdits;
+  readonly response: HeaderEdits;
+  /** What "host" was set to. */
+  readonly host?: string;
+}
+
+function editsOf(filters: readonly HttpRouteFilter[]): Edits {
+  const pairs = (list: readonly { readonly name: string; readonly value: string }[]) =>
+    list.filter((h) => h.name !== 'host').map((h) => [h.name, h.value] as const);
+  const request = filters.find((f) => f.type === 'RequestHeaderModifier')?.requestHeaderModifier;
+  const response = filters.find((f) => f.type === 'ResponseHeaderModifier')?.responseHeaderModifier;
+  const host = request?.set.find((h) => h.name === 'host')?.value;
+  const edits = (from: typeof request): HeaderEdits =>
+    from === undefined ? noEdits : { remove: from.remove, set: pairs(from.set), add: pairs(from.add) };
+  return { request: edits(request), response: edits(response), ...(host !== undefined && { host }) };
+}

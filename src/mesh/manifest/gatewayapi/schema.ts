@@ -1,0 +1,213 @@
+// Gateway API v1 as far as it is implemented. A field that the standard has and this lacks is named as unsupported.
+import { z } from 'zod';
+import {
+  durationMs,
+  headerName,
+  headerValue,
+  hostname,
+  method,
+  portNumber,
+  preciseHostname,
+  regex,
+  urlPath,
+} from '../text.ts';
+import { unsupported } from '../read.ts';
+
+const objectName = z.string().min(1).max(253);
+const namespace = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'not a namespace');
+const sectionName = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'not a section name');
+
+export const gatewayClassSchema = z.strictObject({
+  controllerName: z.string(),
+  description: z.string().optional(),
+  parametersRef: unsupported('parametersRef'),
+});
+
+const labelSelector = z.strictObject({
+  matchLabels: z.record(z.string(), z.string()).default({}),
+  matchExpressions: z
+    .array(
+      z.strictObject({
+        key: z.string(),
+        operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+        values: z.array(z.string()).default([]),
+      }),
+    )
+    .default([]),
+});
+
+const allowedRoutes = z.strictObject({
+  namespaces: z
+    .strictObject({
+      from: z.enum(['All', 'Same', 'Selector', 'None']).default('Same'),
+      selector: labelSelector.optional(),
+    })
+    .default({ from: 'Same' }),
+  kinds: z
+    .array(z.strictObject({ group: z.string().default('gateway.networking.k8s.io'), kind: z.string() }))
+    .default([]),
+});
+
+const listener = z.strictObject({
+  name: sectionName,
+  hostname: hostname.optional(),
+  port: portNumber,
+  protocol: z.string(),
+  tls: z.unknown().optional(),
+  allowedRoutes: allowedRoutes.default({ namespaces: { from: 'Same' }, kinds: [] }),
+});
+
+export const gatewaySchema = z.strictObject({
+  gatewayClassName: z.string().min(1),
+  listeners: z.array(listener).min(1).max(64),
+  addresses: z.array(z.strictObject({ type: z.string().default('IPAddress'), value: z.string() })).default([]),
+  infrastructure: unsupported('infrastructure'),
+  allowedListeners: unsupported('allowedListeners'),
+  tls: unsupported('tls'),
+});
+
+const parentRef = z.strictObject({
+  group: z.string().default('gateway.networking.k8s.io'),
+  kind: z.string().default('Gateway'),
+  namespace: namespace.optional(),
+  name: objectName,
+  sectionName: sectionName.optional(),
+  port: portNumber.optional(),
+});
+
+/** Paths that proxies would normalise differently can't be matched (HTTPPathMatch, CEL). */
+const matchPath = urlPath
+  .refine((path) => !/\/\/|\/\.\.?(\/|$)/.test(path), 'has no "//", "/." or "/.." in it')
+  .refine((path) => !/%2f/i.test(path), 'has no "%2f" in it');
+
+const pathMatch = z
+  .strictObject({
+    type: z.enum(['Exact', 'PathPrefix', 'RegularExpression']).default('PathPrefix'),
+    value: z.string().max(1024).default('/'),
+  })
+  .superRefine((path, context) => {
+    const schema = path.type === 'RegularExpression' ? regex : matchPath;
+    for (const { message } of schema.safeParse(path.value).error?.issues ?? []) {
+      context.addIssue({ code: 'custom', path: ['value'], message });
+    }
+  });
+
+function valueMatch<N extends z.ZodType>(name: N) {
+  return z
+    .strictObject({ name, type: z.enum(['Exact', 'RegularExpression']).default('Exact'), value: z.string().max(4096) })
+    .superRefine((match, context) => {
+      if (match.type !== 'RegularExpression') return;
+      for (const { message } of regex.safeParse(match.value).error?.issues ?? []) {
+        context.addIssue({ code: 'custom', path: ['value'], message });
+      }
+    });
+}
+
+const routeMatch = z.strictObject({
+  path: pathMatch.default({ type: 'PathPrefix', value: '/' }),
+  headers: z.array(valueMatch(headerName)).max(16).default([]),
+  queryParams: z
+    .array(valueMatch(z.string().min(1).max(256)))
+    .max(16)
+    .default([]),
+  method: method.optional(),
+});
+
+const headerEdits = z.strictObject({
+  set: z
+    .array(z.strictObject({ name: headerName, value: headerValue }))
+    .max(16)
+    .default([]),
+  add: z
+    .array(z.strictObject({ name: headerName, value: headerValue }))
+    .max(16)
+    .default([]),
+  remove: z.array(headerName).max(16).default([]),
+});
+
+const pathModifier = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('ReplaceFullPath'), replaceFullPath: urlPath }),
+  z.strictObject({
+    type: z.literal('ReplacePrefixMatch'),
+    replacePrefixMatch: z.union([z.literal(''), urlPath]),
+  }),
+]);
+
+const redirect = z.strictObject({
+  scheme: z.enum(['http', 'https']).optional(),
+  hostname: preciseHostname.optional(),
+  path: pathModifier.optional(),
+  port: portNumber.optional(),
+  statusCode: z.union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)]).default(302),
+});
+
+const rewrite = z.strictObject({ hostname: preciseHostname.optional(), path: pathModifier.optional() });
+
+const filters = [
+  z.strictObject({ type: z.literal('RequestHeaderModifier'), requestHeaderModifier: headerEdits }),
+  z.strictObject({ type: z.literal('ResponseHeaderModifier'), responseHeaderModifier: headerEdits }),
+  z.strictObject({ type: z.literal('RequestRedirect'), requestRedirect: redirect }),
+  z.strictObject({ type: z.literal('URLRewrite'), urlRewrite: rewrite }),
+] as const;
+
+const backendRef = z.strictObject({
+  group: z.string().default(''),
+  kind: z.string().default('Service'),
+  namespace: namespace.optional(),
+  name: objectName,
+  port: portNumber.optional(),
+  weight: z.int().min(0).max(1_000_000).default(1),
+  filters: z
+    .array(z.discriminatedUnion('type', [filters[0], filters[1]]))
+    .max(16)
+    .default([]),
+});
+
+const rule = z.strictObject({
+  name: sectionName.optional(),
+  matches: z
+    .array(routeMatch)
+    .max(64)
+    .default([{ path: { type: 'PathPrefix', value: '/' }, headers: [], queryParams: [] }]),
+  filters: z.array(z.discriminatedUnion('type', filters)).max(16).default([]),
+  backendRefs: z.array(backendRef).max(16).default([]),
+  timeouts: z.strictObject({ request: durationMs.optional(), backendRequest: durationMs.optional() }).default({}),
+  retry: unsupported('retry'),
+  sessionPersistence: unsupported('sessionPersistence'),
+});
+
+export const httpRouteSchema = z.strictObject({
+  parentRefs: z.array(parentRef).max(32).default([]),
+  hostnames: z.array(hostname).max(16).default([]),
+  rules: z
+    .array(rule)
+    .max(16)
+    .default([
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/' }, headers: [], queryParams: [] }],
+        filters: [],
+        backendRefs: [],
+        timeouts: {},
+      },
+    ]),
+  useDefaultGateways: unsupported('useDefaultGateways'),
+});
+
+export const referenceGrantSchema = z.strictObject({
+  from: z.array(z.strictObject({ group: z.string(), kind: z.string(), namespace })).min(1),
+  to: z.array(z.strictObject({ group: z.string(), kind: z.string(), name: objectName.optional() })).min(1),
+});
+
+export type GatewayClassSpec = z.infer<typeof gatewayClassSchema>;
+export type GatewaySpec = z.infer<typeof gatewaySchema>;
+export type GatewayListener = GatewaySpec['listeners'][number];
+export type HttpRouteSpec = z.infer<typeof httpRouteSchema>;
+export type HttpRouteRule = HttpRouteSpec['rules'][number];
+export type HttpRouteMatch = HttpRouteRule['matches'][number];
+export type HttpRouteFilter = HttpRouteRule['filters'][number];
+export type HttpBackendRef = HttpRouteRule['backendRefs'][number];
+export type ParentRef = HttpRouteSpec['parentRefs'][number];
+export type ReferenceGrantSpec = z.infer<typeof referenceGrantSchema>;

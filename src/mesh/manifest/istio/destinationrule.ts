@@ -1,0 +1,53 @@
+import type { Cluster } from '../../snapshot.ts';
+import { type Registry, serviceKey } from '../../registry/model.ts';
+import { compareAge, type FirstSeen } from '../age.ts';
+import type { TrafficRules } from '../backends.ts';
+import type { Typed } from '../read.ts';
+import { bad, good, type StatusBook } from '../status.ts';
+import { serviceOfHost } from './host.ts';
+import type { DestinationRuleSpec, TrafficPolicy } from './schema.ts';
+
+const policies: Readonly<Record<string, Cluster['policy']>> = {
+  ROUND_ROBIN: 'round-robin',
+  LEAST_CONN: 'least-request',
+  LEAST_REQUEST: 'least-request',
+  RANDOM: 'random',
+};
+
+/** Traffic rules by "namespace/name". Several rules of a host merge: subsets add up, of two the older one counts. */
+export function trafficRules(
+  rules: readonly Typed<DestinationRuleSpec>[],
+  registry: Registry,
+  book: StatusBook,
+  firstSeen?: FirstSeen,
+): ReadonlyMap<string, TrafficRules> {
+  const found = new Map<string, { policy?: Cluster['policy']; subsets: Map<string, Subset> }>();
+  for (const { manifest, namespace, spec } of rules.toSorted((a, b) => compareAge(a.manifest, b.manifest, firstSeen))) {
+    const target = serviceOfHost(spec.host, namespace);
+    const key = target === undefined ? spec.host : serviceKey(target.namespace, target.name);
+    book.set(manifest, good('Accepted'));
+    const known = registry.has(key);
+    book.set(
+      manifest,
+      known ? good('ResolvedRefs') : bad('ResolvedRefs', 'BackendNotFound', `there is no service ${key}`),
+    );
+    const entry = found.get(key) ?? { subsets: new Map<string, Subset>() };
+    found.set(key, entry);
+    const policy = policyOf(spec.trafficPolicy);
+    if (policy !== undefined) entry.policy ??= policy;
+    for (const { name, labels, trafficPolicy } of spec.subsets) {
+      const own = policyOf(trafficPolicy);
+      if (entry.subsets.has(name)) {
+        const message = `an older DestinationRule of ${key} has a subset "${name}"`;
+        book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'SubsetConflict', message });
+      } else entry.subsets.set(name, { labels, ...(own !== undefined && { policy: own }) });
+    }
+  }
+  return found;
+}
+
+type Subset = TrafficRules['subsets'] extends ReadonlyMap<string, infer S> ? S : never;
+
+function policyOf(policy: TrafficPolicy | undefined): Cluster['policy'] | undefined {
+  return policies[policy?.loadBalancer?.simple ?? ''];
+}

@@ -1,0 +1,159 @@
+// Istio Gateways and the VirtualServices that are bound to their servers, or to the mesh.
+import type { Route } from '../../snapshot.ts';
+import { noEdits } from '../../snapshot.ts';
+import { type Registry, type Service, serviceKey } from '../../registry/model.ts';
+import { compareAge, type FirstSeen } from '../age.ts';
+import { intersect } from '../hostname.ts';
+import type { OrderedRoutes } from '../hosts.ts';
+import type { MeshRoutes } from '../mesh.ts';
+import type { Typed } from '../read.ts';
+import { bad, good, type StatusBook } from '../status.ts';
+import { serviceOfHost } from './host.ts';
+import type { IstioGatewaySpec, IstioServer } from './schema.ts';
+import { type CompiledService, isCatchAll } from './virtualservice.ts';
+
+/** What a server of an Istio Gateway binds, with the routes of its VirtualServices by host. */
+export interface IstioBinding {
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly ordered: readonly OrderedRoutes[];
+}
+
+export interface IstioInput {
+  readonly gateways: readonly Typed<IstioGatewaySpec>[];
+  readonly services: readonly CompiledService[];
+  readonly gatewayAddress: string | undefined;
+  readonly book: StatusBook;
+  readonly firstSeen: FirstSeen | undefined;
+}
+
+/** The servers of all Istio Gateways. A selector matches whatever it says: this switch is the only gateway. */
+export function bindIstio(input: IstioInput): readonly IstioBinding[] {
+  const { gateways, book } = input;
+  const services = input.services.toSorted((a, b) => compareAge(a.source.manifest, b.source.manifest, input.firstSeen));
+  const known = new Set(gateways.map((gateway) => gateway.key));
+  for (const { source, gateways: names, resolvedRefs } of services) {
+    book.set(source.manifest, resolvedRefs);
+    for (const name of names.filter((each) => each !== 'mesh' && !known.has(each))) {
+      const reason = bad('Accepted', 'NoMatchingParent', `there is no Istio Gateway ${name}`);
+      book.set(source.manifest, reason, `Gateway ${name}`);
+    }
+  }
+  return gateways.flatMap((gateway) => bindGateway(gateway, services, input));
+}
+
+function bindGateway(
+  gateway: Typed<IstioGatewaySpec>,
+  services: readonly CompiledService[],
+  input: IstioInput,
+): IstioBinding[] {
+  const { book, gatewayAddress } = input;
+  const { manifest, spec } = gateway;
+  const used = new Set<CompiledService>();
+  const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither bind nor gateway.address names one');
+  const bindings = spec.servers.flatMap((server, i): IstioBinding[] => {
+    const part = server.name ?? server.port.name ?? `server ${i}`;
+    if (server.port.protocol.toUpperCase() !== 'HTTP') {
+      const message = `protocol ${server.port.protocol} is not supported: HTTP is`;
+      book.set(manifest, bad('Accepted', 'UnsupportedProtocol', message), part);
+      book.set(manifest, bad('Programmed', 'Invalid', message), part);
+      return [];
+    }
+    const address = server.bind ?? gatewayAddress;
+    if (address !== undefined) book.address(manifest, address);
+    book.set(manifest, good('Accepted'), part);
+    book.set(manifest, address === undefined ? noAddress : good('Programmed'), part);
+    const bound = services.filter((s) => s.gateways.includes(gateway.key) && hostsOn(server, gateway, s).length > 0);
+    for (const service of bound) {
+      used.add(service);
+      book.attach(manifest, part, service.source.key);
+    }
+    const ordered = server.tls?.httpsRedirect === true ? toHttps(server, gateway) : merge(server, gateway, bound);
+    return [{ addresses: address === undefined ? [] : [address], port: server.port.number, ordered }];
+  });
+  const all = bindings.length === spec.servers.length;
+  book.set(manifest, all ? good('Accepted') : { ...good('Accepted'), reason: 'ListenersNotValid' });
+  if (bindings.length === 0) book.set(manifest, bad('Programmed', 'Invalid', 'none of its servers can be served'));
+  else book.set(manifest, bindings.some((b) => b.addresses.length === 0) ? noAddress : good('Programmed'));
+  for (const service of services.filter((s) => s.gateways.includes(gateway.key))) {
+    const none = bad('Accepted', 'NoMatchingListenerHostname', 'none of its hosts is one of the servers');
+    book.set(service.source.manifest, used.has(service) ? good('Accepted') : none, `Gateway ${gateway.key}`);
+  }
+  return bindings;
+}
+
+/** The hosts that a VirtualService serves on a server. "ns/host" takes VirtualServices of one namespace only. */
+function hostsOn(
+  server: IstioServer,
+  gateway: Typed<IstioGatewaySpec>,
+  { source }: CompiledService,
+): readonly string[] {
+  const own = server.hosts.flatMap((text) => {
+    const [namespace = '*', host = '*'] = text.includes('/') ? text.split('/') : ['*', text];
+    const wanted = namespace === '.' ? gateway.namespace : namespace;
+    return wanted === '*' || wanted === source.namespace ? [host.toLowerCase()] : [];
+  });
+  return [...new Set(source.spec.hosts.flatMap((host) => own.flatMap((o) => intersect(o, host) ?? [])))];
+}
+
+/** VirtualServices of one host merge: the older one first, what takes every request last. */
+function merge(
+  server: IstioServer,
+  gateway: Typed<IstioGatewaySpec>,
+  services: readonly CompiledService[],
+): readonly OrderedRoutes[] {
+  const parts = services.flatMap((service) => {
+    const routes = service.routes(gateway.key, server.port.number);
+    const { manifest } = service.source;
+    return hostsOn(server, gateway, service).map((host) => ({ host, manifest, routes }));
+  });
+  const only = (keep: (route: Route) => boolean) =>
+    parts.map((part) => ({ ...part, routes: part.routes.filter(keep) })).filter((part) => part.routes.length > 0);
+  return [...only((route) => !isCatchAll(route)), ...only(isCatchAll)];
+}
+
+function toHttps(server: IstioServer, gateway: Typed<IstioGatewaySpec>): readonly OrderedRoutes[] {
+  const route: Route = {
+    name: `gateway/${gateway.key}/https`,
+    match: { headers: [], query: [] },
+    request: noEdits,
+    response: noEdits,
+    action: { kind: 'redirect', status: 301, scheme: 'https' },
+  };
+  return server.hosts.map((text) => {
+    const host = text.slice(text.indexOf('/') + 1).toLowerCase();
+    return { host, manifest: gateway.manifest, routes: [route] };
+  });
+}
+
+/** Routes of VirtualServices for the mesh, by service. They don't merge: of several for one host the oldest counts. */
+export function meshServices(
+  input: IstioInput,
+  registry: Registry,
+): (service: Service, port: number) => MeshRoutes | undefined {
+  const owners = new Map<string, CompiledService>();
+  const sorted = input.services.toSorted((a, b) => compareAge(a.source.manifest, b.source.manifest, input.firstSeen));
+  for (const service of sorted.filter((s) => s.gateways.includes('mesh'))) {
+    const { manifest, spec, namespace } = service.source;
+    for (const host of spec.hosts) {
+      const part = `mesh ${host}`;
+      const target = serviceOfHost(host, namespace);
+      const key = target === undefined ? host : serviceKey(target.namespace, target.name);
+      const owner = owners.get(key);
+      if (!registry.has(key)) {
+        input.book.set(manifest, bad('Accepted', 'NoMatchingParent', `there is no service ${key}`), part);
+      } else if (owner === undefined) {
+        owners.set(key, service);
+        input.book.set(manifest, good('Accepted'), part);
+      } else if (owner !== service) {
+        const message = `VirtualService ${owner.source.key} has ${key} already`;
+        input.book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'HostConflict', message }, part);
+      }
+    }
+  }
+  return ({ namespace, name }, port) => {
+    const owner = owners.get(serviceKey(namespace, name));
+    const routes = owner?.routes('mesh', port) ?? [];
+    return owner === undefined || routes.length === 0 ? undefined : { manifest: owner.source.manifest, routes };
+  };
+}

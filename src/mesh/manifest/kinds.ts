@@ -1,0 +1,98 @@
+// The kinds of manifests that are understood. A new kind is a row here and a module that compiles it.
+import { nearest } from '../../lib/nearest.ts';
+import { type Problem, problemAt } from '../../config/problem.ts';
+import type { Manifest } from '../../config/manifest.ts';
+import { gatewayRules, httpRouteRules } from './gatewayapi/rules.ts';
+import { gatewayClassSchema, gatewaySchema, httpRouteSchema, referenceGrantSchema } from './gatewayapi/schema.ts';
+import { destinationRuleRules, virtualServiceRules } from './istio/rules.ts';
+import { destinationRuleSchema, istioGatewaySchema, virtualServiceSchema } from './istio/schema.ts';
+import { type Kind, readManifest, type Typed } from './read.ts';
+
+const gatewayApi = 'gateway.networking.k8s.io';
+const istio = { group: 'networking.istio.io', versions: ['v1', 'v1beta1', 'v1alpha3'] } as const;
+
+export const kinds = {
+  gatewayClass: { group: gatewayApi, kind: 'GatewayClass', versions: ['v1', 'v1beta1'], schema: gatewayClassSchema },
+  gateway: {
+    group: gatewayApi,
+    kind: 'Gateway',
+    versions: ['v1', 'v1beta1'],
+    schema: gatewaySchema,
+    rules: gatewayRules,
+  },
+  httpRoute: {
+    group: gatewayApi,
+    kind: 'HTTPRoute',
+    versions: ['v1', 'v1beta1'],
+    schema: httpRouteSchema,
+    rules: httpRouteRules,
+  },
+  referenceGrant: {
+    group: gatewayApi,
+    kind: 'ReferenceGrant',
+    versions: ['v1', 'v1beta1'],
+    schema: referenceGrantSchema,
+  },
+  istioGateway: { ...istio, kind: 'Gateway', schema: istioGatewaySchema },
+  virtualService: { ...istio, kind: 'VirtualService', schema: virtualServiceSchema, rules: virtualServiceRules },
+  destinationRule: { ...istio, kind: 'DestinationRule', schema: destinationRuleSchema, rules: destinationRuleRules },
+} as const;
+
+type AnyKind = Kind<any>; // oxlint-disable-line typescript/no-explicit-any
+
+const all: readonly AnyKind[] = Object.values(kinds);
+
+/** The kinds as slices name them: "gateway.networking.k8s.io/HTTPRoute". */
+export const kindNames: readonly string[] = all.map(({ group, kind }) => `${group}/${kind}`);
+
+/** "group/Kind" of a manifest, without its version; a core object's group is "". */
+export function kindName(manifest: Manifest): string {
+  const [group = ''] = manifest.apiVersion.split('/');
+  return `${manifest.apiVersion.includes('/') ? group : ''}/${manifest.kind}`;
+}
+
+/** What is wrong with a manifest's kind or version; undefined where it is known. `names` are all known kinds as
+ * "group/Kind", those of other slices too. */
+export function unknownKind(manifest: Manifest, names: readonly string[] = kindNames): Problem | undefined {
+  const name = kindName(manifest);
+  if (names.includes(name)) return undefined;
+  const alike = names.filter((known) => known.endsWith(`/${manifest.kind}`));
+  const close = alike[0] ?? nearest(name, names) ?? nearestKind(manifest.kind, names);
+  const hint = close === undefined ? `known: ${names.join(', ')}` : `did you mean ${close}?`;
+  return problemAt(manifest, ['kind'], `${manifest.kind} of ${manifest.apiVersion} is not a known kind`, hint);
+}
+
+function nearestKind(kind: string, names: readonly string[]): string | undefined {
+  const short = new Map(names.map((name) => [name.slice(name.indexOf('/') + 1), name]));
+  return short.get(nearest(kind, short.keys()) ?? '');
+}
+
+/** All Problems of the manifests of these kinds: versions, fields, rules. */
+export function checkManifests(manifests: readonly Manifest[]): readonly Problem[] {
+  return manifests.flatMap((manifest) => {
+    const kind = all.find((k) => `${k.group}/${k.kind}` === kindName(manifest));
+    if (kind === undefined) return [];
+    const version = manifest.apiVersion.split('/')[1] ?? '';
+    if (!kind.versions.includes(version)) {
+      const hint = `known: ${kind.versions.join(', ')}`;
+      return [problemAt(manifest, ['apiVersion'], `${kind.kind} has no version ${version} here`, hint)];
+    }
+    const read = readManifest(kind, manifest);
+    return 'spec' in read ? [] : read;
+  });
+}
+
+/** The manifests of one kind that are in order, and those that are not. */
+export function ofKind<T>(
+  kind: Kind<T>,
+  manifests: readonly Manifest[],
+  refused: (manifest: Manifest, problems: readonly Problem[]) => void,
+): readonly Typed<T>[] {
+  return manifests.flatMap((manifest) => {
+    if (kindName(manifest) !== `${kind.group}/${kind.kind}`) return [];
+    const read = readManifest(kind, manifest);
+    if ('spec' in read) return [read];
+    refused(manifest, read);
+    return [];
+  });
+}

@@ -1,0 +1,91 @@
+// Policy inside the mesh: what is attached to a service itself, not to a Gateway.
+import type { Manifest } from '../../config/manifest.ts';
+import { type Registry, type Service, serviceKey } from '../registry/model.ts';
+import type { Route } from '../snapshot.ts';
+import { noEdits } from '../snapshot.ts';
+import type { FirstSeen } from './age.ts';
+import type { CompiledRoute } from './gatewayapi/httproute.ts';
+import { compareRank } from './gatewayapi/rank.ts';
+import type { ParentRef } from './gatewayapi/schema.ts';
+import { bad, good, type StatusBook } from './status.ts';
+
+/** Ordered routes of an Istio VirtualService for a service's port. */
+export interface MeshRoutes {
+  readonly manifest: Manifest;
+  readonly routes: readonly Route[];
+}
+
+/** Gives the routes that policy puts before a service's port; none: the service has no policy there. */
+export type Policy = (service: Service, port: number) => readonly Route[];
+
+/** The policy of HTTPRoutes with a Service parent, and after them of `ordered` (Istio); statuses go into the book. */
+export function policyOf(
+  routes: readonly CompiledRoute[],
+  ordered: (service: Service, port: number) => MeshRoutes | undefined,
+  registry: Registry,
+  book: StatusBook,
+  firstSeen?: FirstSeen,
+): Policy {
+  const attached = routes.flatMap((route) =>
+    route.source.spec.parentRefs
+      .filter((ref) => ref.kind !== 'Gateway' || ref.group !== 'gateway.networking.k8s.io')
+      .filter((ref) => accept(route, ref, registry, book))
+      .map((ref) => ({ route, ref, key: serviceKey(ref.namespace ?? route.source.namespace, ref.name) })),
+  );
+  return (service, port) => {
+    const key = serviceKey(service.namespace, service.name);
+    const own = attached.filter((a) => a.key === key && (a.ref.port === undefined || a.ref.port === port));
+    const ranked = [...new Set(own.map((a) => a.route))]
+      .flatMap((route) => route.routes(port))
+      .toSorted((a, b) => compareRank(a, b, firstSeen))
+      .map((each) => each.route);
+    const istio = ordered(service, port);
+    if (istio !== undefined && ranked.length > 0) {
+      const message = `HTTPRoutes are attached to service ${key} too, and are tried first`;
+      book.set(istio.manifest, { type: 'Conflicted', status: 'True', reason: 'GatewayAPIFirst', message });
+    }
+    return [...ranked, ...(istio?.routes ?? [])];
+  };
+}
+
+/** GEP-1426: a Service as parent. A route of another namespace than the service's would be for clients there only. */
+function accept(route: CompiledRoute, ref: ParentRef, registry: Registry, book: StatusBook): boolean {
+  const { source } = route;
+  const namespace = ref.namespace ?? source.namespace;
+  const key = serviceKey(namespace, ref.name);
+  const part = `${ref.kind} ${key}${ref.port === undefined ? '' : `:${ref.port}`}`;
+  const refuse = (reason: string, message: string): false => {
+    book.set(source.manifest, bad('Accepted', reason, message), part);
+    return false;
+  };
+  book.set(source.manifest, route.resolvedRefs, part);
+  if ((ref.group !== '' && ref.group !== 'core') || ref.kind !== 'Service') {
+    return refuse('NoMatchingParent', `a parent of kind ${ref.kind} is not known`);
+  }
+  const service = registry.get(key);
+  if (service === undefined) return refuse('NoMatchingParent', `there is no service ${key}`);
+  if (ref.port !== undefined && !service.ports.some((p) => p.port === ref.port)) {
+    return refuse('NoMatchingParent', `service ${key} has no port ${ref.port}`);
+  }
+  if (namespace !== source.namespace) {
+    return refuse('NotAllowedByListeners', 'routes for the clients of one namespace only are not supported');
+  }
+  book.set(source.manifest, good('Accepted'), part);
+  return true;
+}
+
+/** The route of a service without policy: everything to its endpoints. */
+export function plainRoute(service: Service, port: number): Route {
+  const cluster = `${service.namespace}/${service.name}/${port}`;
+  return {
+    name: `service/${cluster}`,
+    match: { path: { kind: 'prefix', value: '' }, headers: [], query: [] },
+    request: noEdits,
+    response: noEdits,
+    action: {
+      kind: 'forward',
+      clusters: [{ cluster, weight: 1, request: noEdits, response: noEdits }],
+      timeoutMs: 0,
+    },
+  };
+}

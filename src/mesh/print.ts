@@ -1,0 +1,85 @@
+// Snapshots as people read them: one line a route. What `show routes` prints and what the golden files hold.
+import type {
+  Endpoints,
+  HeaderEdits,
+  HeaderMatch,
+  PathRewrite,
+  Route,
+  RouteAction,
+  Snapshot,
+  WeightedCluster,
+} from './snapshot.ts';
+
+/** The snapshot as text: listeners, under them hosts, under them routes in the order of trying; then the clusters. */
+export function printSnapshot(snapshot: Snapshot): string {
+  const lines = snapshot.listeners.flatMap((listener) => {
+    const table = snapshot.routes.find((t) => t.name === listener.routes);
+    const hosts = (table?.hosts ?? []).flatMap((host) => [
+      `  host ${host.domains.join(' ')}`,
+      ...host.routes.map((route) => `    ${printRoute(route)}`),
+    ]);
+    return [`listener ${listener.name}${listener.steered ? ' steered' : ''}`, ...hosts];
+  });
+  const clusters = snapshot.clusters.map((c) => `cluster ${c.key} ${c.policy}`);
+  return [...lines, ...clusters].map((line) => `${line}\n`).join('');
+}
+
+/** The endpoints as text, one line each. */
+export function printEndpoints(endpoints: readonly Endpoints[]): string {
+  return endpoints
+    .map(({ cluster, list }) => {
+      const all = list.map(
+        (e) => `  ${e.name} ${e.address} port ${e.port} weight ${e.weight}${e.healthy ? '' : ' unhealthy'}`,
+      );
+      return [cluster, ...all].map((line) => `${line}\n`).join('');
+    })
+    .join('');
+}
+
+/** One route: "NAME: if CONDITIONS, EDITS -> ACTION". */
+export function printRoute(route: Route): string {
+  const { path, method, headers, query } = route.match;
+  const conditions = [
+    ...(path === undefined ? [] : [`path ${path.kind} "${path.value}"`]),
+    ...(method === undefined ? [] : [`method ${method}`]),
+    ...headers.map((h) => `header ${printMatch(h)}`),
+    ...query.map((q) => `query ${printMatch(q)}`),
+  ];
+  const edits = [...printEdits('request', route.request), ...printEdits('response', route.response)];
+  const before = [conditions.join(', ') || 'always', ...edits].join('; ');
+  return `${route.name}: ${before} -> ${printAction(route.action)}`;
+}
+
+function printMatch({ name, match, invert }: HeaderMatch): string {
+  const value = match.kind === 'present' ? 'present' : `${match.kind} "${match.value}"`;
+  return `${invert ? 'not ' : ''}${name} ${value}`;
+}
+
+function printEdits(what: string, edits: HeaderEdits): string[] {
+  return [
+    ...edits.remove.map((name) => `${what} remove ${name}`),
+    ...edits.set.map(([name, value]) => `${what} set ${name}="${value}"`),
+    ...edits.add.map(([name, value]) => `${what} add ${name}="${value}"`),
+  ];
+}
+
+function printAction(action: RouteAction): string {
+  if (action.kind === 'reply') return `reply ${action.status}${action.body === '' ? '' : ` "${action.body}"`}`;
+  if (action.kind === 'redirect') {
+    const { status, scheme, host, port } = action;
+    const to = [scheme && `scheme ${scheme}`, host && `host ${host}`, port && `port ${port}`, printPath(action.path)];
+    return ['redirect', status, ...to.filter(Boolean)].join(' ');
+  }
+  const { host, timeoutMs } = action;
+  const rest = [printPath(action.path), host && `host ${host}`, timeoutMs > 0 && `timeout ${timeoutMs}ms`];
+  return [action.clusters.map(printCluster).join(' + '), ...rest.filter(Boolean)].join(' ');
+}
+
+function printPath(path: PathRewrite | undefined): string | undefined {
+  return path && `path ${path.kind} "${path.value}"`;
+}
+
+function printCluster({ cluster, weight, request, response }: WeightedCluster): string {
+  const edits = [...printEdits('request', request), ...printEdits('response', response)];
+  return `${cluster}*${weight}${edits.length > 0 ? ` (${edits.join('; ')})` : ''}`;
+}

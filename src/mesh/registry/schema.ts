@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { ipAddress } from '../../config/types.ts';
+
+const port = z.int().min(1).max(65535);
+/** RFC 1035 label: it becomes a part of the service's DNS name. */
+const name = z.string().regex(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/, 'not a DNS label');
+
+const endpoint = z.strictObject({
+  address: ipAddress.meta({ description: 'where it answers' }),
+  port: port.meta({ description: 'port it listens on' }),
+  labels: z.record(z.string(), z.string()).default({}).meta({ description: 'what subsets choose by' }),
+  weight: z.int().min(1).max(1000).default(1).meta({ description: 'share of the traffic, against the others' }),
+  guest: z.string().optional().meta({ description: 'guest whose health decides (set by the guest itself)' }),
+});
+
+const service = z.strictObject({
+  port: port.optional().meta({ description: 'port that clients use (default: that of its endpoints)' }),
+  protocol: z.enum(['HTTP', 'TCP']).default('HTTP').meta({ description: 'what is spoken on the port' }),
+  address: ipAddress.optional().meta({ description: 'address of its own, that clients connect to' }),
+  endpoints: z.record(name, endpoint).default({}).meta({ description: 'places that answer, beside the guests' }),
+});
+
+/** Section `services`: names that guests and fixed endpoints answer for. */
+export const servicesSchema = z
+  .record(name, service)
+  .default({})
+  .meta({ description: 'services and their endpoints', examples: [{ web: { port: 80, address: '10.10.0.80' } }] });
+
+export type Services = z.infer<typeof servicesSchema>;

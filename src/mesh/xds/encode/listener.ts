@@ -1,0 +1,73 @@
+// Listener -> envoy.config.listener.v3.Listener with an HTTP connection manager.
+//
+// Set so that Envoy treats a request as the switch's own router does: the path as it came (no normalisation, no merged
+// slashes), Host with its port, no x-request-id, no x-envoy-* headers, Server of the upstream; the client's address
+// goes to the end of x-forwarded-for. No time limit on a whole request but the route's.
+import { create } from '@bufbuild/protobuf';
+import { anyPack } from '@bufbuild/protobuf/wkt';
+import type { Listener as SnapshotListener } from '../../snapshot.ts';
+import { ApiVersion, type ConfigSource, ConfigSourceSchema } from '../gen/envoy/config/core/v3/config_source_pb.ts';
+import { type Listener, ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
+import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.ts';
+import {
+  HttpConnectionManager_CodecType as CodecType,
+  HttpConnectionManager_PathWithEscapedSlashesAction as EscapedSlashes,
+  HttpConnectionManager_ServerHeaderTransformation as ServerHeader,
+  HttpConnectionManagerSchema,
+} from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
+import { seconds } from './duration.ts';
+
+/** "By the stream that this came on." */
+export function overAds(): ConfigSource {
+  return create(ConfigSourceSchema, {
+    configSourceSpecifier: { case: 'ads', value: {} },
+    resourceApiVersion: ApiVersion.V3,
+  });
+}
+
+/** The listener as Envoy takes it by LDS; its routes come by RDS, so that a changed route never drains it. */
+export function listenerOf(listener: SnapshotListener): Listener {
+  const manager = create(HttpConnectionManagerSchema, {
+    statPrefix: listener.name,
+    codecType: CodecType.HTTP1,
+    routeSpecifier: { case: 'rds', value: { configSource: overAds(), routeConfigName: listener.routes } },
+    httpFilters: [
+      {
+        name: 'envoy.filters.http.router',
+        configType: {
+          case: 'typedConfig',
+          value: anyPack(RouterSchema, create(RouterSchema, { suppressEnvoyHeaders: true })),
+        },
+      },
+    ],
+    useRemoteAddress: true,
+    generateRequestId: false,
+    normalizePath: false,
+    mergeSlashes: false,
+    pathWithEscapedSlashesAction: EscapedSlashes.KEEP_UNCHANGED,
+    serverHeaderTransformation: ServerHeader.PASS_THROUGH,
+    commonHttpProtocolOptions: { idleTimeout: seconds(60) },
+    requestHeadersTimeout: seconds(10),
+    requestTimeout: seconds(0),
+    streamIdleTimeout: seconds(300),
+  });
+  return create(ListenerSchema, {
+    name: listener.name,
+    address: {
+      address: {
+        case: 'socketAddress',
+        value: { address: listener.address, portSpecifier: { case: 'portValue', value: listener.port } },
+      },
+    },
+    filterChains: [
+      {
+        filters: [
+          {
+            name: 'envoy.filters.network.http_connection_manager',
+            configType: { case: 'typedConfig', value: anyPack(HttpConnectionManagerSchema, manager) },
+          },
+        ],
+      },
+    ],
+  });
+}

@@ -1,0 +1,69 @@
+// A snapshot and its endpoints as named, versioned bytes. Equal content gives equal bytes, so that nothing is sent
+// twice: fields go out in the order of the descriptors, lists in the snapshot's, and the one map field has one
+// entry.
+import { createHash } from 'node:crypto';
+import { type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { type Any, anyPack, AnySchema } from '@bufbuild/protobuf/wkt';
+import type { Endpoints, Snapshot } from '../../snapshot.ts';
+import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
+import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
+import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.ts';
+import { clusterOf, loadAssignment } from './cluster.ts';
+import { listenerOf } from './listener.ts';
+import { routeConfiguration } from './route.ts';
+
+/** The discovery services, in the order in which a change is told (make before break). */
+export const types = ['cds', 'eds', 'lds', 'rds'] as const;
+export type Type = (typeof types)[number];
+
+export const typeUrls: Readonly<Record<Type, string>> = {
+  cds: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+  eds: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  lds: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  rds: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
+};
+
+/** One resource. `version` is a hash of its bytes. */
+export interface XdsResource {
+  readonly name: string;
+  readonly version: string;
+  readonly body: Any;
+}
+
+export type Resources = ReadonlyMap<string, XdsResource>;
+
+/** Everything of one scope, by type and name. */
+export type ResourceSet = Readonly<Record<Type, Resources>>;
+
+export const emptySet: ResourceSet = { cds: new Map(), eds: new Map(), lds: new Map(), rds: new Map() };
+
+/** Encodes all of a snapshot but its endpoints. Steered listeners are the switch's own router's business. */
+export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
+  const listeners = snapshot.listeners.filter((listener) => listener.steered !== true);
+  return {
+    cds: encodeAll(ClusterSchema, snapshot.clusters, (c) => c.key, clusterOf),
+    lds: encodeAll(ListenerSchema, listeners, (l) => l.name, listenerOf),
+    rds: encodeAll(RouteConfigurationSchema, snapshot.routes, (t) => t.name, routeConfiguration),
+  };
+}
+
+/** Encodes the endpoints of one cluster. */
+export function encodeEndpoints(endpoints: Endpoints): XdsResource {
+  return encode(ClusterLoadAssignmentSchema, endpoints.cluster, loadAssignment(endpoints));
+}
+
+function encodeAll<T, D extends DescMessage>(
+  schema: D,
+  list: readonly T[],
+  nameOf: (item: T) => string,
+  messageOf: (item: T) => MessageShape<D>,
+): Resources {
+  return new Map(list.map((item) => [nameOf(item), encode(schema, nameOf(item), messageOf(item))]));
+}
+
+function encode<D extends DescMessage>(schema: D, name: string, message: MessageShape<D>): XdsResource {
+  const body = anyPack(schema, message);
+  const version = createHash('sha256').update(toBinary(AnySchema, body)).digest('hex').slice(0, 16);
+  return { name, version, body };
+}

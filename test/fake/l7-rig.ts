@@ -1,0 +1,69 @@
+// One worker's worth of the router in this thread: engine, chain and listeners, without threads and ports between them.
+import { systemClock } from '../../src/lib/clock.ts';
+import { Chain } from '../../src/l7/chain.ts';
+import { counterMemory, counterWriter, readStats } from '../../src/l7/counters.ts';
+import type { RouteStats } from '../../src/l7/counters.ts';
+import { Listeners } from '../../src/l7/listener.ts';
+import type { AccessRecord } from '../../src/l7/log.ts';
+import { createRandom } from '../../src/l7/pick.ts';
+import { openNetEngine } from '../../src/l7/transport-net.ts';
+import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
+import { Upstreams } from '../../src/l7/upstream.ts';
+import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
+import { endpoint, freePort, snapshot } from './l7.ts';
+
+export interface Rig extends Disposable {
+  readonly port: number;
+  readonly engine: Engine;
+  readonly log: AccessRecord[];
+  readonly faults: unknown[];
+  /** Hosts in force behind the one listener. */
+  serve(hosts: readonly VirtualHost[], clusters?: Parameters<typeof snapshot>[2]): void;
+  apply(s: Snapshot): void;
+  endpoints(cluster: string, list: readonly (number | Endpoint)[]): void;
+  stats(): RouteStats;
+}
+
+export interface RigOptions {
+  readonly times?: Partial<EngineTimes>;
+  readonly maxConnections?: number;
+  readonly maxPerEndpoint?: number;
+  readonly normalisePaths?: boolean;
+}
+
+export async function rig(o: RigOptions = {}): Promise<Rig> {
+  const port = await freePort();
+  const log: AccessRecord[] = [];
+  const faults: unknown[] = [];
+  const memory = counterMemory();
+  const engine = openNetEngine({ ...o, onBatch: (n) => chain.onBatch(n) });
+  const random = createRandom(1);
+  const upstreams = new Upstreams(engine, random);
+  const listeners = new Listeners(engine, upstreams, random);
+  const chain = new Chain(engine, {
+    clock: systemClock,
+    upstreams,
+    counters: counterWriter(memory),
+    log: { write: (r) => void log.push(r), dropped: () => 0, reopen() {}, close: async () => {} },
+    normalisePaths: o.normalisePaths ?? false,
+    listener: (id) => listeners.view(id),
+    fault: (error) => void faults.push(error),
+  });
+  const apply = (s: Snapshot) => listeners.commit(listeners.prepare(s, new Map()));
+  return {
+    port,
+    engine,
+    log,
+    faults,
+    serve: (hosts, clusters = [{ key: 'a' }]) => apply(snapshot(port, hosts, clusters)),
+    apply,
+    endpoints(cluster, list) {
+      const all = list.map((e) => (typeof e === 'number' ? endpoint(e) : e));
+      upstreams.endpoints({ cluster, version: '1', list: all });
+    },
+    stats: () => readStats([memory], 0),
+    [Symbol.dispose]() {
+      engine.shut();
+    },
+  };
+}
