@@ -1,6 +1,6 @@
-// The candidate of one session: a revision with the session's edits. Each edit gives a new draft; nothing here changes the
-// running configuration. Edits are made on the plain value, and written into the text once it is asked for, so that a
-// pasted page of `set` lines costs one rewrite and keeps the comments.
+// The candidate of one session: a revision with the session's edits. Each edit gives a new draft; nothing here changes
+// the running configuration. Edits are made on the plain value, and written into the text once it is asked for, so that
+// a pasted page of `set` lines costs one rewrite and keeps the comments.
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { diff, isMap, mergeValues, renderDiff } from '../../config/diff.ts';
