@@ -14,6 +14,7 @@ import { openKernel } from '../kernel/open.ts';
 import { systemClock } from '../lib/clock.ts';
 import { type Endpoint, parseEndpoint } from '../lib/endpoint.ts';
 import { slices } from '../slices.ts';
+import { openMesh } from './consumers.ts';
 import { type Doors, openDoors, version } from './doors.ts';
 import { kernelDrivers } from './drivers.ts';
 import type { DaemonLog } from './log.ts';
@@ -48,7 +49,8 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   const facts = stack.use(watchProcess());
   const late: { engine?: OpenEngine; doors?: Doors } = {};
   const engineFace = lateObject<Engine>(() => late.engine);
-  const used = withFlags(input);
+  const mesh = stack.use(await openMesh({ run, state, log: input.log.log }));
+  const used = [...withFlags(input), mesh.slice];
   const opener =
     (service: string): Opener =>
     async (at) => {
@@ -65,9 +67,10 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
       logLines: input.log.lines,
     }),
     ...reachCommands,
+    ...mesh.commands,
   ];
   const face = lateFace(used, commands, engineFace);
-  const collectors = [portMetrics(face.read)];
+  const collectors = [portMetrics(face.read), mesh.metrics];
   late.doors = stack.use(await openDoors({ engine: face, log: input.log.log, state, run, collectors }));
   const engine = await openEngine({
     slices: used,
@@ -81,13 +84,14 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
     state,
     drivers: [
       ...kernelDrivers({ kernel, slices: used, ids, state, instance }),
-      listenerDriver({ ssh: opener('ssh'), api: opener('api') }),
+      listenerDriver({ ssh: opener('ssh'), api: opener('api'), xds: mesh.listen }),
     ],
     commands,
     live,
   });
   late.engine = stack.use(engine);
   await startSlices(used, engine, live, stack);
+  mesh.offerLive(live, engine.read);
   await engine.settled();
   await late.doors.openSockets();
   return Object.assign(stack.move(), { engine });

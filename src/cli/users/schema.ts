@@ -33,5 +33,3 @@ export const user = z.strictObject({
 
 /** Who may log in. Nobody can by default. */
 export const usersSchema = z.record(userName, user).default({}).meta({ description: 'who may log in, and as what' });
-
-export type Users = z.infer<typeof usersSchema>;

@@ -1,6 +1,7 @@
 // The verbs of configuration mode that edit and show the candidate.
 import { z } from 'zod';
-import { compareText, deleteValue, setValue, valueAt, yamlAt, type Draft } from '../document/candidate.ts';
+import { compareTo, compareValues, deleteValue, setValue, textOf, yamlAt, type Draft } from '../document/candidate.ts';
+import { valueAt, valueOf } from '../document/value.ts';
 import { lost } from '../answers.ts';
 import { readValue, walk, type Walked } from '../document/path.ts';
 import {
@@ -85,9 +86,7 @@ function goTo(state: State, { place, rest, path: steps }: Walked, path: readonly
 function compare(draft: Draft, revision: number | undefined, { engine }: SessionOptions): Result {
   const from = revision === undefined ? draft.base : engine.revision(revision);
   if (!from) return refused(`there is no revision ${revision}`);
-  const text = compareText(from.document, draft.document);
-  const manifests = draft.manifests ? 'the manifests are those of the revision rolled back to\n' : '';
-  return done(`${text}${manifests}` || 'no changes\n');
+  return done(compareTo(from.document, draft) || 'no changes\n');
 }
 
 const compareTakes: Takes = {
@@ -109,12 +108,12 @@ function trySet(state: State, path: readonly string[], value: unknown, append: b
 function showDraft(draft: Draft, path: readonly string[]): Result {
   return {
     exitCode: 0,
-    data: valueAt(draft.document, path) ?? null,
-    text: () => yamlAt(draft.document, path),
+    data: valueAt(draft.value, path) ?? null,
+    text: () => (path.length === 0 ? textOf(draft) : yamlAt(draft.value, path)),
     compare: () =>
       path.length === 0
-        ? compareText(draft.base.document, draft.document)
-        : compareText(yamlAt(draft.base.document, path), yamlAt(draft.document, path)),
+        ? compareTo(draft.base.document, draft)
+        : compareValues(valueAt(valueOf(draft.base.document), path), valueAt(draft.value, path)),
   };
 }
 

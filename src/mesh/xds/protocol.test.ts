@@ -10,7 +10,7 @@ import { systemClock } from '../../lib/clock.ts';
 import type { Cluster, Endpoints, Snapshot } from '../snapshot.ts';
 import { noEdits } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
-import { deltaClient, nodeOf, sotwClient } from './protocol-client.ts';
+import { deltaClient, nodeOf, sotwClient } from '../../../test/fake/xds-client.ts';
 import { openXds, type Xds } from './server.ts';
 
 let folder = '';
@@ -21,7 +21,7 @@ before(() => (folder = mkdtempSync(join(tmpdir(), 'midplane-xds-'))));
 after(() => rmSync(folder, { recursive: true, force: true }));
 beforeEach(async () => {
   path = join(folder, 'xds.sock');
-  xds = await openXds({ socketPath: path, listen: [], log: pino({ level: 'silent' }), clock: systemClock });
+  xds = await openXds({ socketPath: path, log: pino({ level: 'silent' }), clock: systemClock });
 });
 afterEach(() => xds[Symbol.asyncDispose]());
 
@@ -226,7 +226,7 @@ describe('state of the world', () => {
   test("the socket is for its owner alone, and one daemon does not take the next one's away", async () => {
     assert.equal(statSync(path).mode & 0o777, 0o600);
     const log = pino({ level: 'silent' });
-    const other = await openXds({ socketPath: path, listen: [], log, clock: systemClock });
+    const other = await openXds({ socketPath: path, log, clock: systemClock });
     await xds[Symbol.asyncDispose]();
     assert.ok(existsSync(path));
     await other[Symbol.asyncDispose]();

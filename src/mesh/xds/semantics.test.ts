@@ -15,7 +15,7 @@ import { checkManifests } from '../manifest/kinds.ts';
 import { registryOf } from '../registry/compile.ts';
 import { servicesSchema } from '../registry/schema.ts';
 import { bootstrap } from './bootstrap.ts';
-import { envoyMissing, freePort, get, type Reply, startEnvoy, until } from './envoy-process.ts';
+import { envoyMissing, freePort, get, type Reply, startEnvoy, until } from '../../../test/lab/envoy.ts';
 import { openXds } from './server.ts';
 
 const manifests = readFileSync(join(import.meta.dirname, '../../../test/golden/envoy/routes.yaml'), 'utf8');
@@ -130,7 +130,7 @@ test('Envoy does with a snapshot what its comments say', { skip: envoyMissing },
 
   const socketPath = join(folder, 'xds.sock');
   const log = pino({ level: 'silent' });
-  const xds = stack.use(await openXds({ socketPath, listen: [], log, clock: systemClock }));
+  const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
   const consumer = xds.consumer('gateway');
   for (const endpoints of built.endpoints) consumer.endpoints(endpoints);
   for (const snapshot of built.snapshots.filter((s) => s.scope === 'gateway')) await consumer.offer(snapshot);

@@ -34,8 +34,6 @@ import type { Request, Response, Variant } from './subscription.ts';
 export interface XdsOptions {
   /** Unix socket; a stale one is replaced. Its folder decides who may connect. */
   readonly socketPath: string;
-  /** "ip:port" in plain text, which anyone who reaches it can read and use. */
-  readonly listen: readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -55,8 +53,9 @@ export interface Xds extends AsyncDisposable {
   /** Takes the snapshots of a scope. A proxy's NACK never fails an offer. */
   consumer(scope: ProxyScope): Consumer;
   proxies(): readonly Proxy[];
-  /** Where it listens on TCP, with the port that was given for port 0. */
-  readonly addresses: readonly string[];
+  /** Listens on "ip:port" in plain text, which anyone who reaches it can read and use. Resolves with the port that was
+   * given for port 0. Disposing stops listening and cuts nobody. FaultError 'in-use' where it can't. */
+  listen(address: string): Promise<AsyncDisposable & { readonly port: number }>;
 }
 
 /** More streams than this are refused. */
@@ -78,15 +77,10 @@ export async function openXds(options: XdsOptions): Promise<Xds> {
     streamAggregatedResources: serve('sotw') as handleBidiStreamingCall<unknown, unknown>,
     deltaAggregatedResources: serve('delta') as handleBidiStreamingCall<unknown, unknown>,
   } satisfies UntypedServiceImplementation);
-  const addresses: string[] = [];
   let remove = (): void => undefined;
   try {
     const inode = await bindSocket(server, options.socketPath);
     remove = () => removeSocket(options.socketPath, inode);
-    for (const address of options.listen) {
-      const port = await bind(server, address, address);
-      addresses.push(`${address.slice(0, address.lastIndexOf(':'))}:${port}`);
-    }
   } catch (error) {
     server.forceShutdown();
     remove();
@@ -95,7 +89,11 @@ export async function openXds(options: XdsOptions): Promise<Xds> {
   return {
     consumer: (scope) => scopes.consumer(scope),
     proxies: () => [...clients].map((client) => client.proxy()),
-    addresses,
+    async listen(address) {
+      const port = await bind(server, address, address);
+      const bound = `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
+      return { port, [Symbol.asyncDispose]: () => Promise.resolve(server.unbind(bound)) };
+    },
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.end();
       server.forceShutdown();

@@ -7,15 +7,15 @@ import {
   type DeltaDiscoveryResponse,
   DiscoveryRequestSchema,
   type DiscoveryResponse,
-} from './gen/envoy/service/discovery/v3/discovery_pb.ts';
+} from '../../src/mesh/xds/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { anyUnpack } from '@bufbuild/protobuf/wkt';
-import { ClusterSchema } from './gen/envoy/config/cluster/v3/cluster_pb.ts';
-import { ClusterLoadAssignmentSchema } from './gen/envoy/config/endpoint/v3/endpoint_pb.ts';
-import { ListenerSchema } from './gen/envoy/config/listener/v3/listener_pb.ts';
-import { RouteConfigurationSchema } from './gen/envoy/config/route/v3/route_pb.ts';
+import { ClusterSchema } from '../../src/mesh/xds/gen/envoy/config/cluster/v3/cluster_pb.ts';
+import { ClusterLoadAssignmentSchema } from '../../src/mesh/xds/gen/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { ListenerSchema } from '../../src/mesh/xds/gen/envoy/config/listener/v3/listener_pb.ts';
+import { RouteConfigurationSchema } from '../../src/mesh/xds/gen/envoy/config/route/v3/route_pb.ts';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import { type Type, types, typeUrls } from './encode/resources.ts';
-import { adsDefinition } from './server.ts';
+import { type Type, types, typeUrls } from '../../src/mesh/xds/encode/resources.ts';
+import { adsDefinition } from '../../src/mesh/xds/server.ts';
 
 export interface Got {
   readonly type: Type;

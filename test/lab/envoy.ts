@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export const envoyBinary = join(import.meta.dirname, '../../../native/build/envoy/envoy/_bin/envoy');
+export const envoyBinary = join(import.meta.dirname, '../../native/build/envoy/envoy/_bin/envoy');
 
 /** Why tests with Envoy can't run here, or false. */
 export const envoyMissing: string | false = existsSync(envoyBinary) ? false : 'Envoy is not installed: native/envoy.sh';
