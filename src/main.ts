@@ -1,4 +1,5 @@
 // The commands, and what each starts.
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import yargs from 'yargs';
@@ -9,9 +10,13 @@ import { checkFiles } from './daemon/check.ts';
 import { takeDown } from './daemon/down.ts';
 import { openLog } from './daemon/log.ts';
 import { openDaemon } from './daemon/open.ts';
-import { objects, runFolder, stateFolder } from './daemon/places.ts';
-import { planFile } from './daemon/plan.ts';
+import { objects, root, runFolder, stateFolder } from './daemon/places.ts';
+import { planFile } from './daemon/ask.ts';
 import { ProblemsError } from './engine/boot.ts';
+import { openKernel } from './kernel/open.ts';
+import { runLab } from './lab/lab.ts';
+import { parseEndpoint } from './lib/endpoint.ts';
+import { bootstrap } from './mesh/xds/bootstrap.ts';
 import { hashPassword } from './lib/password.ts';
 
 interface RunArguments {
@@ -80,6 +85,32 @@ async function hash(): Promise<void> {
   process.stdout.write(`${await hashPassword(first.value)}\n`);
 }
 
+async function lab(argv: { config: string; manifests: string; hosts: string }): Promise<void> {
+  const ending = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort());
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  const places = { kernel: openKernel(), root, objects };
+  process.exit(await runLab({ ...argv, ...places, say, signal: ending.signal, random: (n) => randomBytes(n) }));
+}
+
+interface BootstrapArguments {
+  readonly role: 'gateway' | 'sidecar';
+  readonly id: string;
+  readonly xds?: string | undefined;
+  readonly instance: string;
+}
+
+function proxyBootstrap(argv: BootstrapArguments): void {
+  const { role, id } = argv;
+  const endpoint = argv.xds === undefined ? undefined : parseEndpoint(argv.xds);
+  if (argv.xds !== undefined && endpoint === undefined) {
+    process.stderr.write(`${argv.xds} is no HOST:PORT\n`);
+    process.exit(1);
+  }
+  const xds = endpoint ?? { path: join(runFolder(argv.instance), 'xds.sock') };
+  process.stdout.write(bootstrap({ role, id, xds }));
+}
+
 const instance = { type: 'string', default: 'main', describe: 'name of the switch on this machine' } as const;
 const state = { type: 'string', describe: 'state folder' } as const;
 
@@ -123,6 +154,33 @@ await yargs(hideBin(process.argv))
     'Takes forwarding and guests of an instance away',
     (y) => y.options({ state, instance }),
     (argv) => down(argv),
+  )
+  .command(
+    'lab',
+    'A switch with hosts, guests and an Envoy in namespaces of this machine',
+    (y) =>
+      y.options({
+        config: { type: 'string', default: join(root, 'configs/lab.yaml'), describe: 'the document' },
+        manifests: { type: 'string', default: join(root, 'configs/lab/manifests'), describe: 'folder of manifests' },
+        hosts: { type: 'string', default: join(root, 'configs/lab/hosts.yaml'), describe: 'the hosts' },
+      }),
+    (argv) => lab(argv),
+  )
+  .command('proxy', 'Envoys that the switch programs', (y) =>
+    y
+      .command(
+        'bootstrap',
+        'Prints what an Envoy starts with',
+        (z) =>
+          z.options({
+            role: { choices: ['gateway', 'sidecar'] as const, demandOption: true, describe: 'what it is told' },
+            id: { type: 'string', demandOption: true, describe: 'its name' },
+            xds: { type: 'string', describe: 'HOST:PORT of the manager; default: its unix socket here' },
+            instance,
+          }),
+        (argv) => proxyBootstrap(argv),
+      )
+      .demandCommand(1),
   )
   .command('hash-password', 'Makes the hash of a password for the document', (y) => y, hash)
   .demandCommand(1, 'Name a command.')

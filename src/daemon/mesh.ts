@@ -10,8 +10,8 @@ import { registryOf } from '../mesh/registry/compile.ts';
 import type { Health } from '../mesh/registry/model.ts';
 import { servicesSchema } from '../mesh/registry/schema.ts';
 import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
-import { portsSchema } from '../switch/l1/port/schema.ts';
 import { vlansSchema } from '../switch/l2/vlan/schema.ts';
+import { addressRefs } from './addresses.ts';
 import { compileSteer } from '../switch/l4/steer/compile.ts';
 
 export type Consumers = Readonly<Record<Scope, Consumer>>;
@@ -54,17 +54,6 @@ function compileSnapshots(look: Look): readonly Resource[] {
       needs: spec.scope === 'router' ? [...new Set([...needs, ...steer.needs])] : [],
     })),
   ];
-}
-
-/** Which resource brings an address that a listener binds. */
-function addressRefs(look: Look): ReadonlyMap<string, Ref> {
-  const vlans = Object.entries(look(vlansSchema)).flatMap(([name, vlan]) =>
-    vlan.address.map((cidr) => [cidr, `address/vlan${vlan.id ?? name}/${cidr}`] as const),
-  );
-  const ports = Object.entries(look(portsSchema)).flatMap(([name, port]) =>
-    (port.address ?? []).map((cidr) => [cidr, `address/${port.device ?? name}/${cidr}`] as const),
-  );
-  return new Map([...vlans, ...ports].map(([cidr, ref]) => [cidr.split('/')[0] ?? '', ref as Ref]));
 }
 
 function snapshotDriver(consumers: Consumers): Driver<Snapshot, { readonly version: string }> {

@@ -14,6 +14,7 @@ import { openKernel } from '../kernel/open.ts';
 import { systemClock } from '../lib/clock.ts';
 import { type Endpoint, parseEndpoint } from '../lib/endpoint.ts';
 import { slices } from '../slices.ts';
+import { waitingForAddresses } from './addresses.ts';
 import { openMesh } from './consumers.ts';
 import { type Doors, openDoors, version } from './doors.ts';
 import { kernelDrivers } from './drivers.ts';
@@ -51,13 +52,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   const engineFace = lateObject<Engine>(() => late.engine);
   const mesh = stack.use(await openMesh({ run, state, log: input.log.log }));
   const used = [...withFlags(input), mesh.slice];
-  const opener =
-    (service: string): Opener =>
-    async (at) => {
-      const open = late.doors?.openers[service];
-      if (open === undefined) throw new Error(`${service} is asked to listen before it is there`);
-      return open(at);
-    };
+  const opener = (service: string): Opener => openerOf(service, () => late.doors);
   const commands = [
     ...systemCommands({
       engine: () => engineFace,
@@ -114,6 +109,16 @@ async function startSlices(
   }
 }
 
+const listening = new Set(['ssh', 'api', 'xds']);
+
+function openerOf(service: string, doors: () => Doors | undefined): Opener {
+  return async (at) => {
+    const open = doors()?.openers[service];
+    if (open === undefined) throw new Error(`${service} is asked to listen before it is there`);
+    return open(at);
+  };
+}
+
 /** Listeners named by flags stand in for those of the document. */
 function withFlags(input: DaemonInput): readonly AnySlice[] {
   const flags: Readonly<Record<string, Endpoint | undefined>> = {
@@ -122,7 +127,8 @@ function withFlags(input: DaemonInput): readonly AnySlice[] {
   };
   return slices.map((slice) => {
     const at = flags[slice.name];
-    return at === undefined ? slice : { ...slice, compile: () => [listenerResource(slice.name, at)] };
+    if (at !== undefined) return { ...slice, compile: () => [listenerResource(slice.name, at)] };
+    return listening.has(slice.name) ? waitingForAddresses(slice) : slice;
   });
 }
 

@@ -1,6 +1,6 @@
-// Streams of requests, legal and not, cut anywhere: what the upstream reads must be exactly the legal requests before the
-// first illegal one, each with its body, and the client must get each answer in its place. The upstream's reader below
-// shares no code with the router.
+// Streams of requests, legal and not, cut anywhere: what the upstream reads must be exactly the legal requests before
+// the first illegal one, each with its body, and the client must get each answer in its place. The upstream's reader
+// below shares no code with the router.
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';

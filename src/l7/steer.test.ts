@@ -1,5 +1,5 @@
-// Steered connections in a network namespace of the test's own: an address that is nobody's, a mark that says which port
-// a connection came in by.
+// Steered connections in a network namespace of the test's own: an address that is nobody's, a mark that says which
+// port a connection came in by.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import net from 'node:net';

@@ -97,7 +97,8 @@ const virtualService = (gateway: string) =>
       spec: { gateways: [gateway], ...spec },
     }));
 
-/** Some routes on a Gateway "edge" (Gateway API) and some on a Gateway "legacy" (Istio), all named, none of them wrong. */
+/** Some routes on a Gateway "edge" (Gateway API) and some on a Gateway "legacy" (Istio), all named, none of them wrong.
+ * */
 export const routeObjects = fc
   .tuple(fc.array(httpRoute('edge'), { maxLength: 4 }), fc.array(virtualService('legacy'), { maxLength: 2 }))
   .map(([routes, services]) => [...routes, ...services].map((o, i) => ({ ...o, metadata: { name: `r${i}` } })));

@@ -53,8 +53,8 @@ function unequal(sw: TestSwitch): readonly string[] {
   });
 }
 
-/** What went up to SVIs is what the stack says it got: IPv4, IPv6 and ARP. Routed ports hand up by themselves, so a switch
- * that has one is not compared. */
+/** What went up to SVIs is what the stack says it got: IPv4, IPv6 and ARP. Routed ports hand up by themselves, so a
+ * switch that has one is not compared. */
 async function unseen(sw: TestSwitch): Promise<readonly string[]> {
   const ids = sw.portIds();
   let up = 0n;

@@ -26,6 +26,12 @@ export interface SwitchInput {
   readonly files?: Readonly<Record<string, string>>;
 }
 
+export interface CliAnswer {
+  readonly text: string;
+  readonly exitCode: number;
+  readonly data?: unknown;
+}
+
 export interface TestSwitch extends AsyncDisposable {
   readonly instance: string;
   readonly state: string;
@@ -46,9 +52,9 @@ export interface TestSwitch extends AsyncDisposable {
   /** Ends the daemon by a signal; waits until it is gone. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   /** A request to the API over its unix socket; the answer's JSON. */
-  api(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>; // oxlint-disable-line typescript/no-explicit-any
+  api<T = unknown>(method: string, path: string, body?: unknown): Promise<{ status: number; body: T }>;
   /** A CLI line as admin over the unix socket. */
-  cli(line: string): Promise<{ text: string; exitCode: number; data?: unknown }>;
+  cli(line: string): Promise<CliAnswer>;
   /** ARP frames that came in to an SVI so far. */
   arpSeen(): number;
   /** Ids of ports, by name. */
@@ -78,7 +84,7 @@ export async function openSwitch(input: SwitchInput): Promise<TestSwitch> {
     ping: (host, to, o) => ping(lab.netnsOf(host), to, o),
     arpSeen: arp.seen,
     api: (method, path, body) => api(join('/run/midplane', instance, 'api.sock'), method, path, body),
-    cli: async (line) => (await self.api('POST', '/v1/command', { line })).body,
+    cli: async (line) => (await self.api<CliAnswer>('POST', '/v1/command', { line })).body,
     portOf: (host) => hosts[host]?.port ?? '',
     portIds: () => readIds(state),
     async [Symbol.asyncDispose]() {
@@ -197,7 +203,6 @@ function countArp(netns: string): { ready: Promise<void>; seen(): number; end():
 }
 
 function api(socketPath: string, method: string, path: string, body?: unknown): Promise<{ status: number; body: any }> {
-  // oxlint-disable-line typescript/no-explicit-any
   const text = body === undefined ? '' : JSON.stringify(body);
   const headers =
     body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
@@ -207,7 +212,7 @@ function api(socketPath: string, method: string, path: string, body?: unknown): 
       response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
       response.once('end', () => {
         const type = response.headers['content-type'] ?? '';
-        resolve({ status: response.statusCode ?? 0, body: type.includes('json') ? JSON.parse(answer) : answer });
+        resolve({ status: response.statusCode ?? 0, body: (type.includes('json') ? JSON.parse(answer) : answer) as T });
       });
     });
     sent.once('error', reject).end(text);

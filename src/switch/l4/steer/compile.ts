@@ -23,7 +23,7 @@ function deviceOf(address: string, vlans: Vlans): string {
   return 'lo';
 }
 
-/** What the router's listeners need in the kernel: accepted connections that carry their port, and service addresses. */
+/** What the router's listeners need in the kernel: accepted connections that carry their port, service addresses. */
 export function compileSteer(
   listeners: readonly Listener[],
   vlans: Vlans,
