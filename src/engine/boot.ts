@@ -6,10 +6,10 @@ import type { Clock } from '../lib/clock.ts';
 import { type CommitContext, revisionOf } from './commit.ts';
 import { type Fault, faultOf } from './faults.ts';
 import { compileCandidate, type Prepared } from './revision/candidate.ts';
-import { type Face, type FaceText, isEdited, readFace } from './revision/face.ts';
+import { type Face, isEdited, readFace } from './revision/face.ts';
 import type { Pending } from './revision/history.ts';
 import { loadCandidate } from './revision/load.ts';
-import type { RevisionInfo, StoredRevision } from './revision/revision.ts';
+import type { FaceText, RevisionInfo, StoredRevision } from './revision/revision.ts';
 
 /** Input that nothing can run with. */
 export class ProblemsError extends Error {
@@ -151,7 +151,7 @@ export function confirmTimer(
   let closed = false;
   const wait = (ms: number): void => {
     timer?.[Symbol.dispose]();
-    timer = closed ? undefined : clock.after(Math.min(Math.max(0, ms), longestMs), () => fire().catch(broken));
+    timer = closed ? undefined : clock.after(Math.min(Math.max(0, ms), longestMs), () => void fire().catch(broken));
   };
   const set = (): void => {
     const pending = context.history.pending();

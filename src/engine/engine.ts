@@ -36,9 +36,9 @@ export type CommitAnswer =
 export interface CommitOptions {
   readonly by: string;
   readonly comment?: string;
-  /** Goes back by itself after so long, unless confirm() comes first, or a commit without confirmMs, which confirms what
-   * waits (RFC 6241 section 8.4, Junos). A further commit with confirmMs starts the time anew and goes back to the same
-   * revision as the first. */
+  /** Goes back by itself after so long, unless confirm() comes first, or a commit without confirmMs, which confirms
+   * what waits (RFC 6241 section 8.4, Junos). A further commit with confirmMs starts the time anew and goes back to the
+   * same revision as the first. */
   readonly confirmMs?: number;
   readonly progress?: (line: string, fraction?: number) => void;
   readonly signal?: AbortSignal;

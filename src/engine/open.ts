@@ -57,7 +57,7 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
       host,
       fileProblems,
       settled: async () => void (await reconciler.settled()),
-      onRevision: host.onRevision,
+      onRevision: (listener) => host.onRevision(listener),
       [Symbol.asyncDispose]: () => close(context, timer, audits),
     };
   } catch (error) {
@@ -127,9 +127,10 @@ function asking(input: EngineInput, context: CommitContext, read: Read): Pick<En
     running() {
       const running = context.running();
       if (running === undefined) throw new Error('no revision runs');
-      const { confirmBy: _, ...revision } = running;
+      const { number, when, by, comment, document, manifests } = running;
+      const revision = { number, when, by, comment, document, manifests };
       const pending = context.history.pending();
-      return pending?.revision === revision.number ? { ...revision, confirmBy: pending.confirmBy } : revision;
+      return pending?.revision === number ? { ...revision, confirmBy: pending.confirmBy } : revision;
     },
     check(candidate) {
       const result = compileCandidate(context, candidate);

@@ -47,7 +47,7 @@ interface Walk {
 }
 
 /** Orders puts by needs and drops in reverse. What nobody desires goes after the puts, unless it holds a claim that a
- * put needs: then just before it, as does a desired one that is to give its claim up, which is put again in its turn. */
+ * put needs: then just before it. So does a desired one that is to give its claim up; it is put again in its turn. */
 export function plan(input: PlanInput): Plan {
   const faults = conflicts(input);
   if (faults.length > 0) return { actions: [], faults };
@@ -155,7 +155,7 @@ function release(walk: Walk, ref: Ref): void {
   walk.held.delete(ref);
 }
 
-/** Drops it, and before it what stands on it and nobody desires. `why` undefined: nobody desires it, nothing hurries. */
+/** Drops it, and before it what stands on it and nobody desires. `why` undefined: it is not desired, nothing hurries. */
 function drop(walk: Walk, ref: Ref, why: string | undefined): void {
   const { input, dropped } = walk;
   if (dropped.has(ref) || !input.actual.has(ref)) return;

@@ -38,7 +38,7 @@ export interface Driver<S, A> {
   watch?(dirty: (ref: Ref | 'all') => void): Disposable;
   /** Of a put after switch that has a deadline of its own (a guest's start). Called outside the loop, before record. */
   settle?(spec: S, ref: Ref, signal: AbortSignal): Promise<void>;
-  /** 'retire': dropping it frees only what nobody sees (a pin, a folder), and is done after record; default 'switch'. */
+  /** 'retire': dropping it frees only what nobody sees (a pin, a folder), after record. Default 'switch'. */
   readonly dropPhase?: 'switch' | 'retire';
 }
 

@@ -19,7 +19,7 @@ export function readRefs(drivers: Drivers, refs: Iterable<Ref>, unreadable?: Unr
   return readKinds(drivers, [...byKind], unreadable);
 }
 
-/** All that this instance made and the world still has. A kind that cannot be read throws, or goes into `unreadable`. */
+/** All that this instance made and the world still has. What cannot be read: as in `readRefs`. */
 export function readAll(drivers: Drivers, unreadable?: Unreadable): Promise<Map<Ref, unknown>> {
   return readKinds(
     drivers,

@@ -130,8 +130,8 @@ function dropOps(link: Link | undefined, ref: Ref, instance: string): readonly O
   return [made ? { op: 'link-del', name: link.name } : { op: 'link-set', name: link.name, alias: '' }];
 }
 
-/** Applies ops of several refs at once; the first that is refused is the Fault. ENODEV of a drop is no failure. A device
- * that was made and then could not be set, its mark too, is taken away: nobody would know it for ours. */
+/** Applies ops of several refs at once; the first that is refused is the Fault. ENODEV of a drop is no failure. A
+ * device that was made and then could not be set, its mark too, is taken away: nobody would know it for ours. */
 function run(kernel: Kernel, ops: readonly (readonly [Ref, readonly Op[]])[]): void {
   const flat = ops.flatMap(([ref, list]) => list.map((op) => [ref, op] as const));
   const nl = kernel.netlink();

@@ -34,7 +34,7 @@ export async function lookLeniently(input: LookInput): Promise<Looked & { readon
     const fault = unreadable.get(kindOf(ref));
     if (fault !== undefined && refs.has(ref)) left.set(ref, { ...fault, what: ref });
   }
-  for (const ref of [...refs]) if (unreadable.has(kindOf(ref))) refs.delete(ref);
+  for (const ref of refs) if (unreadable.has(kindOf(ref))) refs.delete(ref);
   const planned = planFor(input, input.desired, actual, refs);
   if (planned.faults.length === 0) return { ...planned, refs, left };
   for (const fault of planned.faults) left.set(fault.what as Ref, fault);

@@ -52,8 +52,8 @@ function isHeld(state: State, action: Action): boolean {
   return state.holding && action.unwanted === true && !state.made.has(action.ref);
 }
 
-/** What a change must look at: what it changes, and what was not well before. What takes preparation is left to repair,
- * which prepares it beside the loop. */
+/** What a change must look at: what it changes, and what was not well before. What takes preparation is left to
+ * repair, which prepares it beside the loop. */
 function lookAt(loop: Loop, before: Resources, after: Resources): Set<Ref> {
   const refs = changed(before, after);
   for (const ref of loop.state.failed.keys()) {
@@ -74,7 +74,7 @@ export async function change(loop: Loop, committed: Resources): Promise<Pass> {
   if ('faults' in target) return target;
   const { after, planned, published } = target;
   const actions = planned.actions.filter((action) => action.phase === 'switch');
-  // Live state is not the revision's, and what had failed before may go on failing: a commit elsewhere must be possible.
+  // Live state is not the revision's, and what had failed before may go on failing: commits elsewhere must be possible.
   const tolerated = new Set(state.failed.keys());
   for (const set of published.values()) for (const ref of set.keys()) tolerated.add(ref);
   for (const action of actions)

@@ -1,21 +1,17 @@
 // FILE and the manifests folder are the face of the running revision: commit rewrites them, and a text that is not in
-// history is somebody's edit. They are several files, so a mark in the state folder says while they are rewritten: what a
-// crash leaves mixed is then known for ours.
+// history is somebody's edit. They are several files, so a mark in the state folder says while they are rewritten: what
+// a crash leaves mixed is then known for ours.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { onDisk, writeDurably } from './disk.ts';
 import type { History } from './history.ts';
+import type { FaceText } from './revision.ts';
 
 export interface Face {
   readonly file: string;
   readonly manifests?: string;
   /** The state folder. */
   readonly state: string;
-}
-
-export interface FaceText {
-  readonly document: Uint8Array;
-  readonly manifests: Readonly<Record<string, string>>;
 }
 
 const isManifest = (name: string): boolean => name.endsWith('.yaml') || name.endsWith('.yml');

@@ -6,8 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { onDisk, syncFolder, writeDurably, writeSynced } from './disk.ts';
-import type { FaceText } from './face.ts';
-import type { RevisionInfo, StoredRevision } from './revision.ts';
+import type { FaceText, RevisionInfo, StoredRevision } from './revision.ts';
 
 /** The newest revision goes back to `previous` at `confirmBy` (milliseconds since 1970). */
 export interface Pending {
@@ -47,8 +46,8 @@ interface Meta extends Omit<RevisionInfo, 'confirmBy'> {
 /** Revisions that are kept: as many as 50 must be there for rollback. */
 const keep = 100;
 
-/** Opens, or begins, the history in a state folder. What a crash left half made is removed; a folder that cannot be read
- * is passed over, its number is not used again. */
+/** Opens, or begins, the history in a state folder. What a crash left half made is removed; a folder that cannot be
+ * read is passed over, its number is not used again. */
 export function openHistory(state: string): History {
   const folder = join(state, 'history');
   mkdirSync(folder, { recursive: true, mode: 0o700 });

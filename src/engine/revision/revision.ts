@@ -16,6 +16,12 @@ export interface Revision extends RevisionInfo {
   readonly manifests: Readonly<Record<string, string>>;
 }
 
+/** FILE and the manifests folder, as they stand on disk. */
+export interface FaceText {
+  readonly document: Uint8Array;
+  readonly manifests: Readonly<Record<string, string>>;
+}
+
 export interface StoredRevision extends Revision {
   /** Files that the document names, by the name that it uses. */
   readonly files: Readonly<Record<string, Uint8Array>>;
