@@ -6,9 +6,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { RevisionInfo } from './engine.ts';
 import type { AnyTable } from './kinds/row.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
+import type { RevisionInfo } from './revision/revision.ts';
 import type { Fault } from './faults.ts';
 import type { Ids } from './ids.ts';
 

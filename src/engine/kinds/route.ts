@@ -1,6 +1,6 @@
 // Static routes in the kernel's own table, marked by their protocol number.
 import type { Kernel } from '../../kernel/kernel.ts';
-import type { NextHop, Route } from '../../kernel/netlink.ts';
+import type { Netlink, NextHop, Route } from '../../kernel/netlink.ts';
 import { FaultError } from '../faults.ts';
 import { type Driver, type Ref } from '../resource.ts';
 import { kernelFault, protocolNumber } from './mark.ts';
@@ -51,6 +51,7 @@ export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
     },
     diff: (spec, actual) => (sameRoute(spec, actual) ? 'same' : 'update'),
     put: (batch) => {
+      refuseForeign(nl, ours(), batch);
       const ops = batch.map(([ref, spec]) => ({ op: 'route-put' as const, route: toKernel(kernel, ref, spec) }));
       for (const [i, code] of nl.apply(ops).entries()) {
         const [ref] = batch[i] ?? [];
@@ -68,9 +69,26 @@ export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
     },
     watch: (dirty) =>
       nl.watch(['route'], (event) => {
+        if (event.type === 'overrun') dirty('all');
         if (event.type === 'route' && event.route.protocol === protocolNumber) dirty(routeRef(event.route));
       }),
   };
+}
+
+/** The kernel would put ours in the place of a route that another program made. */
+function refuseForeign(
+  nl: Netlink,
+  ours: ReadonlyMap<Ref, RouteSpec>,
+  batch: readonly (readonly [Ref, RouteSpec])[],
+): void {
+  const fresh = new Map(batch.filter(([ref]) => !ours.has(ref)));
+  for (const table of new Set([...fresh.values()].map((spec) => spec.table))) {
+    for (const route of nl.routes({ table })) {
+      const ref = routeRef(route);
+      if (route.table !== table || route.protocol === protocolNumber || !fresh.has(ref)) continue;
+      throw new FaultError('already-exists', ref, `a route that is not ours is there (protocol ${route.protocol})`);
+    }
+  }
 }
 
 function whyRoute(code: string): string {

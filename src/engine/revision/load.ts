@@ -1,7 +1,7 @@
 // Candidate text -> Document, by the schemas of the slices.
-import { type Document, load } from '../config/load.ts';
-import type { Problem } from '../config/problem.ts';
-import type { AnySlice } from './slice.ts';
+import { type Document, load } from '../../config/load.ts';
+import type { Problem } from '../../config/problem.ts';
+import type { AnySlice } from '../slice.ts';
 
 /** Loads a document and its manifests (file name -> text). `file` is what Problems call the document. */
 export function loadCandidate(

@@ -1,6 +1,6 @@
 // The order that needs give: a resource stands one level above the highest that it needs.
-import type { Ref, Resource } from './resource.ts';
-import { kindOf } from './resource.ts';
+import type { Ref, Resource } from '../resource.ts';
+import { kindOf } from '../resource.ts';
 
 /** Level of each resource. A need that is not in the map is taken as there already. A cycle throws. */
 export function levels(resources: ReadonlyMap<Ref, Resource>): Map<Ref, number> {
