@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fakeClock, fakeEngine, firstDocument } from '../../test/fake/engine.ts';
+import { fakeClock } from '../../test/fake/clock.ts';
+import { fakeEngine } from '../../test/fake/engine.ts';
+import { firstDocument } from '../../test/fake/slices.ts';
 import type { Role } from '../engine/slice.ts';
 import { completion, printChoices } from './complete.ts';
 import { openSession, type Answer } from './session.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fakeClock, fakeEngine } from '../../../test/fake/engine.ts';
+import { fakeClock } from '../../../test/fake/clock.ts';
+import { fakeEngine } from '../../../test/fake/engine.ts';
 import type { AnySlice } from '../../engine/slice.ts';
 import { openSession, type Answer } from '../session.ts';
 import { capabilities, watchProcess } from './facts.ts';

@@ -148,7 +148,8 @@ function explainFailure(
   const draft = draftIn(state);
   const running = options.engine.running();
   const text = [
-    `revision ${printRevision(running, options.clock.now())} is running; the candidate was made from ${draft.base.number}\n`,
+    `revision ${printRevision(running, options.clock.now())} is running\n`,
+    `the candidate was made from ${draft.base.number}\n`,
     `theirs, since ${draft.base.number}:\n`,
     compareText(draft.base.document, running.document),
     'yours:\n',

@@ -158,15 +158,13 @@ export type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
   circuitBreakers?: CircuitBreakers | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.UpstreamHttpProtocolOptions upstream_http_protocol_options = 46
-   * [deprecated = true];
+   * @generated from field: envoy.config.core.v3.UpstreamHttpProtocolOptions upstream_http_protocol_options = 46 [deprecated = true];
    * @deprecated
    */
   upstreamHttpProtocolOptions?: UpstreamHttpProtocolOptions | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.HttpProtocolOptions common_http_protocol_options = 29 [deprecated =
-   * true];
+   * @generated from field: envoy.config.core.v3.HttpProtocolOptions common_http_protocol_options = 29 [deprecated = true];
    * @deprecated
    */
   commonHttpProtocolOptions?: HttpProtocolOptions | undefined;
@@ -201,8 +199,7 @@ export type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
   dnsJitter?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.cluster.v3.Cluster.RefreshRate dns_failure_refresh_rate = 44 [deprecated =
-   * true];
+   * @generated from field: envoy.config.cluster.v3.Cluster.RefreshRate dns_failure_refresh_rate = 44 [deprecated = true];
    * @deprecated
    */
   dnsFailureRefreshRate?: Cluster_RefreshRate | undefined;
@@ -317,8 +314,7 @@ export type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
   metadata?: Metadata | undefined;
 
   /**
-   * @generated from field: envoy.config.cluster.v3.Cluster.ClusterProtocolSelection protocol_selection = 26 [deprecated
-   * = true];
+   * @generated from field: envoy.config.cluster.v3.Cluster.ClusterProtocolSelection protocol_selection = 26 [deprecated = true];
    * @deprecated
    */
   protocolSelection: Cluster_ClusterProtocolSelection;
@@ -483,8 +479,7 @@ export type Cluster_LbSubsetConfig = Message<"envoy.config.cluster.v3.Cluster.Lb
   defaultSubset?: JsonObject | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector subset_selectors =
-   * 3;
+   * @generated from field: repeated envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector subset_selectors = 3;
    */
   subsetSelectors: Cluster_LbSubsetConfig_LbSubsetSelector[];
 
@@ -509,8 +504,7 @@ export type Cluster_LbSubsetConfig = Message<"envoy.config.cluster.v3.Cluster.Lb
   listAsAny: boolean;
 
   /**
-   * @generated from field: envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetMetadataFallbackPolicy
-   * metadata_fallback_policy = 8;
+   * @generated from field: envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetMetadataFallbackPolicy metadata_fallback_policy = 8;
    */
   metadataFallbackPolicy: Cluster_LbSubsetConfig_LbSubsetMetadataFallbackPolicy;
 };
@@ -537,8 +531,7 @@ export type Cluster_LbSubsetConfig_LbSubsetSelector = Message<"envoy.config.clus
   singleHostPerSubset: boolean;
 
   /**
-   * @generated from field:
-   * envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy fallback_policy = 2;
+   * @generated from field: envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy fallback_policy = 2;
    */
   fallbackPolicy: Cluster_LbSubsetConfig_LbSubsetSelector_LbSubsetSelectorFallbackPolicy;
 
@@ -846,8 +839,7 @@ export type Cluster_CommonLbConfig = Message<"envoy.config.cluster.v3.Cluster.Co
     case: "zoneAwareLbConfig";
   } | {
     /**
-     * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig
-     * locality_weighted_lb_config = 3;
+     * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 3;
      */
     value: Cluster_CommonLbConfig_LocalityWeightedLbConfig;
     case: "localityWeightedLbConfig";
@@ -869,8 +861,7 @@ export type Cluster_CommonLbConfig = Message<"envoy.config.cluster.v3.Cluster.Co
   closeConnectionsOnHostSetChange: boolean;
 
   /**
-   * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig
-   * consistent_hashing_lb_config = 7;
+   * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig consistent_hashing_lb_config = 7;
    */
   consistentHashingLbConfig?: Cluster_CommonLbConfig_ConsistentHashingLbConfig | undefined;
 
@@ -1223,8 +1214,7 @@ export type UpstreamConnectionOptions = Message<"envoy.config.cluster.v3.Upstrea
   setLocalInterfaceNameOnUpstreamConnections: boolean;
 
   /**
-   * @generated from field: envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig happy_eyeballs_config
-   * = 3;
+   * @generated from field: envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig happy_eyeballs_config = 3;
    */
   happyEyeballsConfig?: UpstreamConnectionOptions_HappyEyeballsConfig | undefined;
 };
@@ -1241,8 +1231,7 @@ export const UpstreamConnectionOptionsSchema: GenMessage<UpstreamConnectionOptio
  */
 export type UpstreamConnectionOptions_HappyEyeballsConfig = Message<"envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig"> & {
   /**
-   * @generated from field: envoy.config.cluster.v3.UpstreamConnectionOptions.FirstAddressFamilyVersion
-   * first_address_family_version = 1;
+   * @generated from field: envoy.config.cluster.v3.UpstreamConnectionOptions.FirstAddressFamilyVersion first_address_family_version = 1;
    */
   firstAddressFamilyVersion: UpstreamConnectionOptions_FirstAddressFamilyVersion;
 

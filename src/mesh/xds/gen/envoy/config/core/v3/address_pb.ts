@@ -221,8 +221,7 @@ export type BindConfig = Message<"envoy.config.core.v3.BindConfig"> & {
   extraSourceAddresses: ExtraSourceAddress[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.SocketAddress additional_source_addresses = 4 [deprecated =
-   * true];
+   * @generated from field: repeated envoy.config.core.v3.SocketAddress additional_source_addresses = 4 [deprecated = true];
    * @deprecated
    */
   additionalSourceAddresses: SocketAddress[];

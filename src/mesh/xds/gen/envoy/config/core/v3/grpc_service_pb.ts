@@ -261,23 +261,19 @@ export type GrpcService_GoogleGrpc_CallCredentials = Message<"envoy.config.core.
     case: "googleRefreshToken";
   } | {
     /**
-     * @generated from field:
-     * envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials
-     * service_account_jwt_access = 4;
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials service_account_jwt_access = 4;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials;
     case: "serviceAccountJwtAccess";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials
-     * google_iam = 5;
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials google_iam = 5;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials;
     case: "googleIam";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin
-     * from_plugin = 6;
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin from_plugin = 6;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin;
     case: "fromPlugin";
@@ -298,8 +294,7 @@ export const GrpcService_GoogleGrpc_CallCredentialsSchema: GenMessage<GrpcServic
   messageDesc(file_envoy_config_core_v3_grpc_service, 0, 1, 3);
 
 /**
- * @generated from message
- * envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials
+ * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials
  */
 export type GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials"> & {
   /**
@@ -315,8 +310,7 @@ export type GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCreden
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials.
- * Use `create(GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentialsSchema)` to create a new
- * message.
+ * Use `create(GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentialsSchema)` to create a new message.
  */
 export const GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentialsSchema: GenMessage<GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials> = /*@__PURE__*/
   messageDesc(file_envoy_config_core_v3_grpc_service, 0, 1, 3, 0);
@@ -353,8 +347,7 @@ export type GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin
   name: string;
 
   /**
-   * @generated from oneof
-   * envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin.config_type
+   * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin.config_type
    */
   configType: {
     /**

@@ -110,8 +110,7 @@ export type QuicProtocolOptions = Message<"envoy.config.core.v3.QuicProtocolOpti
   clientPacketWriter?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings connection_migration =
-   * 11;
+   * @generated from field: envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings connection_migration = 11;
    */
   connectionMigration?: QuicProtocolOptions_ConnectionMigrationSettings | undefined;
 
@@ -138,9 +137,7 @@ export const QuicProtocolOptionsSchema: GenMessage<QuicProtocolOptions> = /*@__P
  */
 export type QuicProtocolOptions_ConnectionMigrationSettings = Message<"envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings"> & {
   /**
-   * @generated from field:
-   * envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings
-   * migrate_idle_connections = 1;
+   * @generated from field: envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings migrate_idle_connections = 1;
    */
   migrateIdleConnections?: QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings | undefined;
 
@@ -158,8 +155,7 @@ export const QuicProtocolOptions_ConnectionMigrationSettingsSchema: GenMessage<Q
   messageDesc(file_envoy_config_core_v3_protocol, 2, 0);
 
 /**
- * @generated from message
- * envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings
+ * @generated from message envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings
  */
 export type QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings = Message<"envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings"> & {
   /**
@@ -169,10 +165,8 @@ export type QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectio
 };
 
 /**
- * Describes the message
- * envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings. Use
- * `create(QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettingsSchema)` to create a new
- * message.
+ * Describes the message envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings.
+ * Use `create(QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettingsSchema)` to create a new message.
  */
 export const QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettingsSchema: GenMessage<QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings> = /*@__PURE__*/
   messageDesc(file_envoy_config_core_v3_protocol, 2, 0, 0);
@@ -224,8 +218,7 @@ export type AlternateProtocolsCacheOptions = Message<"envoy.config.core.v3.Alter
   keyValueStoreConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry
-   * prepopulated_entries = 4;
+   * @generated from field: repeated envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry prepopulated_entries = 4;
    */
   prepopulatedEntries: AlternateProtocolsCacheOptions_AlternateProtocolsCacheEntry[];
 
@@ -299,8 +292,7 @@ export type HttpProtocolOptions = Message<"envoy.config.core.v3.HttpProtocolOpti
   maxStreamDuration?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.HttpProtocolOptions.HeadersWithUnderscoresAction
-   * headers_with_underscores_action = 5;
+   * @generated from field: envoy.config.core.v3.HttpProtocolOptions.HeadersWithUnderscoresAction headers_with_underscores_action = 5;
    */
   headersWithUnderscoresAction: HttpProtocolOptions_HeadersWithUnderscoresAction;
 
@@ -425,8 +417,7 @@ export type Http1ProtocolOptions_HeaderKeyFormat = Message<"envoy.config.core.v3
    */
   headerFormat: {
     /**
-     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords
-     * proper_case_words = 1;
+     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords proper_case_words = 1;
      */
     value: Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords;
     case: "properCaseWords";
@@ -562,8 +553,7 @@ export type Http2ProtocolOptions = Message<"envoy.config.core.v3.Http2ProtocolOp
   overrideStreamErrorOnInvalidHttpMessage?: boolean | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter
-   * custom_settings_parameters = 13;
+   * @generated from field: repeated envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter custom_settings_parameters = 13;
    */
   customSettingsParameters: Http2ProtocolOptions_SettingsParameter[];
 

@@ -55,8 +55,7 @@ export const ClusterLoadAssignmentSchema: GenMessage<ClusterLoadAssignment> = /*
  */
 export type ClusterLoadAssignment_Policy = Message<"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy"> & {
   /**
-   * @generated from field: repeated envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload drop_overloads =
-   * 2;
+   * @generated from field: repeated envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload drop_overloads = 2;
    */
   dropOverloads: ClusterLoadAssignment_Policy_DropOverload[];
 

@@ -325,8 +325,7 @@ export type Listener_ConnectionBalanceConfig = Message<"envoy.config.listener.v3
     case: "extendBalance";
   } | {
     /**
-     * @generated from field: envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance
-     * cpu_locality_balance = 3;
+     * @generated from field: envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance cpu_locality_balance = 3;
      */
     value: Listener_ConnectionBalanceConfig_CpuLocalityBalance;
     case: "cpuLocalityBalance";

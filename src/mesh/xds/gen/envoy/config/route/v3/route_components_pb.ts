@@ -752,8 +752,7 @@ export type RouteAction = Message<"envoy.config.route.v3.RouteAction"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteAction.ClusterNotFoundResponseCode
-   * cluster_not_found_response_code = 20;
+   * @generated from field: envoy.config.route.v3.RouteAction.ClusterNotFoundResponseCode cluster_not_found_response_code = 20;
    */
   clusterNotFoundResponseCode: RouteAction_ClusterNotFoundResponseCode;
 
@@ -907,8 +906,7 @@ export type RouteAction = Message<"envoy.config.route.v3.RouteAction"> & {
   internalRedirectPolicy?: InternalRedirectPolicy | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteAction.InternalRedirectAction internal_redirect_action = 26
-   * [deprecated = true];
+   * @generated from field: envoy.config.route.v3.RouteAction.InternalRedirectAction internal_redirect_action = 26 [deprecated = true];
    * @deprecated
    */
   internalRedirectAction: RouteAction_InternalRedirectAction;
@@ -1005,8 +1003,7 @@ export type RouteAction_HashPolicy = Message<"envoy.config.route.v3.RouteAction.
     case: "cookie";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties connection_properties =
-     * 3;
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties connection_properties = 3;
      */
     value: RouteAction_HashPolicy_ConnectionProperties;
     case: "connectionProperties";
@@ -1897,8 +1894,7 @@ export type RateLimit_Action = Message<"envoy.config.route.v3.RateLimit.Action">
     case: "headerValueMatch";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.DynamicMetaData dynamic_metadata = 7 [deprecated =
-     * true];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.DynamicMetaData dynamic_metadata = 7 [deprecated = true];
      * @deprecated
      */
     value: RateLimit_Action_DynamicMetaData;
@@ -1923,8 +1919,7 @@ export type RateLimit_Action = Message<"envoy.config.route.v3.RateLimit.Action">
     case: "maskedRemoteAddress";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
-     * query_parameter_value_match = 11;
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch query_parameter_value_match = 11;
      */
     value: RateLimit_Action_QueryParameterValueMatch;
     case: "queryParameterValueMatch";

@@ -528,8 +528,7 @@ export type TLSProperties = Message<"envoy.data.accesslog.v3.TLSProperties"> & {
   tlsSniHostname: string;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.TLSProperties.CertificateProperties local_certificate_properties =
-   * 4;
+   * @generated from field: envoy.data.accesslog.v3.TLSProperties.CertificateProperties local_certificate_properties = 4;
    */
   localCertificateProperties?: TLSProperties_CertificateProperties | undefined;
 
@@ -561,8 +560,7 @@ export const TLSPropertiesSchema: GenMessage<TLSProperties> = /*@__PURE__*/
  */
 export type TLSProperties_CertificateProperties = Message<"envoy.data.accesslog.v3.TLSProperties.CertificateProperties"> & {
   /**
-   * @generated from field: repeated envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName
-   * subject_alt_name = 1;
+   * @generated from field: repeated envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName subject_alt_name = 1;
    */
   subjectAltName: TLSProperties_CertificateProperties_SubjectAltName[];
 

@@ -38,8 +38,7 @@ export type PathTransformation_Operation = Message<"envoy.type.http.v3.PathTrans
    */
   operationSpecifier: {
     /**
-     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986
-     * normalize_path_rfc_3986 = 2;
+     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986 normalize_path_rfc_3986 = 2;
      */
     value: PathTransformation_Operation_NormalizePathRFC3986;
     case: "normalizePathRfc3986";
