@@ -95,7 +95,7 @@ export async function upstream(on?: (socket: Socket, piece: Buffer, all: string)
     socket.on('error', () => {});
     socket.on('end', () => socket.end());
     socket.on('data', (piece: Buffer) => {
-      const before = seen[at]!;
+      const before = seen[at] ?? '';
       seen[at] = before.length > 100_000 ? before : before + piece.toString('latin1');
       if (on !== undefined) return on(socket, piece, seen[at]!);
       const heads = piece.toString('latin1').split('\r\n\r\n').length - 1;
