@@ -25,6 +25,7 @@ export type Op =
     }
   | { op: 'link-set'; name: string; up?: boolean; mtu?: number; mac?: string; alias?: string; rename?: string }
   | { op: 'link-move'; name: string; netns: string; rename?: string }
+  /** Neighbouring ones go in one step, so that naming both ends of a veth may count as two. */
   | { op: 'link-del'; name: string }
   | { op: 'address-add'; dev: string; cidr: string; protocol?: number; noDad?: boolean; noPrefixRoute?: boolean }
   | { op: 'address-del'; dev: string; cidr: string }
