@@ -222,6 +222,20 @@ for (const [world, open] of [
       assert.deepEqual(nl.apply([]), []);
     });
 
+    test('many deletions at once: each has its own result, and one that can not go stops none', () => {
+      ok({ op: 'link-add-veth', name: 'a', peer: 'b' }, { op: 'link-add-veth', name: 'c', peer: 'd' });
+      ok({ op: 'tap-add', name: 'tap0' });
+      const gone = ['lo', 'a', 'nope', 'tap0', 'c'].map((name) => ({ op: 'link-del', name }) as const);
+      assert.deepEqual(nl.apply(gone), ['EOPNOTSUPP', undefined, 'ENODEV', undefined, undefined]);
+      assert.deepEqual(
+        nl.links().map(({ name }) => name),
+        ['lo'],
+      );
+      ok({ op: 'tap-add', name: 'tap0' }, { op: 'tap-add', name: 'tap1' });
+      ok({ op: 'link-del', name: 'tap0' }, { op: 'link-del', name: 'tap1' }, { op: 'tap-add', name: 'tap0' });
+      ok({ op: 'link-del', name: 'tap0' });
+    });
+
     test('addresses', () => {
       ok({ op: 'link-add-veth', name: 'a', peer: 'b' }, { op: 'link-set', name: 'a', up: true });
       ok({ op: 'address-add', dev: 'a', cidr: '10.0.0.1/24', protocol });

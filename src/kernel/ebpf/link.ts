@@ -1,6 +1,5 @@
-import { addon } from '../addon.ts';
+import { addon, Descriptor } from '../addon.ts';
 import type { BpfHook, BpfLink, BpfLinkInfo, BpfProgram } from '../bpf.ts';
-import { Descriptor } from '../fd.ts';
 import { Channel } from '../net/channel.ts';
 import { inNetns } from '../netns.ts';
 import { decodeLinkXdp, linkGetRequest } from '../../wire/netlink/link.ts';

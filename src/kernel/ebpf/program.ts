@@ -1,7 +1,6 @@
-import { addon } from '../addon.ts';
+import { addon, Descriptor } from '../addon.ts';
 import type { ProgramInfo } from '../addon.ts';
 import type { BpfProgram, TestRun } from '../bpf.ts';
-import { Descriptor } from '../fd.ts';
 
 const TYPE_XDP = 6;
 const TYPE_SYSCALL = 31;

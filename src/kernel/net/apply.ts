@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { addon } from '../addon.ts';
 import { KernelError } from '../errno.ts';
@@ -12,6 +13,7 @@ import {
   linkChangeRequest,
   linkDeleteRequest,
   linkGetRequest,
+  linkGroupDeleteRequest,
   vethRequest,
 } from '../../wire/netlink/link.ts';
 import type { Request } from '../../wire/netlink/message.ts';
@@ -53,13 +55,20 @@ function mac(text: string | undefined): { mac?: Uint8Array } {
   return text === undefined ? {} : { mac: required(parseMac(text), `no MAC address: ${text}`) };
 }
 
+interface Pending {
+  readonly index: number;
+  readonly request: Request;
+  /** The link that it takes away. */
+  readonly deletes?: string;
+}
+
 /** Ops on their way: requests are held back until something needs their effect. */
 class Batch implements Disposable {
   readonly results: (string | undefined)[];
   readonly #channel: Channel;
   readonly #netns: string | undefined;
   readonly #why: Why | undefined;
-  readonly #pending: { index: number; request: Request }[] = [];
+  readonly #pending: Pending[] = [];
   /** Whether a pending request may change what a name stands for. */
   #namesMove = false;
   readonly #indexes = new Map<string, number>();
@@ -76,7 +85,7 @@ class Batch implements Disposable {
     try {
       const request = this.#requestOf(op);
       if (request === undefined) return;
-      this.#pending.push({ index, request });
+      this.#pending.push(op.op === 'link-del' ? { index, request, deletes: op.name } : { index, request });
       if (op.op.startsWith('link-')) this.#namesMove = true;
     } catch (error) {
       if (error instanceof RangeError) this.#refuse(index, 'EINVAL', error.message);
@@ -86,16 +95,42 @@ class Batch implements Disposable {
   }
 
   flush(): void {
-    if (this.#pending.length === 0) return;
     const sent = this.#pending.splice(0);
     this.#namesMove = false;
-    const outcomes = this.#channel.batch(sent.map((one) => one.request));
-    for (const [i, { index }] of sent.entries()) {
-      const outcome = outcomes[i];
-      if (outcome !== undefined && outcome.errno !== 0) {
-        this.#refuse(index, addon().errnoName(outcome.errno), outcome.text);
-      }
+    for (let at = 0; at < sent.length;) {
+      let end = at;
+      while (end < sent.length && (sent[end]?.deletes === undefined) === (sent[at]?.deletes === undefined)) end++;
+      const run = sent.slice(at, end);
+      if (run.length > 1 && run[0]?.deletes !== undefined) this.#deleteLinks(run);
+      else this.#send(run);
+      at = end;
     }
+  }
+
+  #send(run: readonly Pending[]): Pending[] {
+    const outcomes = this.#channel.batch(run.map((one) => one.request));
+    return run.filter(({ index }, i) => {
+      const { errno, text } = outcomes[i] ?? { errno: 0, text: '' };
+      if (errno !== 0) this.#refuse(index, addon().errnoName(errno), text);
+      return errno === 0;
+    });
+  }
+
+  /** The kernel waits some 20 ms for each deletion, but for a group of links only once. */
+  #deleteLinks(run: readonly Pending[]): void {
+    const group = randomInt(1, 0x7fff_ffff);
+    const change = (one: Pending, to: number): Pending => ({
+      ...one,
+      request: linkChangeRequest({ name: one.deletes ?? '', group: to }),
+    });
+    const found = new Set(this.#send(run.map((one) => change(one, group))).map(({ index }) => index));
+    const rest = run.filter(({ index }) => found.has(index));
+    if (rest.length === 0) return;
+    const [outcome] = this.#channel.batch([linkGroupDeleteRequest(group)]);
+    if (outcome?.errno === 0) return;
+    // One of them stays whatever we do, so each for itself.
+    const gone = new Set(this.#send(rest));
+    this.#channel.batch(rest.filter((one) => !gone.has(one)).map((one) => change(one, 0).request));
   }
 
   #refuse(index: number, code: string, text: string): void {
