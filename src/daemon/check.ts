@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { printProblem, type Problem } from '../config/problem.ts';
-import { compile } from '../engine/compile.ts';
-import { loadCandidate } from '../engine/load.ts';
+import { compile } from '../engine/revision/compile.ts';
+import { loadCandidate } from '../engine/revision/load.ts';
 import { slices } from '../slices.ts';
 
 /** Checks documents, each by itself with all manifests among the files. Prints Problems; exit code 0 or 1. */

@@ -5,7 +5,7 @@ import { decodePort, portModes } from '../../src/kernel/abi.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { mapVersions } from '../../src/kernel/datapath.ts';
 import { type PortCounters, readCounters } from '../../src/kernel/counters.ts';
-import { kernel, type TestSwitch } from './switch.ts';
+import { kernel, type TestSwitch } from './rig.ts';
 
 /** Counters of a port id, from the pinned map, whether the daemon lives or not. */
 export function countersOf(instance: string, id: number): PortCounters {

@@ -7,59 +7,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type HostsInput, hostsSchema, type Lab, openLab } from '../../src/lab/hosts.ts';
-import { type Ran, run, start } from '../../src/lab/process.ts';
-import { openKernel } from '../../src/kernel/open.ts';
+import { hostsSchema, type Lab, openLab } from '../../src/lab/hosts.ts';
+import { run, start } from '../../src/lab/process.ts';
 import { checkInvariant } from './invariant.ts';
+import { type CliAnswer, kernel, objects, root, type SwitchInput, type TestSwitch } from './rig.ts';
 
-export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-export const objects = join(root, 'native', 'build');
-export const kernel = openKernel();
-
-export interface SwitchInput {
-  readonly document: string;
-  readonly hosts: HostsInput;
-  readonly manifests?: Readonly<Record<string, string>>;
-  readonly args?: readonly string[];
-  /** Files beside the document, by name. */
-  readonly files?: Readonly<Record<string, string>>;
-}
-
-export interface CliAnswer {
-  readonly text: string;
-  readonly exitCode: number;
-  readonly data?: unknown;
-}
-
-export interface TestSwitch extends AsyncDisposable {
-  readonly instance: string;
-  readonly state: string;
-  readonly folder: string;
-  readonly lab: Lab;
-  readonly hosts: readonly string[];
-  /** Lines that the daemon logged so far. */
-  readonly log: readonly Record<string, unknown>[];
-  /** Device that a host is plugged into, which is its port's name too. */
-  portOf(host: string): string;
-  pid(): number;
-  /** Runs a command in a host's namespace ("switch": the switch's own). */
-  on(host: string, ...command: readonly string[]): Promise<Ran>;
-  /** Pings once a sequence; how many of `count` came back. */
-  ping(host: string, to: string, o?: { count?: number; size?: number; args?: readonly string[] }): Promise<number>;
-  /** Starts the daemon and waits until it says ready. */
-  boot(args?: readonly string[]): Promise<void>;
-  /** Ends the daemon by a signal; waits until it is gone. */
-  kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
-  /** A request to the API over its unix socket; the answer's JSON. */
-  api<T = unknown>(method: string, path: string, body?: unknown): Promise<{ status: number; body: T }>;
-  /** A CLI line as admin over the unix socket. */
-  cli(line: string): Promise<CliAnswer>;
-  /** ARP frames that came in to an SVI so far. */
-  arpSeen(): number;
-  /** Ids of ports, by name. */
-  portIds(): Readonly<Record<string, number>>;
-}
+export { kernel, objects, root, type TestSwitch } from './rig.ts';
 
 let count = 0;
 
@@ -82,7 +35,7 @@ export async function openSwitch(input: SwitchInput): Promise<TestSwitch> {
     hosts: Object.keys(hosts),
     on: (host, ...command) => run(lab.netnsOf(host), command),
     ping: (host, to, o) => ping(lab.netnsOf(host), to, o),
-    arpSeen: arp.seen,
+    arpSeen: () => arp.seen(),
     api: (method, path, body) => api(join('/run/midplane', instance, 'api.sock'), method, path, body),
     cli: async (line) => (await self.api<CliAnswer>('POST', '/v1/command', { line })).body,
     portOf: (host) => hosts[host]?.port ?? '',
@@ -202,7 +155,12 @@ function countArp(netns: string): { ready: Promise<void>; seen(): number; end():
   };
 }
 
-function api(socketPath: string, method: string, path: string, body?: unknown): Promise<{ status: number; body: any }> {
+function api<T>(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: T }> {
   const text = body === undefined ? '' : JSON.stringify(body);
   const headers =
     body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
