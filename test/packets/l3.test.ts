@@ -193,11 +193,20 @@ test('every truncation of every header stack is judged and counted at both hooks
     frame({ dst: rig.baseMac, src: D }, vlan(10, ipv4({ src: '10.0.10.1', dst: '10.0.20.3' }, udp(1, 2, 60)))),
     frame({ dst: rig.baseMac, src: A }, arpRequest({ mac: A, ip: '10.0.10.1', target: '10.0.10.254' })),
   ];
+  let refused = 0;
   for (const [i, whole] of stacks.entries()) {
-    // PROG_TEST_RUN refuses a bare Ethernet header with an IP type.
-    for (let n = 15; n <= whole.length; n += 1) {
-      for (const hook of ['tcx', 'xdp'] as const) rig.send(i === 2 ? 't1' : 'a1', whole.subarray(0, n), hook);
+    for (let n = 14; n <= whole.length; n += 1) {
+      for (const hook of ['tcx', 'xdp'] as const) {
+        try {
+          rig.send(i === 2 ? 't1' : 'a1', whole.subarray(0, n), hook);
+        } catch (error) {
+          // PROG_TEST_RUN itself refuses an skb that is shorter than the header that its EtherType announces.
+          assert.ok(hook === 'tcx' && n < 14 + 40, String(error));
+          refused += 1;
+        }
+      }
     }
   }
+  assert.ok(refused < 80, `${refused} refused`);
   assert.ok(rig.balanced());
 });
