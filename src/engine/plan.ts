@@ -155,7 +155,7 @@ function release(walk: Walk, ref: Ref): void {
   walk.held.delete(ref);
 }
 
-/** Drops it, and before it what stands on it and nobody desires. `why` undefined: it is not desired, nothing hurries. */
+/** Drops it, and before it what stands on it and is not desired. Without `why` it is not desired itself. */
 function drop(walk: Walk, ref: Ref, why: string | undefined): void {
   const { input, dropped } = walk;
   if (dropped.has(ref) || !input.actual.has(ref)) return;
