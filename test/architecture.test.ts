@@ -35,8 +35,8 @@ const mayImport: Readonly<Record<string, string>> = {
   'api/http.ts': 'kernel/socket.ts',
   image: 'lib',
   lab: 'lib wire config kernel',
-  'slices.ts': 'engine switch guests mesh l7 lib',
-  'daemon.ts': '*',
+  'slices.ts': 'engine switch guests mesh l7 lib cli api',
+  daemon: '*',
   'main.ts': '*',
 };
 

@@ -1,6 +1,6 @@
 // The routes of the HTTP API, each with the role that it asks for.
 import { z } from 'zod';
-import type { Candidate, CommitAnswer, CommitOptions, Engine } from '../engine/engine.ts';
+import type { Candidate, CommitAnswer, CommitOptions, Engine, RevisionInfo } from '../engine/engine.ts';
 import type { Role } from '../engine/slice.ts';
 import { HttpError, queryValues, readInput, requestProblem, sendJson, sendText, statusOf, toJson } from './exchange.ts';
 import type { Caller, Exchange } from './exchange.ts';
@@ -86,16 +86,7 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       method: 'GET',
       path: /^\/v1\/history$/,
       role: 'viewer',
-      run: ({ response }) => {
-        const infos = engine.history().map(({ number, when, by, comment, confirmBy }) => ({
-          number,
-          when,
-          by,
-          comment,
-          ...(confirmBy === undefined ? {} : { confirmBy }),
-        }));
-        sendJson(response, 200, { revisions: infos });
-      },
+      run: ({ response }) => sendJson(response, 200, { revisions: engine.history().map(infoOf) }),
     },
     {
       method: 'GET',
@@ -106,7 +97,7 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
         if (!revision) throw notFound(`revision ${number}`);
         // Manifests may hold Secrets: they are for admins.
         const manifests = caller.role === 'admin' ? revision.manifests : undefined;
-        sendJson(response, 200, { ...revision, document: shown(revision.document, caller), manifests });
+        sendJson(response, 200, { ...infoOf(revision), document: shown(revision.document, caller), manifests });
       },
     },
     {
@@ -134,6 +125,11 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       run: async ({ response }) => sendText(response, 200, metricsContentType, await renderMetrics(collectors)),
     },
   ];
+}
+
+/** The revision's own words, without its contents. */
+function infoOf({ number, when, by, comment, confirmBy }: RevisionInfo): RevisionInfo {
+  return { number, when, by, comment, ...(confirmBy === undefined ? {} : { confirmBy }) };
 }
 
 function changeRoutes({ engine }: RouteOptions): readonly Route[] {

@@ -1,7 +1,6 @@
 // api: { listen: [10.10.0.1:9090], tokens: { ci: { role: operator, hash: sha256:... } } }
 import { z } from 'zod';
-import { endpoint } from '../cli/ssh/schema.ts';
-import { role } from '../cli/users/schema.ts';
+import { endpoint, role } from '../config/types.ts';
 import { isTokenHash } from '../lib/token.ts';
 
 const token = z.strictObject({

@@ -1,6 +1,6 @@
+import { listenerResource } from '../engine/kinds/listener.ts';
 import type { Slice } from '../engine/slice.ts';
 import { parseEndpoint } from '../lib/endpoint.ts';
-import { listenerResource } from './listener.ts';
 import { apiSchema } from './schema.ts';
 
 /** `api`: its sockets are resources, the server behind them is opened by main. */

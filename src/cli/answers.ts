@@ -1,7 +1,7 @@
 // Problems, faults and the outcome of a change as lines of text.
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { CommitAnswer, RevisionInfo } from '../engine/engine.ts';
-import type { Fault } from '../engine/faults.ts';
+import { FaultError, type Fault } from '../engine/faults.ts';
 import type { Action } from '../engine/resource.ts';
 import { ago, printable, textWidth } from '../lib/table.ts';
 import type { Lost } from './document/path.ts';
@@ -32,6 +32,14 @@ export function faulted(fault: Fault): Result {
 /** The actions of a plan, a line each. */
 export function printActions(actions: readonly Action[]): string {
   return actions.map((action) => `${action.phase.padEnd(7)}  ${printable(action.line)}\n`).join('');
+}
+
+/** The fault in what a command threw; undefined where it is a broken invariant. What the system refuses while a command
+ * looks (a device that is gone by now) is the world's doing: KernelError and node's own errors of system calls. */
+export function faultIn(error: unknown, what: string): Fault | undefined {
+  if (error instanceof FaultError) return error.fault;
+  if (!(error instanceof Error) || (error.name !== 'KernelError' && !('syscall' in error))) return undefined;
+  return { code: 'refused', what, why: error.message, retry: true };
 }
 
 /** The outcome of a commit. `now` in milliseconds since 1970. */

@@ -2,10 +2,9 @@
 import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
-import { FaultError } from '../engine/faults.ts';
 import type { AnyCommand, Role } from '../engine/slice.ts';
 import type { Clock } from '../lib/clock.ts';
-import { faulted } from './answers.ts';
+import { faulted, faultIn } from './answers.ts';
 import { openSession, type Answer, type Session } from './session.ts';
 import { runTerminal } from './terminal/terminal.ts';
 import { mayDo, parseArguments } from './tree.ts';
@@ -116,8 +115,9 @@ async function runShow(
     }
     return { exitCode: 0, text: '', data: await answer };
   } catch (error) {
-    if (!(error instanceof FaultError)) throw error;
-    const { exitCode, data } = faulted(error.fault);
-    return { exitCode, text: error.message, data };
+    const fault = faultIn(error, command.path);
+    if (!fault) throw error;
+    const { exitCode, data } = faulted(fault);
+    return { exitCode, text: fault.why, data };
   }
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fakeClock, fakeEngine, firstDocument } from '../../test/fake/engine.ts';
-import type { Role } from '../engine/slice.ts';
+import { fakeClock } from '../../test/fake/clock.ts';
+import { fakeEngine } from '../../test/fake/engine.ts';
+import { firstDocument } from '../../test/fake/slices.ts';
+import { z } from 'zod';
+import { command, type AnyCommand, type Role } from '../engine/slice.ts';
 import { completion, printChoices } from './complete.ts';
 import { openSession, type Answer } from './session.ts';
 import type { SessionOptions } from './verbs/state.ts';
@@ -72,6 +75,26 @@ test('a fault of the world has its cause and exit code 2', async () => {
   assert.equal(text, 'port swp9: there is no such port (not-found)\n');
   assert.equal(exitCode, 2);
   assert.equal((data as { faults: { code: string }[] }).faults[0]?.code, 'not-found');
+});
+
+test('what the system refuses while a command looks is a fault too, a bug is thrown on', async () => {
+  const clock = fakeClock();
+  const failing = (path: string, error: Error): AnyCommand =>
+    command({
+      path,
+      help: '',
+      args: z.object({}),
+      data: z.object({}),
+      role: 'viewer',
+      run: () => Promise.reject(error),
+      render: () => '',
+    });
+  const gone = Object.assign(new Error('read link: ENODEV'), { name: 'KernelError' });
+  const commands = [failing('show gone', gone), failing('show bug', new TypeError('x is undefined'))];
+  const { answer } = enter({ engine: fakeEngine(clock), clock, commands });
+  const { exitCode, text } = await answer('show gone');
+  assert.deepEqual([exitCode, text], [2, 'show gone: read link: ENODEV (refused; trying again may help)\n']);
+  await assert.rejects(answer('show bug'), /x is undefined/);
 });
 
 test('a pattern that backtracks without end is stopped', async () => {

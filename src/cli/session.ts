@@ -4,9 +4,9 @@
 //   2. the words are found in the mode's tree        tree.ts
 //   3. the command runs, or the verb edits           slices, editing.ts, changing.ts
 //   4. its data or text passes the pipes             pipe.ts
-import { FaultError } from '../engine/faults.ts';
+import { setImmediate } from 'node:timers/promises';
 import type { AnyCommand } from '../engine/slice.ts';
-import { faulted, lost } from './answers.ts';
+import { faulted, faultIn, lost } from './answers.ts';
 import { draftOf, isChanged } from './document/candidate.ts';
 import { changingVerbs, operationalChanges } from './verbs/changing.ts';
 import { expectAt, type Expected } from './complete.ts';
@@ -63,6 +63,8 @@ export function openSession(options: SessionOptions): Session {
     hasEdits: () => state.draft !== undefined && isChanged(state.draft),
     expect: (text) => expectAt(text, { tree: tree(), runTree, state, read: options.engine.read }),
     async execute(text, out, signal) {
+      // A pasted page must not keep others waiting: each line gives the loop a turn.
+      await setImmediate();
       line = text;
       const read = readLine(text);
       if ('exitCode' in read) return finish(read, plainPipes, out);
@@ -132,7 +134,8 @@ async function enter(
   try {
     return await entry.run({ ...how, words: rest, args });
   } catch (error) {
-    if (error instanceof FaultError) return faulted(error.fault);
+    const fault = faultIn(error, entry.path);
+    if (fault) return faulted(fault);
     if (how.signal.aborted) return faulted({ code: 'cancelled', what: entry.path, why: 'interrupted', retry: false });
     throw error;
   }

@@ -157,7 +157,7 @@ export function fillArguments(
   return { filled };
 }
 
-/** Arguments as a command's `run` takes them. A word is tried as text first, then as the number or boolean it spells. */
+/** Arguments as a command's `run` takes them. A word is tried as text, then as the number or boolean that it spells. */
 export function parseArguments(args: z.ZodObject, words: readonly Word[]): ParsedArguments {
   const { filled, extra } = fillArguments(args, words);
   if (extra !== undefined) return { ok: false, at: extra, message: 'nothing more is expected here' };

@@ -18,6 +18,7 @@ export type { Manifest } from '../config/manifest.ts';
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
 export interface Look {
   <S extends z.ZodType>(schema: S): z.infer<S>;
+  /** By group and kind: "gateway.networking.k8s.io/HTTPRoute". */
   manifests(kind: string): readonly Manifest[];
   /** A Problem at the given path of the document. */
   problem(path: readonly (string | number)[], message: string, hint?: string): Problem;

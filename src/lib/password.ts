@@ -8,8 +8,7 @@ interface Cost {
   readonly p: number;
 }
 
-// 32 MiB and some 80 ms: what OWASP asks of scrypt with r=8 would be ln=17, but a switch has no 128 MiB to spare per
-// try.
+// 32 MiB and some 80 ms. OWASP asks for ln=17 with r=8, but a switch has no 128 MiB to spare for each try.
 const cost: Cost = { ln: 15, r: 8, p: 1 };
 const hashLength = 32;
 

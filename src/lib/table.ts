@@ -107,8 +107,7 @@ export function keyValues(pairs: readonly (readonly [string, string | number | u
   return lines.length === 0 ? '' : lines.join('\n') + '\n';
 }
 
-/** A span of milliseconds in its two largest units: "850ms", "4.2s", "3m12s", "2h05m", "4d03h". Negative counts as 0.
- * */
+/** A span of milliseconds in its two largest units: "850ms", "4.2s", "3m12s", "2h05m", "4d03h". Never negative. */
 export function ago(ms: number): string {
   if (!Number.isFinite(ms)) return '-';
   const span = Math.max(0, ms);

@@ -1,5 +1,5 @@
-// Frames built by words: frame({ dst, src }, vlan(10), ipv4({...}, udp({...}))). Lengths and checksums are right unless a
-// case says otherwise.
+// Frames built by words: frame({ dst, src }, vlan(10), ipv4({...}, udp({...}))). Lengths and checksums are right unless
+// a case says otherwise.
 import { parseIp } from '../../src/lib/ip.ts';
 import { parseMac } from '../../src/lib/mac.ts';
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { kernelDrivers } from '../../src/daemon.ts';
+import { kernelDrivers } from '../../src/daemon/drivers.ts';
 import { openIds } from '../../src/engine/ids.ts';
 import { type OpenEngine, openEngine } from '../../src/engine/open.ts';
 import { decodeTrace, dropReasons, encodeFdb, encodeFdbKey, traceActions, traceSize } from '../../src/kernel/abi.ts';
@@ -97,7 +97,7 @@ export async function openRig(document: string, ports: readonly string[]): Promi
       clock: systemClock,
       log: pino({ level: 'silent' }),
       file: join(folder, 'midplane.yaml'),
-      drivers: kernelDrivers(kernel, names, ids),
+      drivers: kernelDrivers({ kernel, slices, ids, ...names }),
       commands: [],
     }),
   );

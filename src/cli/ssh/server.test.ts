@@ -42,7 +42,7 @@ async function serverWith(limits: Partial<SshLimits>): Promise<{ server: SshServ
       }),
     clock: systemClock,
     log,
-    limits: { refusalMs: 50, ...limits },
+    limits: { refusalMs: 50, ratePerAddress: 100, burstPerAddress: 100, ...limits },
     greeting: () => 'leaf1, a test\n',
   });
   const at = await opened.listen({ address: '127.0.0.1', port: 0 });
@@ -240,6 +240,16 @@ test('strangers are bounded in number and time', async () => {
   const times = (await Promise.all(closed)).map((time) => time - started).sort((a, b) => a - b);
   assert.ok(times[0]! < 200, `the third is refused at once: ${times.join(' ')}`);
   assert.ok(times[1]! > 200, `the others have their time: ${times.join(' ')}`);
+  await limited.server[Symbol.asyncDispose]();
+});
+
+test('an address that comes too often waits', async () => {
+  const limited = await serverWith({ ratePerAddress: 1, burstPerAddress: 3 });
+  const outcomes: number[] = [];
+  for (let i = 0; i < 4; i += 1) {
+    outcomes.push((await ssh(['kim@127.0.0.1', 'show lines 1'], { port: limited.port })).code);
+  }
+  assert.deepEqual(outcomes, [0, 0, 0, 255]);
   await limited.server[Symbol.asyncDispose]();
 });
 

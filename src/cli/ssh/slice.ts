@@ -1,4 +1,4 @@
-import { listenerResource } from '../../api/listener.ts';
+import { listenerResource } from '../../engine/kinds/listener.ts';
 import type { Slice } from '../../engine/slice.ts';
 import { parseEndpoint } from '../../lib/endpoint.ts';
 import { sshSchema } from './schema.ts';

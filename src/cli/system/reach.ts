@@ -65,8 +65,8 @@ export const reachCommands: readonly AnyCommand[] = [ping, traceroute];
 const lastWordsMs = 1_000;
 const mostLines = 10_000;
 
-/** The program's lines as they come. ^C is passed on, so that it can sum up. Faults: 'not-supported' where there is no such
- * program, 'unreachable' where nothing answered. */
+/** The program's lines as they come. ^C is passed on, so that it can sum up. Faults: 'not-supported' where there is no
+ * such program, 'unreachable' where nothing answered. */
 export async function* runTool(
   program: string,
   args: readonly string[],

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fakeClock, fakeEngine } from '../../../test/fake/engine.ts';
+import { setTimeout } from 'node:timers/promises';
+import { fakeClock } from '../../../test/fake/clock.ts';
+import { fakeEngine } from '../../../test/fake/engine.ts';
 import type { AnySlice } from '../../engine/slice.ts';
 import { openSession, type Answer } from '../session.ts';
 import { capabilities, watchProcess } from './facts.ts';
@@ -133,6 +135,7 @@ test('a command that ignores ^C is left behind', async () => {
   const stop = new AbortController();
   const out = { columns: 80, write: () => undefined, redraw: () => undefined };
   const answer = session.execute('show stuck', out, stop.signal);
+  await setTimeout(20);
   stop.abort();
   clock.advance(5_000);
   assert.match((await answer).text, /cancelled/);

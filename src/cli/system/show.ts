@@ -4,7 +4,8 @@ import type { Engine } from '../../engine/engine.ts';
 import { FaultError } from '../../engine/faults.ts';
 import { command, type AnyCommand, type Read } from '../../engine/slice.ts';
 import { ago, bytes, keyValues, printable, table } from '../../lib/table.ts';
-import { valueAt, yamlAt } from '../document/candidate.ts';
+import { yamlAt } from '../document/candidate.ts';
+import { namesAt, valueAt, valueOf } from '../document/value.ts';
 import { maskSecrets } from '../document/mask.ts';
 import { documentRoot } from '../document/place.ts';
 import { systemFacts, type SystemFacts } from './facts.ts';
@@ -41,11 +42,13 @@ const document = z.object({
 /** A document without its secrets, whole or one section of it. */
 function shown(engine: Engine, number: number, text: string, section: string | undefined): z.infer<typeof document> {
   const masked = maskSecrets(text, documentRoot(engine.slices));
-  const path = section === undefined ? [] : [section];
-  if (section !== undefined && valueAt(masked, path) === undefined) {
+  const value = valueOf(masked);
+  if (section === undefined) return { revision: number, document: value, text: masked };
+  const part = valueAt(value, [section]);
+  if (part === undefined) {
     throw new FaultError('not-found', section, 'the document has no such section');
   }
-  return { revision: number, document: valueAt(masked, path) ?? null, text: yamlAt(masked, path) };
+  return { revision: number, document: part, text: yamlAt(value, [section]) };
 }
 
 function showConfiguration({ engine }: SystemSources): AnyCommand {
@@ -60,7 +63,7 @@ function showConfiguration({ engine }: SystemSources): AnyCommand {
       return shown(engine(), number, text, section);
     },
     render: (data) => data.text,
-    complete: () => Object.keys((valueAt(engine().running().document, []) ?? {}) as object),
+    complete: () => namesAt(valueOf(engine().running().document), []),
   });
 }
 

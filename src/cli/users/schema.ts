@@ -1,6 +1,6 @@
 // users: { admin: { role: admin, keys: [ssh-ed25519 AAAA...], password: $scrypt$... } }
 import { z } from 'zod';
-import { canonical } from '../../config/types.ts';
+import { canonical, role } from '../../config/types.ts';
 import { isPasswordHash } from '../../lib/password.ts';
 import { faultOfKey } from '../ssh/auth.ts';
 
@@ -10,10 +10,6 @@ const userName = z
     /^[a-z_][a-z0-9_-]{0,31}$/,
     'a user is named by lower-case letters, digits, dashes and underscores, 32 at most',
   );
-
-export const role = z.enum(['viewer', 'operator', 'admin']).meta({
-  description: 'viewer looks, operator also restarts and clears, admin also configures',
-});
 
 const publicKey = canonical((text) => {
   const message = faultOfKey(text.trim());
@@ -37,5 +33,3 @@ export const user = z.strictObject({
 
 /** Who may log in. Nobody can by default. */
 export const usersSchema = z.record(userName, user).default({}).meta({ description: 'who may log in, and as what' });
-
-export type Users = z.infer<typeof usersSchema>;

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import type { CommitAnswer, CommitOptions } from '../../engine/engine.ts';
 import type { Action } from '../../engine/resource.ts';
 import { committed, failed, faulted, printActions, printRevision } from '../answers.ts';
-import { candidateOf, compareText, draftOf, explainConflicts, isChanged, rebase } from '../document/candidate.ts';
+import { candidateOf, compareTo, compareValues, draftOf, draftOfOld } from '../document/candidate.ts';
+import { explainConflicts, isChanged, rebase } from '../document/candidate.ts';
+import { valueOf } from '../document/value.ts';
 import { noArguments } from './editing.ts';
 import { done, draftIn, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
 import type { Takes } from '../tree.ts';
@@ -148,11 +150,12 @@ function explainFailure(
   const draft = draftIn(state);
   const running = options.engine.running();
   const text = [
-    `revision ${printRevision(running, options.clock.now())} is running; the candidate was made from ${draft.base.number}\n`,
+    `revision ${printRevision(running, options.clock.now())} is running\n`,
+    `the candidate was made from ${draft.base.number}\n`,
     `theirs, since ${draft.base.number}:\n`,
-    compareText(draft.base.document, running.document),
+    compareValues(valueOf(draft.base.document), valueOf(running.document)),
     'yours:\n',
-    compareText(draft.base.document, draft.document),
+    compareTo(draft.base.document, draft),
     '"rebase" puts your edits on top of theirs\n',
   ].join('');
   return { ...result, text: (columns) => result.text(columns) + text };
@@ -165,7 +168,7 @@ function rebased(state: State, options: SessionOptions, prefer?: 'mine' | 'their
   const answer = rebase(draft, running, prefer);
   if (answer.ok) {
     state.draft = answer.draft;
-    const changes = compareText(running.document, answer.draft.document);
+    const changes = compareTo(running.document, answer.draft);
     return done(`the candidate is based on revision ${running.number} now\n${changes || 'it changes nothing\n'}`);
   }
   const many = answer.conflicts.length === 1 ? 'one place' : `${answer.conflicts.length} places`;
@@ -184,9 +187,7 @@ function loadRevision(state: State, options: SessionOptions, number: number): Re
   }
   const revision = engine.revision(number);
   if (!revision) return refused(`there is no revision ${number}`);
-  const { document, manifests } = revision;
-  const sameManifests = JSON.stringify(manifests) === JSON.stringify(running.manifests);
-  state.draft = { base: running, document, ...(sameManifests ? {} : { manifests }) };
+  state.draft = draftOfOld(running, revision);
   return done(`revision ${number} is the candidate; "compare" shows what it changes, "commit" makes it run\n`);
 }
 

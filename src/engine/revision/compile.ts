@@ -116,7 +116,7 @@ function makeLook(input: CompileInput, sections: Json): Look {
     return sections[name];
   };
   return Object.assign(look as Look, {
-    manifests: (kind: string): readonly Manifest[] => input.document.manifests.filter((m) => m.kind === kind),
+    manifests: (kind: string): readonly Manifest[] => input.document.manifests.filter((m) => groupKind(m) === kind),
     problem: (path: readonly (string | number)[], message: string, hint?: string): Problem =>
       problemAt(input.document, path, message, hint),
     file: input.file,
@@ -130,10 +130,16 @@ function problemAt(document: Document, path: readonly (string | number)[], messa
   return hint === undefined ? problem : { ...problem, hint };
 }
 
+/** "gateway.networking.k8s.io/HTTPRoute"; core kinds have no group: "Secret". */
+function groupKind(m: Manifest): string {
+  const slash = m.apiVersion.indexOf('/');
+  return slash < 0 ? m.kind : `${m.apiVersion.slice(0, slash)}/${m.kind}`;
+}
+
 function unknownManifests(input: CompileInput): Problem[] {
   const known = new Set(input.slices.flatMap((slice) => slice.manifests ?? []));
   return input.document.manifests
-    .filter((m) => !known.has(`${m.apiVersion.split('/')[0]}/${m.kind}`))
+    .filter((m) => !known.has(groupKind(m)))
     .map((m) => ({
       file: m.file,
       line: m.line,
