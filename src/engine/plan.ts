@@ -15,6 +15,8 @@ export interface PlanInput {
   readonly actual: ReadonlyMap<Ref, unknown>;
   /** Resources as they were made: they tell the needs and claims of what is to be dropped. */
   readonly previous?: ReadonlyMap<Ref, Resource>;
+  /** Resources whose put failed: what they claim they may hold. */
+  readonly attempted?: ReadonlyMap<Ref, Resource>;
   /** In the order in which kinds build on each other. A kind that has none throws. */
   readonly drivers: ReadonlyMap<string, PlanDriver>;
 }
@@ -111,7 +113,8 @@ function begin(input: PlanInput): Walk {
   };
   for (const [ref, actual] of input.actual) {
     const made = previous.get(ref) ?? (pending.has(ref) ? undefined : input.desired.get(ref));
-    hold(walk, ref, driverOf(input, ref).held?.(actual) ?? claimsOf(input, made));
+    const held = driverOf(input, ref).held?.(actual);
+    hold(walk, ref, held ?? [...claimsOf(input, made), ...claimsOf(input, input.attempted?.get(ref))]);
   }
   return walk;
 }
@@ -155,7 +158,7 @@ function release(walk: Walk, ref: Ref): void {
   walk.held.delete(ref);
 }
 
-/** Drops it, and before it what stands on it and nobody desires. `why` undefined: it is not desired, nothing hurries. */
+/** Drops it, and before it what stands on it and is not desired. Without `why` it is not desired itself. */
 function drop(walk: Walk, ref: Ref, why: string | undefined): void {
   const { input, dropped } = walk;
   if (dropped.has(ref) || !input.actual.has(ref)) return;
