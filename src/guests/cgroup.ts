@@ -1,6 +1,6 @@
 // A cgroup a guest, "midplane/<instance>/<guest>": on the unified hierarchy (v2), or on v1 with a hierarchy for each
 // controller (the hybrid layout, whose v2 tree has no controllers).
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { type Dirent, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { FaultError } from '../engine/faults.ts';
 
@@ -120,6 +120,30 @@ async function killAll(name: string, pids: () => readonly number[]): Promise<voi
     await new Promise((done) => setTimeout(done, 20));
   }
   throw new FaultError('timeout', `cgroup ${name}`, `processes ${pids().join(' ')} do not end`);
+}
+
+/** Takes a group and all groups below it away, on every hierarchy: a container engine makes them on each. What still has
+ * processes stays. */
+export function removeTree(name: string): void {
+  const tops = isUnified() ? [root] : readdirSync(root).map((hierarchy) => join(root, hierarchy));
+  for (const top of tops) {
+    const below = foldersIn(join(top, name));
+    for (const folder of below) removeUp(folder, join(top, name));
+    removeUp(join(top, name), top);
+  }
+}
+
+/** Deepest first. */
+function foldersIn(folder: string): string[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  const own = entries.filter((entry) => entry.isDirectory()).map((entry) => join(folder, entry.name));
+  return own.flatMap((each) => [...foldersIn(each), each]);
 }
 
 /** Sends a signal; a process that is gone is no error. */
