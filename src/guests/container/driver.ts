@@ -92,7 +92,7 @@ function driverOf(keeping: Keeping): Driver<ContainerSpec, GuestActual> {
       await Promise.all(
         refs.map(async (ref) => {
           await removeAll(keeping, there, ref);
-          removeTree(cgroupName(host.instance, nameOf(ref)));
+          await removeTree(cgroupName(host.instance, nameOf(ref)));
         }),
       );
     },
