@@ -77,6 +77,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
     file: input.config,
     ...(input.manifests === undefined ? {} : { manifests: input.manifests }),
     state,
+    run,
     drivers: [
       ...kernelDrivers({ kernel, slices: used, ids, state, instance }),
       listenerDriver({ ssh: opener('ssh'), api: opener('api'), xds: mesh.listen }),
