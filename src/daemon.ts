@@ -15,11 +15,15 @@ import { sysctlDriver } from './engine/kinds/sysctl.ts';
 import { type OpenEngine, openEngine } from './engine/open.ts';
 import { plan } from './engine/plan.ts';
 import type { AnyDriver } from './engine/resource.ts';
+import type { DriverHost } from './engine/slice.ts';
 import { readAll } from './engine/verify.ts';
+import { guestnetDriver } from './guests/guestnet.ts';
+import { netnsDriver } from './guests/netns.ts';
 import { openDatapath } from './kernel/datapath.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { openKernel } from './kernel/open.ts';
 import { systemClock } from './lib/clock.ts';
+import { createLog } from './lib/log.ts';
 import { slices } from './slices.ts';
 
 export interface DaemonInput {
@@ -36,11 +40,13 @@ export interface DaemonInput {
 
 const maxPorts = 1024;
 
+const runFolder = (instance: string): string => join('/run/midplane', instance);
+
 /** Brings the switch up. Throws ProblemsError for a document that nothing can run with. */
 export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableStack & { engine: OpenEngine }> {
   await using stack = new AsyncDisposableStack();
   mkdirSync(input.state, { recursive: true, mode: 0o700 });
-  mkdirSync(join('/run/midplane', input.instance), { recursive: true, mode: 0o700 });
+  mkdirSync(runFolder(input.instance), { recursive: true, mode: 0o700 });
   const datapathOf = { objects: input.objects, instance: input.instance, trace: input.trace ?? false };
   const bare = openKernel();
   const datapath = stack.use(openDatapath({ bpf: bare.bpf, ...datapathOf }));
@@ -58,6 +64,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
       file: input.config,
       ...(input.manifests === undefined ? {} : { manifests: input.manifests }),
       state: input.state,
+      run: runFolder(input.instance),
       drivers: kernelDrivers(kernel, input, ids),
       commands: [],
       live,
@@ -84,6 +91,7 @@ function kernelDrivers(
   const { datapath } = kernel;
   if (datapath === undefined) throw new Error('the forwarding core is not loaded');
   return [
+    netnsDriver(kernel, input.instance, runFolder(input.instance)),
     netdevDriver(kernel, input.instance),
     sysctlDriver(kernel, join(input.state, 'sysctl.json')),
     rowDriver(
@@ -93,6 +101,7 @@ function kernelDrivers(
     ),
     linkDriver(kernel, datapath, ids, maxPorts),
     addressDriver(kernel),
+    guestnetDriver(kernel, input.instance, runFolder(input.instance)),
     adminDriver(kernel, input.instance),
     routeDriver(kernel),
   ];
@@ -105,11 +114,16 @@ export async function takeDown(input: Pick<DaemonInput, 'state' | 'instance' | '
   const bare = openKernel();
   using datapath = openDatapath({ bpf: bare.bpf, objects: input.objects, instance: input.instance });
   const kernel: Kernel = { ...bare, datapath };
-  const list = kernelDrivers(kernel, input, openIds(join(input.state, 'ids.json')));
-  const drivers = new Map(list.map((driver) => [driver.kind, driver]));
+  const { instance, state } = input;
+  const ids = openIds(join(state, 'ids.json'));
+  const folders = { state, run: runFolder(instance) };
+  const host: DriverHost = { ids, clock: systemClock, log: createLog('midplane', 'silent'), instance, folders };
+  const own = slices.flatMap((slice) => slice.drivers?.(kernel, host) ?? []);
+  const drivers = new Map([...kernelDrivers(kernel, input, ids), ...own].map((driver) => [driver.kind, driver]));
   const { actions } = plan({ desired: new Map(), actual: await readAll(drivers), drivers });
   const failed = await apply({ actions, desired: new Map(), drivers, log: () => undefined, lenient: true });
+  for (const driver of drivers.values()) await driver.clear?.();
   rmSync(datapath.pins, { recursive: true, force: true });
-  rmSync(join('/run/midplane', input.instance), { recursive: true, force: true });
+  rmSync(runFolder(input.instance), { recursive: true, force: true });
   return [...failed.values()];
 }

@@ -110,10 +110,16 @@ export async function commit(
     const late = moved(context, base);
     if (late !== undefined) return refuse([], [late]);
     const switched = performance.now();
+    const ill = new Set(context.reconciler.failures().map((failure) => failure.ref));
     const pass = await context.reconciler.change(prepared.compiled.resources);
     if (pass.faults.length > 0) return refuse([], pass.faults);
     const switchMs = performance.now() - switched;
-    const outcome = await finish(context, prepared, pass.actions, options);
+    const outcome = await finish(
+      context,
+      prepared,
+      pass.actions.filter((action) => !ill.has(action.ref)),
+      options,
+    );
     if ('fault' in outcome) {
       await context.reconciler.change(compileRunning(context));
       return refuse([], [outcome.fault]);
@@ -141,12 +147,15 @@ async function prepare(
   for (const action of actions) {
     if (action.phase !== 'prepare') continue;
     const resource = desired.get(action.ref);
+    const ill = context.reconciler.failures().some((failure) => failure.ref === action.ref);
     const progress: Progress = (line, fraction) => options.progress?.(`${nameOf(action.ref)}: ${line}`, fraction);
     try {
       await context.drivers.get(kindOf(action.ref))?.prepare?.(resource?.spec, progress, signal);
       if (signal.aborted) throw new FaultError('cancelled', action.ref, 'cancelled');
     } catch (error) {
-      return faultOf(error);
+      const fault = faultOf(error);
+      // What had failed before may go on failing: a commit elsewhere must stay possible.
+      if (!ill || fault.code === 'cancelled') return fault;
     }
   }
   return undefined;

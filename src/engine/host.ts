@@ -1,4 +1,5 @@
 // What slices' run.ts files and commands get to see of the engine.
+import { join } from 'node:path';
 import type { z } from 'zod';
 import type { Compiled } from './compile.ts';
 import type { EngineInput } from './open.ts';
@@ -41,6 +42,7 @@ export function makeHost(input: EngineInput, live: Live, read: Read): Host {
     clock: input.clock,
     log: input.log,
     instance: input.instance,
+    folders: { state: input.state, run: input.run ?? join('/run/midplane', input.instance) },
     read,
     publish: (owner, resources) => live.reconciler?.publish(owner, resources),
     onRevision(listener) {

@@ -31,6 +31,8 @@ export interface EngineInput {
   /** Folder of manifests; absent: none are read or written. */
   readonly manifests?: string;
   readonly state: string;
+  /** Default: /run/midplane/<instance>. */
+  readonly run?: string;
   readonly ids: Ids;
   /** Kernel kinds and those that main adds, in the order in which they build on each other; slices' own come after. */
   readonly drivers: readonly AnyDriver[];
