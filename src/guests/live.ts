@@ -37,3 +37,10 @@ export interface GuestsLive {
   /** Path of the unix socket of its console; absent where the kind has none. */
   console?(name: string): string;
 }
+
+/** The last lines of a text. */
+export function lastLines(text: string, lines: number): string {
+  const all = text.split('\n');
+  if (all.at(-1) === '') all.pop();
+  return all.slice(-lines).join('\n');
+}

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { FaultError } from '../engine/faults.ts';
 import { type AnyCommand, command, type Read } from '../engine/slice.ts';
+import { systemClock } from '../lib/clock.ts';
 import { ago, table } from '../lib/table.ts';
 import type { GuestsLive, GuestStatus } from './live.ts';
 
@@ -83,7 +84,7 @@ const showGuests = command({
   data: z.array(guestData),
   run: (args, read) =>
     Promise.resolve(guestRows(lives(read)).filter((row) => args.name === undefined || row.name === args.name)),
-  render: (rows, columns) => renderGuests(rows, columns, Date.now()),
+  render: (rows, columns) => renderGuests(rows, columns, systemClock.now()),
   complete,
 });
 
