@@ -1,6 +1,7 @@
 // The slices, in the order in which they derive, compile and start: one line each.
 import type { AnySlice } from './engine/slice.ts';
 import { functions } from './guests/function/slice.ts';
+import { vms } from './guests/vm/slice.ts';
 import { ports } from './switch/l1/port/slice.ts';
 import { fdb } from './switch/l2/fdb/slice.ts';
 import { vlans } from './switch/l2/vlan/slice.ts';
@@ -8,4 +9,4 @@ import { neighbors } from './switch/l3/neighbor/slice.ts';
 import { routes } from './switch/l3/route/slice.ts';
 import { drops } from './switch/watch/drop/slice.ts';
 
-export const slices: readonly AnySlice[] = [functions, ports, vlans, fdb, routes, neighbors, drops];
+export const slices: readonly AnySlice[] = [functions, vms, ports, vlans, fdb, routes, neighbors, drops];

@@ -72,7 +72,13 @@ function machineOf(name: string, vm: Vm, look: Look): Machine {
   const { mtu } = vm.port;
   const gateways = gatewaysOf({ ...vm, gateway: vm.gateway }, look);
   const mac = macOfGuest(look.baseMac, name);
-  const network = { mac, address: vm.address, gateways, dns: vm.dns ?? gateways, ...(mtu === undefined ? {} : { mtu }) };
+  const network = {
+    mac,
+    address: vm.address,
+    gateways,
+    dns: vm.dns ?? gateways,
+    ...(mtu === undefined ? {} : { mtu }),
+  };
   return {
     ...(kernel === undefined ? {} : { kernel: imagePath(kernel) }),
     ...(initrd === undefined ? {} : { initrd: imagePath(initrd) }),
@@ -97,10 +103,12 @@ function machineOf(name: string, vm: Vm, look: Look): Machine {
 const digest = (baseMac: string, name: string, what: string): Buffer =>
   createHash('sha256').update(`${what} ${baseMac} ${name}`).digest();
 
-/** A user of its own for each VM of a machine, beyond what people, services and containers get (systemd's UIDS-GIDS:
- * from 0x70000000 to 2^31 nobody is given a number). */
+/** Below 2^31 and above what people, services, container engines and functions get. */
+const firstUid = 2_110_000_000;
+
+/** A user of its own for each VM of a machine: nobody else may open its tap or its files. */
 export function uidOf(baseMac: string, name: string): number {
-  return 0x70000000 + digest(baseMac, name, 'uid').readUIntBE(0, 3);
+  return firstUid + digest(baseMac, name, 'uid').readUIntBE(0, 3);
 }
 
 /** The same for as long as the switch and the name are: guests know their machine by it (RFC 9562, version 8). */
@@ -141,6 +149,7 @@ function checkBoot(name: string, vm: Vm, look: Look): readonly Problem[] {
   if (kernel === undefined && !own && cmdline !== undefined) {
     problems.push(wrong('cmdline', 'is of use to a kernel only'));
   }
-  if (disk !== undefined && (own || image === undefined)) problems.push(wrong('disk', 'there is no image to make it of'));
+  if (disk !== undefined && (own || image === undefined))
+    problems.push(wrong('disk', 'there is no image to make it of'));
   return problems;
 }

@@ -70,9 +70,10 @@ test('answers find their commands in any order, in pieces, with events between',
   using qmp = await openQmp(server.path);
   assert.equal(qmp.version, '7.2.22');
   const events: unknown[] = [];
-  using _ = qmp.onEvent((event) => events.push(event));
+  const listening = qmp.onEvent((event) => events.push(event));
   const [status, name] = await Promise.all([qmp.execute('query-status'), qmp.execute('query-name')]);
   assert.deepEqual([status.status, name.name], ['running', 'b']);
+  listening[Symbol.dispose]();
   assert.deepEqual(events, [{ event: 'RESET', data: { guest: true } }]);
 });
 

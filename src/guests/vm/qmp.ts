@@ -5,11 +5,12 @@ import { FaultError } from '../../engine/faults.ts';
 
 /** Commands that we use: what goes in and what comes back. */
 export interface QmpCommands {
-  readonly 'query-status': { readonly in: undefined; readonly out: { readonly status: string; readonly running: boolean } };
+  readonly 'query-status': {
+    readonly in: undefined;
+    readonly out: { readonly status: string; readonly running: boolean };
+  };
   readonly 'query-name': { readonly in: undefined; readonly out: { readonly name?: string } };
-  readonly 'query-kvm': { readonly in: undefined; readonly out: { readonly enabled: boolean; readonly present: boolean } };
   readonly system_powerdown: { readonly in: undefined; readonly out: object };
-  readonly system_reset: { readonly in: undefined; readonly out: object };
   readonly quit: { readonly in: undefined; readonly out: object };
   readonly set_link: { readonly in: { readonly name: string; readonly up: boolean }; readonly out: object };
 }
@@ -62,7 +63,12 @@ export async function openQmp(path: string, timeoutMs = 3000): Promise<Qmp> {
   let next = 0;
   const send = (command: string, input: unknown): Promise<unknown> => {
     next += 1;
-    return ask(state, socket, { execute: command, id: next, ...(input === undefined ? {} : { arguments: input }) }, timeoutMs);
+    return ask(
+      state,
+      socket,
+      { execute: command, id: next, ...(input === undefined ? {} : { arguments: input }) },
+      timeoutMs,
+    );
   };
   try {
     const version = await greeting(state, closed, timeoutMs, () => why);
@@ -100,7 +106,12 @@ function greeting(state: State, closed: Promise<void>, timeoutMs: number, why: (
   });
 }
 
-function ask(state: State, socket: Socket, message: { id: number; execute: string }, timeoutMs: number): Promise<unknown> {
+function ask(
+  state: State,
+  socket: Socket,
+  message: { id: number; execute: string },
+  timeoutMs: number,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     if (socket.destroyed) return reject(ended(state));
     const timer = setTimeout(() => {

@@ -39,10 +39,9 @@ const cloudInit = z
   .meta({ description: 'what the NoCloud seed says besides addresses' });
 
 // A VM has no environment variables: user-data is the way to tell it something.
-const { environment: _, ...shared } = guestFields;
+const shared = z.strictObject(guestFields).omit({ environment: true });
 
-export const vm = z.strictObject({
-  ...shared,
+export const vm = shared.extend({
   image: file.optional().meta({
     description: `disk image (qcow2 or raw), never written to; ${ownImage}: a small system of our own`,
     examples: [ownImage, 'debian-13.qcow2'],

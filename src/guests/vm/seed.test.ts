@@ -73,9 +73,10 @@ test('the seed has the three files, and says who the machine is', () => {
   const meta = parse(files.get('meta-data') ?? '') as Record<string, string>;
   assert.equal(meta['local-hostname'], 'db1');
   assert.deepEqual(image, Buffer.from(seedVolume(seed)), 'the same bytes each time');
-  const other = parse(
-    readVolume(Buffer.from(seedVolume({ ...seed, userData: 'x' }))).get('meta-data') ?? '',
-  ) as Record<string, string>;
+  const other = parse(readVolume(Buffer.from(seedVolume({ ...seed, userData: 'x' }))).get('meta-data') ?? '') as Record<
+    string,
+    string
+  >;
   assert.notEqual(other['instance-id'], meta['instance-id']);
 });
 
@@ -88,7 +89,11 @@ test('files of all sizes keep their bytes', () => {
     sizes,
   );
   assert.throws(
-    () => isoVolume('x', Array.from({ length: 40 }, (_, i) => ({ name: `f${i}`, content: Buffer.alloc(1) }))),
+    () =>
+      isoVolume(
+        'x',
+        Array.from({ length: 40 }, (_, i) => ({ name: `f${i}`, content: Buffer.alloc(1) })),
+      ),
     RangeError,
   );
 });
