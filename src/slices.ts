@@ -1,5 +1,6 @@
 // The slices, in the order in which they derive, compile and start: one line each.
 import type { AnySlice } from './engine/slice.ts';
+import { containers } from './guests/container/slice.ts';
 import { functions } from './guests/function/slice.ts';
 import { vms } from './guests/vm/slice.ts';
 import { ports } from './switch/l1/port/slice.ts';
@@ -9,4 +10,4 @@ import { neighbors } from './switch/l3/neighbor/slice.ts';
 import { routes } from './switch/l3/route/slice.ts';
 import { drops } from './switch/watch/drop/slice.ts';
 
-export const slices: readonly AnySlice[] = [functions, vms, ports, vlans, fdb, routes, neighbors, drops];
+export const slices: readonly AnySlice[] = [containers, functions, vms, ports, vlans, fdb, routes, neighbors, drops];

@@ -6,6 +6,7 @@ import { type CommitContext, compileCandidate, type Prepared } from './commit.ts
 import type { CommitOptions } from './engine.ts';
 import { type Face, type FaceText, readFace, sameFace } from './face.ts';
 import type { History, StoredRevision } from './history.ts';
+import { kindOf, type Ref, type Resource } from './resource.ts';
 import { loadCandidate } from './load.ts';
 
 /** Input that nothing can run with. */
@@ -82,14 +83,26 @@ function record(context: CommitContext, prepared: Prepared, by: string, comment:
 
 async function bringUp(context: CommitContext, revision: StoredRevision, prepared: Prepared): Promise<void> {
   const { resources } = prepared.compiled;
-  for (const [ref, resource] of resources) {
-    const driver = context.drivers.get(ref.slice(0, ref.indexOf('/')));
-    // A failed preparation (an image that is gone) shows as that resource's own failure when it is put.
-    await driver?.prepare?.(resource.spec, () => undefined, AbortSignal.timeout(60_000)).catch(() => undefined);
-  }
+  await prepareAll(context, resources);
   await context.reconciler.adopt(resources);
   context.applied(revision, prepared.compiled);
   context.writeFace(revision);
+}
+
+/** Time for preparations before the switch comes up, and for those that go on behind it, ms. */
+const prepareMs = { wait: 5000, most: 600_000 };
+
+/** A failed preparation (an image that is gone) shows as that resource's own failure when it is put. A slow one holds up
+ * nothing else: what it is for fails until it is done, and is tried again. */
+async function prepareAll(context: CommitContext, resources: ReadonlyMap<Ref, Resource>): Promise<void> {
+  const signal = AbortSignal.timeout(prepareMs.most);
+  const all = [...resources].map(([ref, resource]) =>
+    context.drivers.get(kindOf(ref))?.prepare?.(resource.spec, () => undefined, signal),
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((done) => (timer = setTimeout(done, prepareMs.wait)));
+  await Promise.race([Promise.allSettled(all), late]);
+  clearTimeout(timer);
 }
 
 /** The revision to go back to, where the newest was to be confirmed and was not in time. */

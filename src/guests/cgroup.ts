@@ -1,6 +1,6 @@
 // A cgroup a guest, "midplane/<instance>/<guest>": on the unified hierarchy (v2), or on v1 with a hierarchy for each
 // controller (the hybrid layout, whose v2 tree has no controllers).
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { type Dirent, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { FaultError } from '../engine/faults.ts';
 
@@ -52,9 +52,7 @@ export function makeCgroup(name: string, limits: Limits): Cgroup {
 export function openCgroup(name: string): Cgroup {
   const folders = isUnified() ? [join(root, name)] : controllers.map((c) => join(root, c, name));
   const procs = folders.map((folder) => join(folder, 'cgroup.procs'));
-  const pids = (): number[] => [
-    ...new Set(procs.flatMap((file) => read(file).split('\n').filter(Boolean).map(Number))),
-  ];
+  const pids = (): number[] => [...new Set(folders.flatMap(pidsIn))];
   return {
     procs,
     attach(pid) {
@@ -120,6 +118,41 @@ async function killAll(name: string, pids: () => readonly number[]): Promise<voi
     await new Promise((done) => setTimeout(done, 20));
   }
   throw new FaultError('timeout', `cgroup ${name}`, `processes ${pids().join(' ')} do not end`);
+}
+
+/** Takes a group and all groups below it away, on every hierarchy: a container engine makes them on each. Its monitor
+ * ends a moment after its container; what has not ended after a second gets SIGKILL. A Fault 'timeout' after 3 s. */
+export async function removeTree(name: string): Promise<void> {
+  const tops = isUnified() ? [root] : readdirSync(root).map((hierarchy) => join(root, hierarchy));
+  for (let waited = 0; waited < 3000; waited += 20) {
+    const left = tops.flatMap((top) => removeBelow(join(top, name), top));
+    if (left.length === 0) return;
+    if (waited >= 1000) for (const folder of left) for (const pid of pidsIn(folder)) signal(pid, 'SIGKILL');
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  throw new FaultError('timeout', `cgroup ${name}`, 'it is not empty');
+}
+
+/** Folders that stay. */
+function removeBelow(folder: string, top: string): string[] {
+  for (const below of foldersIn(folder)) removeUp(below, folder);
+  removeUp(folder, top);
+  return existsSync(folder) ? [folder, ...foldersIn(folder)] : [];
+}
+
+const pidsIn = (folder: string): number[] => read(join(folder, 'cgroup.procs')).split('\n').filter(Boolean).map(Number);
+
+/** Deepest first. */
+function foldersIn(folder: string): string[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  const own = entries.filter((entry) => entry.isDirectory()).map((entry) => join(folder, entry.name));
+  return own.flatMap((each) => [...foldersIn(each), each]);
 }
 
 /** Sends a signal; a process that is gone is no error. */

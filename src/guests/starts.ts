@@ -35,8 +35,11 @@ export interface Starts {
   cancel(ref: Ref): Promise<void>;
 }
 
-/** `broken` gets what is no FaultError: a fault of ours. */
-export function openStarts(broken: (error: unknown) => void): Starts {
+/** `broken` gets what is no FaultError: a fault of ours; `failed` each start that failed. */
+export function openStarts(
+  broken: (error: unknown) => void,
+  failed: (ref: Ref, fault: Fault) => void = () => undefined,
+): Starts {
   const starts = new Map<Ref, Start & { readonly abort: AbortController }>();
   const faults = new Map<Ref, Fault>();
   return {
@@ -52,8 +55,12 @@ export function openStarts(broken: (error: unknown) => void): Starts {
       void done.then((fault) => {
         own.over = true;
         if (starts.get(ref) !== own) return;
-        if (fault === undefined) faults.delete(ref);
-        else faults.set(ref, fault);
+        if (fault === undefined) {
+          faults.delete(ref);
+          return;
+        }
+        faults.set(ref, fault);
+        if (fault.code !== 'cancelled') failed(ref, fault);
       });
     },
     async settled(ref, signal) {

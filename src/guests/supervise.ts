@@ -23,6 +23,8 @@ export interface Seen {
   readonly startedAt: number;
   /** How it ended, where it has. */
   readonly why: string;
+  /** It was made and has not run yet, so far as the world knows. */
+  readonly fresh?: boolean;
 }
 
 export interface SuperviseInput<S extends GuestSpec> {
@@ -159,7 +161,7 @@ function again<S extends GuestSpec>(
   spec: S,
   seen: Seen | undefined,
 ): void {
-  if (spec.restart === 'never' || input.starts.pending(ref) !== undefined) return;
+  if ((spec.restart === 'never' && seen?.fresh !== true) || input.starts.pending(ref) !== undefined) return;
   // What was never made is the engine's to make: it knows if what the guest needs is there.
   if (seen === undefined && input.starts.fault(ref) === undefined) return;
   if (input.host.read.failures().some((failure) => failure.ref === ref)) return;

@@ -41,7 +41,10 @@ const tailBytes = 256 * 1024;
 /** Makes the keeper of an instance's functions; there is one a daemon. */
 export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper {
   const { run } = host.folders;
-  const starts = openStarts((error) => host.log.error({ error }, 'start of a function'));
+  const starts = openStarts(
+    (error) => host.log.error({ error }, 'start of a function'),
+    (ref, fault) => host.log.warn({ ref, fault }, 'guest did not start'),
+  );
   const whys = new Map<string, string>();
   const begin = (ref: Ref, spec: FunctionSpec): void =>
     starts.begin(ref, hashOf(spec), (signal) => start({ kernel, host, whys }, ref, spec, signal));

@@ -14,7 +14,7 @@ import { type Accel, type Board, boardOf, machineArgs } from './machine.ts';
 
 const script = `for file in $PROCS; do echo $$ > "$file" || exit 1; done
 ulimit -c 0
-exec "$@"`;
+exec setpriv --no-new-privs "$@"`;
 
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
