@@ -144,10 +144,10 @@ async function keepDaemon(
     const doors = ['--ssh', '127.0.0.1:2222', '--api', '127.0.0.1:9090'];
     const own = ['run', ...args, '--state', setting.state, '--instance', instance, ...doors];
     const started = start(netns, command(setting, ...own), { stdio: ['ignore', log, log] });
-    const since = Date.now();
+    const since = performance.now();
     if (started.pid !== undefined) setting.remains.note(started.pid);
     started.once('exit', () => {
-      quick = Date.now() - since < 5000 ? quick + 1 : 0;
+      quick = performance.now() - since < 5000 ? quick + 1 : 0;
       if (ending) return;
       if (quick >= 5) giveUp();
       else child = begin();
