@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run as runIn } from '../../src/lab/process.ts';
-import type { Step } from './session.ts';
-import { objects, openSwitch, root, type TestSwitch } from './switch.ts';
+import { session } from './steps.ts';
+import { openSwitch, type TestSwitch } from './switch.ts';
 
 const base = `
 ports:
@@ -37,34 +36,6 @@ const files = {
   'bad.js': 'throw new TypeError("no such luck");\n',
 };
 const hosts = { h1: { port: 'swp1', address: ['10.0.10.1/24'] } };
-
-interface Answer {
-  readonly ok: boolean;
-  readonly faults: readonly { readonly code: string; readonly why: string }[];
-  readonly problems: readonly { readonly path: string; readonly message: string }[];
-  readonly data: unknown;
-  readonly text: string;
-  readonly fault: { readonly code: string };
-}
-
-/** Runs steps in a daemon of their own, in place of the harness's. */
-async function session(sw: TestSwitch, steps: readonly Step[]): Promise<Answer[]> {
-  const daemon = {
-    config: join(sw.folder, 'midplane.yaml'),
-    manifests: join(sw.folder, 'manifests'),
-    state: sw.state,
-    instance: sw.instance,
-    objects,
-    trace: true,
-  };
-  const command = [process.execPath, join(root, 'test/lab/session.ts')];
-  const ran = await runIn(sw.lab.switchNetns, command, {
-    input: JSON.stringify({ daemon, steps }),
-    timeoutMs: 120_000,
-  });
-  assert.equal(ran.code, 0, ran.stderr);
-  return JSON.parse(ran.stdout) as Answer[];
-}
 
 const ask = async (sw: TestSwitch): Promise<string> =>
   (await sw.on('h1', 'curl', '-s', '-m', '3', 'http://10.0.10.5/')).stdout;
