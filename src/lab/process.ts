@@ -23,7 +23,8 @@ export function run(
   let stderr = '';
   child.stdout?.on('data', (data: Buffer) => (stdout += data.toString()));
   child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
-  child.stdin?.end(o.input ?? '');
+  // A command that does not read its input may be gone already.
+  child.stdin?.on('error', () => undefined).end(o.input ?? '');
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
