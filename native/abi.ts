@@ -1,8 +1,9 @@
 // node native/abi.ts native/build/switch.bpf.o > src/kernel/abi.ts
-// Writes TypeScript codecs for the structs that the fast path and the daemon share, from the BTF of the compiled object, so
-// that offsets come from the compiler. Taken are the structs reachable from the keys and values of maps, those named
-// abi_* or *_args, and all enums that the BTF knows. An enum that no struct or function mentions is not in the BTF: list it
-// in `struct abi_enums` (enum x x; ...) and keep one in .rodata: `const volatile struct abi_enums abi_enums;`.
+// Writes TypeScript codecs for the structs that the fast path and the daemon share, from the BTF of the compiled
+// object, so that offsets come from the compiler. Taken are the structs reachable from the keys and values of maps,
+// those named abi_* or *_args, and all enums that the BTF knows. An enum that no struct or function mentions is not in
+// the BTF: list it in `struct abi_enums` (enum x x; ...) and keep one in .rodata: `const volatile struct abi_enums
+// abi_enums;`.
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { mapTypes, parseBtf, resolveType, sizeOf } from '../src/wire/btf.ts';
@@ -12,34 +13,11 @@ import { elfSection } from '../src/wire/elf.ts';
 type Struct = Extract<BtfType, { kind: 'struct' }>;
 type Enum = Extract<BtfType, { kind: 'enum' }>;
 
-const helpers = `/** A whole number in its range; RangeError names the field. */
-function whole(value: number | undefined, min: number, max: number, field: string): number {
-  if (value !== undefined && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(\`\${field} is \${value}, not \${min}..\${max}\`);
-}
+/** Of src/lib/fields.ts. */
+const helpers = ['list', 'sized', 'viewAt', 'whole', 'wide'];
 
-function wide(value: bigint | undefined, min: bigint, max: bigint, field: string): bigint {
-  if (value !== undefined && value >= min && value <= max) return value;
-  throw new RangeError(\`\${field} is \${value}, not \${min}..\${max}\`);
-}
-
-function sized<T extends { readonly length: number }>(value: T, length: number, field: string): T {
-  if (value.length === length) return value;
-  throw new RangeError(\`\${field} has \${value.length} entries, not \${length}\`);
-}
-
-function viewAt(bytes: Uint8Array, offset: number, size: number): DataView {
-  if (offset + size > bytes.length) throw new RangeError(\`\${bytes.length} bytes hold no \${size} at \${offset}\`);
-  return new DataView(bytes.buffer, bytes.byteOffset + offset, size);
-}
-
-function list<T>(length: number, item: (i: number) => T): T[] {
-  return Array.from({ length }, (_, i) => item(i));
-}
-`;
-
-/** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no codec:
- * bit fields, pointers, floats, structs without a name. */
+/** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no
+ * codec: bit fields, pointers, floats, structs without a name. */
 export function generateAbi(btf: Btf): string {
   const structs = sharedStructs(btf);
   const enums = new Map(
@@ -47,13 +25,14 @@ export function generateAbi(btf: Btf): string {
       .filter((type): type is Enum => type.kind === 'enum' && /^(?!(bpf|xdp|sk|tcx|nf|btf)_)./.test(type.name))
       .map((type) => [type.name, type]),
   );
-  const parts = [
-    '// Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.\n',
-    helpers,
+  const codecs = sorted(structs).map((struct) => structText(btf, struct));
+  const used = helpers.filter((name) => codecs.some((text) => text.includes(`${name}(`)));
+  return [
+    '// Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.',
+    `import { ${used.join(', ')} } from '../lib/fields.ts';\n`,
     ...sorted(enums).map(enumText),
-    ...sorted(structs).map((struct) => structText(btf, struct)),
-  ];
-  return parts.join('\n');
+    ...codecs,
+  ].join('\n');
 }
 
 function sorted<T>(byName: ReadonlyMap<string, T>): T[] {
@@ -233,10 +212,9 @@ function putText(btf: Btf, id: number, place: Place & { readonly value: string }
   const { accessor, size, signed } = scalarOf(type, field.path);
   const bits = BigInt(size * 8);
   const [min, max] = signed ? [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n] : [0n, (1n << bits) - 1n];
-  const checked =
-    size === 8
-      ? `wide(${value}, ${min}n, ${max === 0xffff_ffff_ffff_ffffn ? '0xffffffffffffffffn' : `${max}n`}, '${field.path}')`
-      : `whole(${value}, ${min}, ${signed ? max : `0x${max.toString(16)}`}, '${field.path}')`;
+  const [check, suffix] = size === 8 ? ['wide', 'n'] : ['whole', ''];
+  const most = `${signed ? max : `0x${max.toString(16)}`}${suffix}`;
+  const checked = `${check}(${value}, ${min}${suffix}, ${most}, '${field.path}')`;
   return [`view.set${accessor}(${at}, ${checked}${size === 1 ? '' : `, ${!field.bigEndian}`});`];
 }
 

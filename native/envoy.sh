@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs Envoy, the proxy that the mesh tests run against, into native/build/envoy. Called by set-up; does nothing where
-# it is there already.
+# Installs Envoy, the proxy that the mesh tests run against, into native/build/envoy. Called by set-up; does nothing
+# where it is there already.
 set -euo pipefail
 
 version=1.40.0

@@ -249,6 +249,7 @@ static void free_addon(napi_env env, void *data, void *hint)
 {
 	(void)env;
 	(void)hint;
+	close_owned(data);
 	free(data);
 }
 
@@ -262,6 +263,7 @@ NAPI_MODULE_INIT()
 	}
 	export_function(env, exports, "setErrorClass", set_error_class);
 	export_function(env, exports, "errnoName", errno_name_of);
+	register_fd(env, exports);
 	register_netlink(env, exports);
 	register_poll(env, exports);
 	register_ns(env, exports);

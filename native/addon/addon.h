@@ -18,6 +18,9 @@
 // One environment (the main thread or a worker) has one of these, as its instance data.
 struct addon {
 	napi_ref error_class;
+	// By descriptor, whether it is closed when the environment ends.
+	bool *owned;
+	size_t capacity;
 };
 
 // A call from JavaScript: its arguments, padded with undefined.
@@ -65,6 +68,8 @@ void set_u32(napi_env env, napi_value object, const char *name, uint32_t n);
 void set_string(napi_env env, napi_value object, const char *name, const char *text);
 
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);
+void close_owned(struct addon *addon);
+void register_fd(napi_env env, napi_value exports);
 void register_netlink(napi_env env, napi_value exports);
 void register_poll(napi_env env, napi_value exports);
 void register_ns(napi_env env, napi_value exports);

@@ -5,30 +5,28 @@
 
 const volatile __u8 trace_on = 0;
 
-INLINE void trace_end(struct pkt *p, __u16 action)
+INLINE struct trace *trace_of(struct pkt *p)
 {
-	__u32 zero = 0;
-	struct trace *t;
+	__u32 key = p->in_port;
 
-	if (!trace_on)
-		return;
-	t = bpf_map_lookup_elem(&trace, &zero);
-	if (!t)
-		return;
-	t->action = action;
-	t->reason = p->reason;
-	t->in_port = p->in_port;
+	return trace_on ? bpf_map_lookup_elem(&trace, &key) : 0;
 }
 
-INLINE void trace_copy(__u16 port, __u16 vid)
+INLINE void trace_begin(struct pkt *p)
 {
-	__u32 zero = 0;
-	struct trace *t;
+	struct trace *t = trace_of(p);
+
+	if (!t)
+		return;
+	t->action = TRACE_NONE;
+	t->copies = 0;
+}
+
+INLINE void trace_copy(struct pkt *p, __u16 port, __u16 vid)
+{
+	struct trace *t = trace_of(p);
 	__u16 n;
 
-	if (!trace_on)
-		return;
-	t = bpf_map_lookup_elem(&trace, &zero);
 	if (!t)
 		return;
 	n = t->copies;
@@ -39,18 +37,15 @@ INLINE void trace_copy(__u16 port, __u16 vid)
 	t->copies = n + 1;
 }
 
-INLINE void trace_begin(void)
+INLINE void trace_end(struct pkt *p, __u16 action)
 {
-	__u32 zero = 0;
-	struct trace *t;
+	struct trace *t = trace_of(p);
 
-	if (!trace_on)
+	if (!t)
 		return;
-	t = bpf_map_lookup_elem(&trace, &zero);
-	if (t) {
-		t->action = TRACE_NONE;
-		t->copies = 0;
-	}
+	t->action = action;
+	t->reason = p->reason;
+	t->in_port = p->in_port;
 }
 
 INLINE int decide_drop(struct pkt *p, __u16 reason)

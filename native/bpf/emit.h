@@ -58,7 +58,7 @@ INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
 	}
 	emit_count(ctx, p, out);
 	in->copies += p->segments;
-	trace_copy(id, p->tagged ? p->vid : 0);
+	trace_copy(p, id, p->tagged ? p->vid : 0);
 	return 1;
 }
 
@@ -79,7 +79,7 @@ INLINE int emit(ctx_t *ctx, struct pkt *p, __u16 vid)
 		return drop(p, DROP_REDIRECT);
 	emit_count(ctx, p, out);
 	in->handed += p->segments;
-	trace_copy(p->out_port, p->tagged ? p->vid : 0);
+	trace_copy(p, p->out_port, p->tagged ? p->vid : 0);
 	trace_end(p, TRACE_PORT);
 	if (row->flags & PORT_PEER) {
 		ctx->mark = 0; // the mark would follow the frame into the guest's namespace

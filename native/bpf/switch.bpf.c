@@ -35,7 +35,6 @@ INLINE void begin(ctx_t *ctx, struct pkt *p)
 	p->vid = 0;
 	p->len = frame_len(ctx);
 	p->segments = frame_segments(ctx);
-	trace_begin();
 }
 
 // Stage 5: p->verdict for a bridged frame.
@@ -118,7 +117,7 @@ INLINE int xdp_act(ctx_t *ctx, struct pkt *p)
 		return XDP_DROP;
 	if (xdp_count(p, frame_len(ctx)))
 		return XDP_DROP;
-	trace_copy(out, vid);
+	trace_copy(p, out, vid);
 	trace_end(p, TRACE_PORT);
 	return bpf_redirect_map(&xdp_port, out, 0);
 }
@@ -138,6 +137,7 @@ int switch_xdp(ctx_t *ctx)
 	if (!d || d->kind != DEV_PORT)
 		return XDP_PASS;
 	p->in_port = d->id;
+	trace_begin(p);
 	in = port_of(p->in_port);
 	if (!in || (in->flags & PORT_SHUT) || parse_ethernet(ctx, p))
 		return XDP_PASS;
@@ -238,6 +238,7 @@ int switch_ingress(ctx_t *ctx)
 	d = bpf_map_lookup_elem(&dev, &ifindex);
 	if (d && d->kind == DEV_PORT)
 		p->in_port = d->id;
+	trace_begin(p);
 	in = port_of(p->in_port);
 	c = counters_of(p->in_port);
 	if (!in || !c)

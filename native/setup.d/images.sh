@@ -20,6 +20,8 @@ container_images() {
 
 build_container_images() {
   local work=$1
+  # Podman's database of containers, of which there are none, remembers the run root of another time.
+  rm -rf "$images/libpod"
   web_server "$work/web" &&
     busybox_root "$work/busybox" &&
     cp -a "$work/busybox" "$work/webroot" && install -m 755 "$work/web" "$work/webroot/bin/web" &&

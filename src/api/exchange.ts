@@ -1,6 +1,6 @@
 // One request and its answer: bodies in, JSON out, errors as { problems, faults }.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { parseDocument } from '../config/yaml.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Fault, FaultCode } from '../engine/faults.ts';
@@ -65,7 +65,10 @@ export async function readInput<S extends z.ZodType>(
   text?: string,
 ): Promise<z.infer<S>> {
   const body = await readBody(exchange.request);
-  const type = (exchange.request.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
+  const type = (exchange.request.headers['content-type'] ?? 'application/json')
+    .replace(/;.*/s, '')
+    .trim()
+    .toLowerCase();
   const source = decode(body);
   if (text !== undefined && ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/plain'].includes(type)) {
     return validate(schema, { ...queryValues(exchange.url), [text]: source }, '');

@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fakeEngine, firstDocument, type FakeEngine } from '../../test/fake/engine.ts';
+import { fakeEngine, type FakeEngine } from '../../test/fake/engine.ts';
+import { firstDocument } from '../../test/fake/slices.ts';
 import { maskSecrets } from '../cli/document/mask.ts';
 import { documentRoot } from '../cli/document/place.ts';
 import { openDoor } from '../cli/door.ts';
@@ -186,11 +187,11 @@ test('commands by line and by path', async () => {
   assert.deepEqual((await ask('GET', '/v1/show/ports/swp2')).json(), [{ name: 'swp2', mtu: 1500 }]);
   assert.deepEqual((await ask('GET', '/v1/show/ports?port=swp2')).json(), [{ name: 'swp2', mtu: 1500 }]);
   assert.deepEqual((await ask('GET', '/v1/show/ports/counters')).json(), { rx: '1152921504606846976' });
-  assert.equal((await ask('GET', '/v1/show/log?lines=2')).json().length, 2);
+  assert.equal((await ask('GET', '/v1/show/lines?lines=2')).json().length, 2);
   assert.equal((await ask('GET', '/v1/show/ports/swp9')).status, 404);
   assert.equal((await ask('GET', '/v1/show/nonsense')).status, 404);
-  assert.equal((await ask('GET', '/v1/show/log?lines=many')).status, 400);
-  assert.equal((await ask('GET', '/v1/show/log?color=red')).status, 400);
+  assert.equal((await ask('GET', '/v1/show/lines?lines=many')).status, 400);
+  assert.equal((await ask('GET', '/v1/show/lines?color=red')).status, 400);
   assert.equal((await ask('GET', '/v1/show/po')).status, 404);
 });
 

@@ -76,7 +76,10 @@ export function openApi(options: ApiOptions): ApiServer {
 function makeServer(options: ApiOptions, routes: readonly Route[]): Server {
   const server = createServer(
     {
-      ...{ maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 30_000 },
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: 10_000,
+      requestTimeout: 60_000,
+      keepAliveTimeout: 30_000,
       noDelay: true,
       // Others ("h2c") are answered as if they had not asked.
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === terminalProtocol,
@@ -185,7 +188,7 @@ function identify(options: ApiOptions, request: IncomingMessage): Caller {
     options.log.warn({ from }, 'unknown token');
     throw refuse('the token is not known');
   }
-  return { who: `${name}@api:${from}`, role: tokens[name]!.role };
+  return { who: `${name}@api:${from}`, role: tokens[name]?.role ?? 'viewer' };
 }
 
 export const terminalProtocol = 'midplane-terminal';

@@ -1,12 +1,14 @@
 // Where JSON text goes wrong: V8 says what, but not always where.
 
-const token =
-  /\s*(?:([{}[\],:])|("(?:[^"\\]+|\\[^])*")|((?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.])))/y;
+const number = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?`;
+const token = new RegExp(
+  String.raw`\s*(?:([{}[\],:])|("(?:[^"\\]+|\\[^])*")|((?:${number}|true|false|null)(?![\w.])))`,
+  'y',
+);
 
 type Wanted = 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'comma-or-end' | 'nothing';
 
-/** Line and column, from 1, of the first token that can't stand where it stands; of the text's end where it is cut off.
- * */
+/** Line and column, from 1, of the first token that can't stand where it is; of the end of a text that is cut off. */
 export function placeOfFault(source: string): { readonly line: number; readonly column: number } {
   const before = source.slice(0, offsetOfFault(source));
   const lineStart = before.lastIndexOf('\n') + 1;
@@ -20,7 +22,7 @@ function offsetOfFault(source: string): number {
   for (;;) {
     const from = token.lastIndex;
     const match = token.exec(source);
-    if (!match) return from + /^\s*/.exec(source.slice(from, from + 1000))![0].length;
+    if (!match) return from + source.slice(from).search(/\S|$/);
     const next = step(wanted, match[1] ?? (match[2] === undefined ? 'scalar' : 'string'), open);
     if (!next) return match.index + match[0].length - match[0].trimStart().length;
     wanted = next;

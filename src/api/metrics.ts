@@ -20,8 +20,7 @@ export type Collector = () => readonly Metric[] | Promise<readonly Metric[]>;
 
 export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** All metrics as text, by name. Throws for a name that Prometheus would refuse, or a metric that two collectors give.
- * */
+/** All metrics as text, by name. Throws for a name that Prometheus would refuse, and for a metric given twice. */
 export async function renderMetrics(collectors: readonly Collector[]): Promise<string> {
   const metrics = (await Promise.all(collectors.map(async (collect) => collect()))).flat();
   metrics.sort((a, b) => (a.name < b.name ? -1 : 1));

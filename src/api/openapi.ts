@@ -28,23 +28,28 @@ export function documentSchema(slices: readonly AnySlice[]): Json {
 }
 
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _, ...json } = z.toJSONSchema(schema, {
+  const made = z.toJSONSchema(schema, {
     io,
     unrepresentable: 'any',
     // Bigints leave as numbers, or as text where they would not be exact.
-    override: ({ zodSchema, jsonSchema: made }) => {
-      if (zodSchema._zod.def.type === 'bigint') Object.assign(made, { type: ['integer', 'string'] });
+    override: ({ zodSchema, jsonSchema: part }) => {
+      if (zodSchema._zod.def.type === 'bigint') Object.assign(part, { type: ['integer', 'string'] });
     },
   });
-  return json;
+  delete made.$schema;
+  return made;
 }
 
 const problem: Json = {
   type: 'object',
   required: ['file', 'line', 'column', 'path', 'message'],
   properties: {
-    ...{ file: { type: 'string' }, line: { type: 'integer' }, column: { type: 'integer' } },
-    ...{ path: { type: 'string' }, message: { type: 'string' }, hint: { type: 'string' } },
+    file: { type: 'string' },
+    line: { type: 'integer' },
+    column: { type: 'integer' },
+    path: { type: 'string' },
+    message: { type: 'string' },
+    hint: { type: 'string' },
   },
 };
 
@@ -53,7 +58,9 @@ const fault: Json = {
   required: ['code', 'what', 'why', 'retry'],
   properties: {
     code: { type: 'string', enum: Object.keys(faultCodes) },
-    ...{ what: { type: 'string' }, why: { type: 'string' }, retry: { type: 'boolean' } },
+    what: { type: 'string' },
+    why: { type: 'string' },
+    retry: { type: 'boolean' },
   },
 };
 
@@ -71,8 +78,10 @@ const revision: Json = {
   type: 'object',
   required: ['number', 'when', 'by', 'comment'],
   properties: {
-    ...{ number: { type: 'integer' }, when: { type: 'integer', description: 'milliseconds since 1970' } },
-    ...{ by: { type: 'string' }, comment: { type: 'string' } },
+    number: { type: 'integer' },
+    when: { type: 'integer', description: 'milliseconds since 1970' },
+    by: { type: 'string' },
+    comment: { type: 'string' },
     confirmBy: { type: 'integer', description: 'goes back by itself then, unless confirmed' },
     document: { type: 'string' },
   },
@@ -133,7 +142,10 @@ function showPath(command: AnyCommand): Json {
     required?: readonly string[];
   };
   const parameters = Object.entries(properties).map(([name, schema]) => ({
-    ...{ name, in: 'query', required: required.includes(name), schema },
+    name,
+    in: 'query',
+    required: required.includes(name),
+    schema,
     ...(schema['description'] === undefined ? {} : { description: schema['description'] }),
   }));
   return {

@@ -1,6 +1,6 @@
 // The routes of the HTTP API, each with the role that it asks for.
 import { z } from 'zod';
-import type { Candidate, CommitAnswer, CommitOptions, Engine } from '../engine/engine.ts';
+import type { Candidate, CommitAnswer, CommitOptions, Engine, RevisionInfo } from '../engine/engine.ts';
 import type { Role } from '../engine/slice.ts';
 import { HttpError, queryValues, readInput, requestProblem, sendJson, sendText, statusOf, toJson } from './exchange.ts';
 import type { Caller, Exchange } from './exchange.ts';
@@ -15,7 +15,8 @@ export interface LineAnswer {
 
 /** The CLI's commands, as the API needs them; cli/door.ts makes it. */
 export interface CommandDoor {
-  /** Runs one line as a session of its own. `write` gets what comes before the answer. */
+  /** Runs a line as a session of its own; several commands stand on lines of their own or between " ; ", and the first
+   * that fails is the last. `write` gets what comes before the last one's answer. */
   line(line: string, caller: Caller, write: (text: string) => void, signal: AbortSignal): Promise<LineAnswer>;
   /** A `show` command by its words, and arguments by name. Undefined: there is no such command for this role. */
   show(
@@ -31,9 +32,9 @@ export interface RouteOptions {
   readonly door: CommandDoor;
   readonly collectors: readonly Collector[];
   /** The description of this API (openapi.ts). */
-  openApi(): unknown;
+  readonly openApi: () => unknown;
   /** A document without its secrets, for callers who are no admins. */
-  mask(document: string): string;
+  readonly mask: (document: string) => string;
 }
 
 export interface Route {
@@ -85,13 +86,7 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       method: 'GET',
       path: /^\/v1\/history$/,
       role: 'viewer',
-      run: ({ response }) => {
-        const infos = engine.history().map(({ number, when, by, comment, confirmBy }) => ({
-          ...{ number, when, by, comment },
-          ...(confirmBy === undefined ? {} : { confirmBy }),
-        }));
-        sendJson(response, 200, { revisions: infos });
-      },
+      run: ({ response }) => sendJson(response, 200, { revisions: engine.history().map(infoOf) }),
     },
     {
       method: 'GET',
@@ -102,7 +97,7 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
         if (!revision) throw notFound(`revision ${number}`);
         // Manifests may hold Secrets: they are for admins.
         const manifests = caller.role === 'admin' ? revision.manifests : undefined;
-        sendJson(response, 200, { ...revision, document: shown(revision.document, caller), manifests });
+        sendJson(response, 200, { ...infoOf(revision), document: shown(revision.document, caller), manifests });
       },
     },
     {
@@ -130,6 +125,11 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       run: async ({ response }) => sendText(response, 200, metricsContentType, await renderMetrics(collectors)),
     },
   ];
+}
+
+/** The revision's own words, without its contents. */
+function infoOf({ number, when, by, comment, confirmBy }: RevisionInfo): RevisionInfo {
+  return { number, when, by, comment, ...(confirmBy === undefined ? {} : { confirmBy }) };
 }
 
 function changeRoutes({ engine }: RouteOptions): readonly Route[] {

@@ -1,9 +1,9 @@
 // Problems, faults and the outcome of a change as lines of text.
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { CommitAnswer, RevisionInfo } from '../engine/engine.ts';
-import type { Fault } from '../engine/faults.ts';
+import { FaultError, type Fault } from '../engine/faults.ts';
 import type { Action } from '../engine/resource.ts';
-import { ago, printable } from '../lib/table.ts';
+import { ago, printable, textWidth } from '../lib/table.ts';
 import type { Lost } from './document/path.ts';
 import type { Result } from './verbs/state.ts';
 import type { Word } from './words.ts';
@@ -34,6 +34,14 @@ export function printActions(actions: readonly Action[]): string {
   return actions.map((action) => `${action.phase.padEnd(7)}  ${printable(action.line)}\n`).join('');
 }
 
+/** The fault in what a command threw; undefined where it is a broken invariant. What the system refuses while a command
+ * looks (a device that is gone by now) is the world's doing: KernelError and node's own errors of system calls. */
+export function faultIn(error: unknown, what: string): Fault | undefined {
+  if (error instanceof FaultError) return error.fault;
+  if (!(error instanceof Error) || (error.name !== 'KernelError' && !('syscall' in error))) return undefined;
+  return { code: 'refused', what, why: error.message, retry: true };
+}
+
 /** The outcome of a commit. `now` in milliseconds since 1970. */
 export function committed(answer: CommitAnswer & { ok: true }, now: number): Result {
   const { revision, actions, tookMs, notes } = answer;
@@ -58,6 +66,6 @@ export function lost(line: string, words: readonly Word[], where: Pick<Lost, 'at
   const word = words[where.at];
   const column = word ? word.start : line.trimEnd().length + 1;
   const options = where.options.length === 0 ? '' : `; one of ${[...where.options].sort().join(', ')}`;
-  const text = `${printable(line)}\n${' '.repeat([...line.slice(0, column)].length)}^ ${where.message}${options}\n`;
+  const text = `${printable(line)}\n${' '.repeat(textWidth(line.slice(0, column)))}^ ${where.message}${options}\n`;
   return { exitCode: 1, text: () => text };
 }

@@ -1,7 +1,7 @@
 // What may stand at the cursor: words of the tree, values of arguments, places and names of the candidate. Serves "?"
 // (with its help) and Tab (what can be typed).
 import type { AnyCommand, Read } from '../engine/slice.ts';
-import { namesAt, valueAt } from './document/candidate.ts';
+import { namesAt, valueAt } from './document/value.ts';
 import { describe, type Place } from './document/place.ts';
 import { walk } from './document/path.ts';
 import { pipeWords } from './pipe.ts';
@@ -68,9 +68,9 @@ function choicesOfPipe(before: readonly Word[]): readonly Choice[] {
   const [first] = before;
   if (!first) return pipeWords.map(({ word, help }) => ({ word, help, hint: false }));
   const matches = pipeWords.filter(({ word }) => word === first.text || word.startsWith(first.text));
-  const takes = matches.length === 1 ? matches[0]!.takes : undefined;
-  if (takes === undefined || before.length > 1) return [enter, pipe];
-  return [{ word: takes, help: matches[0]!.help, hint: true }];
+  const [only] = matches.length === 1 ? matches : [];
+  if (only?.takes === undefined || before.length > 1) return [enter, pipe];
+  return [{ word: only.takes, help: only.help, hint: true }];
 }
 
 async function choicesAt(
@@ -139,15 +139,15 @@ function choicesOfPlace(rest: readonly Word[], value: 'set' | 'delete' | 'none',
   const walked = walk(level.place, rest);
   if (!walked.ok) return [];
   const path = [...level.path, ...walked.path];
-  const text = state.draft?.document ?? '';
+  const document = state.draft?.value;
   const { place } = walked;
   // A single value is complete; a list takes more.
   if (walked.rest.length > 0 && !place.item) return [enter];
-  const here = namesAt(text, path);
+  const here = namesAt(document, path);
   const choices: Choice[] = [];
   if (value === 'delete') {
     choices.push(...here.map((name) => ({ word: quoteWord(name), help: helpOf(place, name), hint: false })));
-    return valueAt(text, path) === undefined || path.length === 0 ? choices : [...choices, enter];
+    return valueAt(document, path) === undefined || path.length === 0 ? choices : [...choices, enter];
   }
   for (const [word, next] of place.words) {
     choices.push({ word, help: describe(next()), hint: false });
@@ -156,7 +156,7 @@ function choicesOfPlace(rest: readonly Word[], value: 'set' | 'delete' | 'none',
     choices.push({ word: '<name>', help: describe(place.entries.place()) || 'a name', hint: true });
     choices.push(...here.map((name) => ({ word: quoteWord(name), help: '', hint: false })));
   }
-  if (value === 'set') choices.push(...choicesOfValue(place, text));
+  if (value === 'set') choices.push(...choicesOfValue(place, document));
   const complete = value === 'none' ? true : walked.rest.length > 0 || (path.length > 0 && !needsValue(place));
   return complete ? [...choices, enter] : choices;
 }
@@ -170,14 +170,15 @@ function needsValue(place: Place): boolean {
   return place.words.size === 0 && !place.entries && !place.values.includes('true');
 }
 
-function choicesOfValue(place: Place, text: string): readonly Choice[] {
+function choicesOfValue(place: Place, document: unknown): readonly Choice[] {
   const target = place.item ?? place;
   if (!target.leaf) return [];
   const help = describe(place.item && place.help === '' ? place.item : place);
   const choices = target.values.map((word): Choice => ({ word, help, hint: false }));
   const names = target.names ?? place.names;
   if (names !== undefined) {
-    for (const word of namesAt(text, names.split('.'))) choices.push({ word: quoteWord(word), help: '', hint: false });
+    for (const word of namesAt(document, names.split('.')))
+      choices.push({ word: quoteWord(word), help: '', hint: false });
   }
   const example = target.examples[0] ?? place.examples[0];
   if (target.values.length > 0 && example === undefined) return choices;

@@ -1,14 +1,14 @@
 // The CLI for what is no terminal session: the HTTP API's commands, and terminals that come in by its Upgrade.
 import type { Duplex } from 'node:stream';
+import type { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
-import { FaultError } from '../engine/faults.ts';
 import type { AnyCommand, Role } from '../engine/slice.ts';
 import type { Clock } from '../lib/clock.ts';
-import { faulted } from './answers.ts';
+import { faulted, faultIn } from './answers.ts';
 import { openSession, type Answer, type Session } from './session.ts';
 import { runTerminal } from './terminal/terminal.ts';
 import { mayDo, parseArguments } from './tree.ts';
-import type { z } from 'zod';
+import { splitCommands } from './words.ts';
 
 /** Who comes in, and how they stand in the history. */
 export interface Caller {
@@ -19,7 +19,8 @@ export interface Caller {
 export interface Door {
   /** A session for a caller. `cameInBy` is the address of ours that they use. */
   open(caller: Caller, cameInBy?: string): Session;
-  /** One line as a session of its own; `write` gets what comes before the answer. */
+  /** The commands of a text in a session of their own, up to the first that fails; `write` gets what comes before the
+   * answer of the last. */
   line(line: string, caller: Caller, write: (text: string) => void, signal: AbortSignal): Promise<Answer>;
   /** A command by its exact words, arguments behind them or by name. Undefined: there is none for this role. */
   show(
@@ -29,11 +30,11 @@ export interface Door {
     signal: AbortSignal,
   ): Promise<Pick<Answer, 'text' | 'exitCode' | 'data'> | undefined>;
   /** An interactive session on a raw stream. */
-  terminal(
+  readonly terminal: (
     stream: Duplex,
     guest: { readonly caller: Caller; readonly columns: number; readonly rows: number },
     signal: AbortSignal,
-  ): Promise<void>;
+  ) => Promise<void>;
 }
 
 export interface DoorOptions {
@@ -48,7 +49,7 @@ export function openDoor(options: DoorOptions): Door {
     openSession({ ...options, ...caller, ...(cameInBy === undefined ? {} : { cameInBy }) });
   return {
     open,
-    line: (line, caller, write, signal) => open(caller).execute(line, { columns: 80, write, redraw: write }, signal),
+    line: (line, caller, write, signal) => runLine(open(caller), line, write, signal),
     show: async (words, named, caller, signal) => {
       const found = findCommand(options.commands, words, caller.role);
       return found && runShow(found.command, found.rest, named, options.engine, signal);
@@ -56,6 +57,22 @@ export function openDoor(options: DoorOptions): Door {
     terminal: (stream, { caller, columns, rows }, signal) =>
       runTerminal(open(caller), stream, { columns, rows }, signal),
   };
+}
+
+async function runLine(
+  session: Session,
+  line: string,
+  write: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Answer> {
+  let answer: Answer = { text: '', exitCode: 0, page: false, ends: false };
+  for (const command of splitCommands(line)) {
+    if (answer.text !== '') write(answer.text);
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    answer = await session.execute(command, { columns: 80, write, redraw: write }, signal);
+    if (answer.exitCode !== 0 || answer.ends || signal.aborted) break;
+  }
+  return answer;
 }
 
 /** The command with the most words that begin the given ones. */
@@ -98,8 +115,9 @@ async function runShow(
     }
     return { exitCode: 0, text: '', data: await answer };
   } catch (error) {
-    if (!(error instanceof FaultError)) throw error;
-    const { exitCode, data } = faulted(error.fault);
-    return { exitCode, text: error.message, data };
+    const fault = faultIn(error, command.path);
+    if (!fault) throw error;
+    const { exitCode, data } = faulted(fault);
+    return { exitCode, text: fault.why, data };
   }
 }

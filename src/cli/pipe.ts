@@ -67,7 +67,8 @@ function pipeName(words: readonly Word[]): { ok: true; word: string } | { ok: fa
   if (!first) return { ok: false, message: `a word is missing after "|": one of ${known.join(', ')}` };
   if (known.includes(first.text)) return { ok: true, word: first.text };
   const matches = known.filter((word) => word.startsWith(first.text));
-  if (matches.length === 1) return { ok: true, word: matches[0]! };
+  const [only] = matches;
+  if (only !== undefined && matches.length === 1) return { ok: true, word: only };
   const why = matches.length > 1 ? 'ambiguous' : 'unknown';
   const list = (matches.length > 1 ? matches : known).join(', ');
   return { ok: false, message: `| ${first.text}: ${why}; one of ${list}` };

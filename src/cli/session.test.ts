@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fakeClock, fakeEngine, firstDocument } from '../../test/fake/engine.ts';
-import type { Role } from '../engine/slice.ts';
+import { fakeClock } from '../../test/fake/clock.ts';
+import { fakeEngine } from '../../test/fake/engine.ts';
+import { firstDocument } from '../../test/fake/slices.ts';
+import { z } from 'zod';
+import { command, type AnyCommand, type Role } from '../engine/slice.ts';
 import { completion, printChoices } from './complete.ts';
 import { openSession, type Answer } from './session.ts';
 import type { SessionOptions } from './verbs/state.ts';
@@ -40,8 +43,8 @@ test('commands: unique beginnings, arguments, JSON', async () => {
   ]);
   assert.equal(await say('show ports | yaml'), '- name: swp1\n  mtu: 9000\n- name: swp2\n  mtu: 1500\n');
   assert.equal(await say('show ports counters | json'), '{\n  "rx": "1152921504606846976"\n}\n');
-  assert.equal(await say('show log 30 | include "line [12]$" | count'), 'Count: 2 lines\n');
-  assert.equal(await say('show log 3 | exclude 2'), 'line 1\nline 3\n');
+  assert.equal(await say('show lines 30 | include "line [12]$" | count'), 'Count: 2 lines\n');
+  assert.equal(await say('show lines 3 | exclude 2'), 'line 1\nline 3\n');
   assert.deepEqual(await answer(''), { exitCode: 0, text: '', page: false, ends: false });
   assert.equal((await answer('# a note')).exitCode, 0);
 });
@@ -53,11 +56,11 @@ test('what is wrong with a line is marked, with what would fit', async () => {
     assert.equal(exitCode, 1, line);
     return text;
   };
-  assert.equal(await wrong('show pots'), 'show pots\n     ^ unknown word; one of log, ports\n');
-  assert.match(await wrong('show'), /\^ incomplete; one of log, ports/);
+  assert.equal(await wrong('show pots'), 'show pots\n     ^ unknown word; one of lines, ports\n');
+  assert.match(await wrong('show'), /\^ incomplete; one of lines, ports/);
   assert.match(await wrong('c'), /ambiguous; one of clear, commit, configure/);
   assert.match(await wrong('show ports swp1 swp2'), / {16}\^ nothing more is expected here/);
-  assert.match(await wrong('show log many'), /lines: Invalid input: expected number/);
+  assert.match(await wrong('show lines many'), /lines: Invalid input: expected number/);
   assert.match(await wrong('show ports | sort'), /\| sort: unknown; one of compare, count/);
   assert.match(await wrong('show ports | include "("'), /Invalid regular expression/);
   assert.match(await wrong('show ports | include'), /pattern is missing/);
@@ -74,11 +77,31 @@ test('a fault of the world has its cause and exit code 2', async () => {
   assert.equal((data as { faults: { code: string }[] }).faults[0]?.code, 'not-found');
 });
 
+test('what the system refuses while a command looks is a fault too, a bug is thrown on', async () => {
+  const clock = fakeClock();
+  const failing = (path: string, error: Error): AnyCommand =>
+    command({
+      path,
+      help: '',
+      args: z.object({}),
+      data: z.object({}),
+      role: 'viewer',
+      run: () => Promise.reject(error),
+      render: () => '',
+    });
+  const gone = Object.assign(new Error('read link: ENODEV'), { name: 'KernelError' });
+  const commands = [failing('show gone', gone), failing('show bug', new TypeError('x is undefined'))];
+  const { answer } = enter({ engine: fakeEngine(clock), clock, commands });
+  const { exitCode, text } = await answer('show gone');
+  assert.deepEqual([exitCode, text], [2, 'show gone: read link: ENODEV (refused; trying again may help)\n']);
+  await assert.rejects(answer('show bug'), /x is undefined/);
+});
+
 test('a pattern that backtracks without end is stopped', async () => {
   const { answer, engine } = open();
   await engine.commit({ document: `ports: { ${'a'.repeat(15)}: { description: x } }` }, { by: 'test' });
   const started = performance.now();
-  const { text, exitCode } = await answer('show log 10000 | include "^(((.|..)+)+)+x$"');
+  const { text, exitCode } = await answer('show lines 10000 | include "^(((.|..)+)+)+x$"');
   assert.equal(exitCode, 1);
   assert.match(text, /takes too long/);
   assert.ok(performance.now() - started < 2000);
@@ -295,7 +318,7 @@ test('a commit that takes away the way in must be a confirmed one', async () => 
 test('help: words, arguments, places, names, values, pipes', async () => {
   const { help, say } = open();
   assert.match(await help(''), /^  clear +set counters.*\n  commit .*\n  configure .*\n/);
-  assert.match(await help('show '), /  log +many lines\n  ports +ports and their state\n/);
+  assert.match(await help('show '), /  lines +many lines\n  ports +ports and their state\n/);
   assert.match(await help('show ports '), /counters.*\n  <port> +one port\n  swp1\n  swp2\n  <enter>/);
   assert.match(await help('show ports | '), /  compare .*\n  count /);
   assert.match(await help('show ports | inc '), /<regular expression>/);

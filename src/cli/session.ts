@@ -4,9 +4,9 @@
 //   2. the words are found in the mode's tree        tree.ts
 //   3. the command runs, or the verb edits           slices, editing.ts, changing.ts
 //   4. its data or text passes the pipes             pipe.ts
-import { FaultError } from '../engine/faults.ts';
+import { setImmediate } from 'node:timers/promises';
 import type { AnyCommand } from '../engine/slice.ts';
-import { faulted, lost } from './answers.ts';
+import { faulted, faultIn, lost } from './answers.ts';
 import { draftOf, isChanged } from './document/candidate.ts';
 import { changingVerbs, operationalChanges } from './verbs/changing.ts';
 import { expectAt, type Expected } from './complete.ts';
@@ -63,6 +63,8 @@ export function openSession(options: SessionOptions): Session {
     hasEdits: () => state.draft !== undefined && isChanged(state.draft),
     expect: (text) => expectAt(text, { tree: tree(), runTree, state, read: options.engine.read }),
     async execute(text, out, signal) {
+      // A pasted page must not keep others waiting: each line gives the loop a turn.
+      await setImmediate();
       line = text;
       const read = readLine(text);
       if ('exitCode' in read) return finish(read, plainPipes, out);
@@ -132,28 +134,57 @@ async function enter(
   try {
     return await entry.run({ ...how, words: rest, args });
   } catch (error) {
-    if (error instanceof FaultError) return faulted(error.fault);
+    const fault = faultIn(error, entry.path);
+    if (fault) return faulted(fault);
     if (how.signal.aborted) return faulted({ code: 'cancelled', what: entry.path, why: 'interrupted', retry: false });
     throw error;
   }
 }
 
+// How long a command may still tidy up and say its last words after ^C.
+const lastWordsMs = 2_000;
+
 /** A slice's command as a verb: its data, rendered when it is asked for. */
 function runCommand(command: AnyCommand, options: SessionOptions): Run {
   return async (call) => {
+    using cut = cutAfterAbort(call.signal, options);
     const answer = command.run(call.args, options.engine.read, call.signal);
     if (!isStream(answer)) {
-      const data: unknown = await answer;
+      const data: unknown = await Promise.race([answer, cut.cut]);
+      if (data === cutMark) return faulted({ code: 'cancelled', what: command.path, why: 'interrupted', retry: false });
       return { exitCode: 0, data, text: (columns) => command.render(data, columns) };
     }
     const redraw = command.path.startsWith('monitor') && call.form === 'text';
-    for await (const data of answer) {
-      const text = formed(call.form, data, () => command.render(data, call.out.columns));
+    const steps = answer[Symbol.asyncIterator]();
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- data comes bit by bit
+      const step = await Promise.race([steps.next(), cut.cut]);
+      if (step === cutMark) void steps.return?.();
+      if (step === cutMark || step.done === true) return done();
+      const text = formed(call.form, step.value, () => command.render(step.value, call.out.columns));
       if (redraw) call.out.redraw(text);
       else call.out.write(text);
-      if (call.signal.aborted) break;
     }
-    return done();
+  };
+}
+
+const cutMark = Symbol('cut');
+
+/** Settles some time after the signal aborts. */
+function cutAfterAbort(signal: AbortSignal, { clock }: SessionOptions): Disposable & { cut: Promise<typeof cutMark> } {
+  const { promise: cut, resolve } = Promise.withResolvers<typeof cutMark>();
+  let timer: Disposable | undefined;
+  const begin = (): void => {
+    timer = clock.after(lastWordsMs, () => resolve(cutMark));
+  };
+  if (signal.aborted) begin();
+  else signal.addEventListener('abort', begin, { once: true });
+  return {
+    cut,
+    [Symbol.dispose]() {
+      signal.removeEventListener('abort', begin);
+      timer?.[Symbol.dispose]();
+    },
   };
 }
 
@@ -223,7 +254,7 @@ function leavingVerbs(state: State): readonly Verb[] {
   const leave = (): Result => {
     state.mode = 'operational';
     state.levels.splice(1);
-    const kept = isChanged(state.draft!);
+    const kept = state.draft !== undefined && isChanged(state.draft);
     return done(kept ? 'edits that no commit has taken are kept until this session ends\n' : '');
   };
   const admin = { role: 'admin', takes: noArguments } as const;

@@ -77,8 +77,9 @@ export function descend<R>(
   let node = root;
   for (const [index, word] of words.entries()) {
     const matches = word.literal ? [] : childrenOf(node, word.text);
-    if (matches.length === 1) {
-      node = node.children.get(matches[0]!)!;
+    const next = matches.length === 1 ? node.children.get(matches[0] ?? '') : undefined;
+    if (next) {
+      node = next;
       continue;
     }
     if (node.entry && takesMore(node.entry)) return { ok: true, node, used: index };
@@ -139,39 +140,37 @@ export function fillArguments(
   const list = argumentsOf(args);
   const filled = new Map<string, Word[]>();
   let at = 0;
-  while (at < words.length) {
-    const word = words[at]!;
-    const named = word.literal ? undefined : list.find((a) => a.name === word.text && !filled.has(a.name));
-    const target = named ?? list.find((a) => !filled.has(a.name));
+  for (let word = words[at]; word; word = words[at]) {
+    const { text, literal } = word;
+    const free = list.filter((argument) => !filled.has(argument.name));
+    const named = literal ? undefined : free.find((argument) => argument.name === text);
+    const target = named ?? free[0];
     if (!target) return { filled, extra: at };
     // As the last word an argument's name is its value, unless one is still to be typed behind it.
     if (named && at + 1 === words.length)
-      return { filled: filled.set(nextFree(list, filled).name, [word]), pending: named };
+      return { filled: filled.set((free[0] ?? named).name, [word]), pending: named };
     if (named) at += 1;
-    const taken = target.rest ? words.slice(at) : [words[at]!];
+    const taken = words.slice(at, target.rest ? undefined : at + 1);
     filled.set(target.name, taken);
     at += taken.length;
   }
   return { filled };
 }
 
-function nextFree(list: readonly Argument[], filled: ReadonlyMap<string, unknown>): Argument {
-  return list.find((argument) => !filled.has(argument.name))!;
-}
-
-/** Arguments as a command's `run` takes them. A word is tried as text first, then as the number or boolean it spells.
- * */
+/** Arguments as a command's `run` takes them. A word is tried as text, then as the number or boolean that it spells. */
 export function parseArguments(args: z.ZodObject, words: readonly Word[]): ParsedArguments {
   const { filled, extra } = fillArguments(args, words);
   if (extra !== undefined) return { ok: false, at: extra, message: 'nothing more is expected here' };
   const values: Record<string, unknown> = {};
-  for (const [name, taken] of filled) {
-    const schema = args.shape[name]!;
+  for (const [name, schema] of Object.entries(args.shape)) {
+    const taken = filled.get(name);
+    if (!taken) continue;
     const tries = triesOf(schema, taken);
     const fits = tries.find((value) => z.safeParse(schema, value).success);
     if (fits === undefined) {
-      const errors = tries.map((value) => z.safeParse(schema, value).error!);
-      return { ok: false, at: words.indexOf(taken[0]!), message: `${name}: ${tellingMessage(errors)}` };
+      const errors = tries.flatMap((value) => z.safeParse(schema, value).error ?? []);
+      const at = words.findIndex((word) => word === taken[0]);
+      return { ok: false, at, message: `${name}: ${tellingMessage(errors)}` };
     }
     values[name] = fits;
   }
@@ -186,7 +185,7 @@ function triesOf(schema: z.core.$ZodType, taken: readonly Word[]): readonly unkn
   const texts = taken.map((word) => word.text);
   const place = placeOf(schema);
   if (place.item && !place.leaf) return [texts, texts.map(typed)];
-  const text = texts[0]!;
+  const [text = ''] = texts;
   return [text, typed(text)];
 }
 
@@ -198,8 +197,9 @@ function typed(text: string): unknown {
 /** A slice's commands as entries of the operational tree. */
 export function commandEntries(commands: readonly AnyCommand[]): readonly Entry<AnyCommand>[] {
   return commands.map((command) => {
-    const { path, help, role, complete } = command;
-    const args = command.args as z.ZodObject;
-    return { path, help, role, takes: { kind: 'arguments', args, ...(complete ? { complete } : {}) }, run: command };
+    const { path, help, role } = command;
+    const complete: AnyCommand['complete'] = command.complete && ((name, read) => command.complete?.(name, read) ?? []);
+    const takes: Takes = { kind: 'arguments', args: command.args as z.ZodObject, ...(complete ? { complete } : {}) };
+    return { path, help, role, takes, run: command };
   });
 }

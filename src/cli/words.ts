@@ -28,7 +28,7 @@ export function splitLine(text: string): Line {
   let at = 0;
   let open: Line['open'];
   while (at < text.length) {
-    const char = text[at]!;
+    const char = text.charAt(at);
     if (/\s/.test(char)) {
       at += 1;
     } else if (char === '|') {
@@ -36,7 +36,7 @@ export function splitLine(text: string): Line {
       at += 1;
     } else {
       const word = readWord(text, at);
-      parts.at(-1)!.push({ text: word.text, literal: word.literal, start: at });
+      parts.at(-1)?.push({ text: word.text, literal: word.literal, start: at });
       open = word.open;
       at = word.end;
     }
@@ -53,11 +53,11 @@ interface Piece {
 }
 
 function readWord(text: string, start: number): Piece {
-  const char = text[start]!;
+  const char = text.charAt(start);
   if (char === '"' || char === "'") return readQuoted(text, start, char);
   if (char in closers) return readBracketed(text, start);
   let end = start;
-  while (end < text.length && !/[\s|]/.test(text[end]!)) end += 1;
+  while (end < text.length && !/[\s|]/.test(text.charAt(end))) end += 1;
   return { text: text.slice(start, end), literal: false, end };
 }
 
@@ -79,9 +79,10 @@ function readBracketed(text: string, start: number): Piece {
   const wanted: string[] = [];
   let at = start;
   while (at < text.length) {
-    const char = text[at]!;
+    const char = text.charAt(at);
+    const closer = closers[char];
     if (char === '"' || char === "'") at = readQuoted(text, at, char).end - 1;
-    else if (char in closers) wanted.push(closers[char]!);
+    else if (closer !== undefined) wanted.push(closer);
     else if (char === wanted.at(-1)) wanted.pop();
     at += 1;
     if (wanted.length === 0) return { text: text.slice(start, at), literal: true, end: at };

@@ -1,6 +1,7 @@
 // The values that sections of every slice have in common, as schemas: text comes in, the canonical text comes out. Each
 // is a plain z.string() with a check, so that it converts to JSON Schema both ways.
 import { z } from 'zod';
+import { parseEndpoint, printEndpoint } from '../lib/endpoint.ts';
 import { parseIp, printIp } from '../lib/ip.ts';
 import { parseMac, isGroupMac, printMac } from '../lib/mac.ts';
 import { parseBitRate, parseBytes, parseDuration } from '../lib/units.ts';
@@ -64,6 +65,19 @@ function quantity(read: (text: string) => number | undefined, noun: string, unit
     return z.NEVER;
   });
 }
+
+/** An address and port that something listens on. */
+export const endpoint = canonical((text) => {
+  const parsed = parseEndpoint(text);
+  return parsed
+    ? printEndpoint(parsed)
+    : { message: 'not an address with a port, like 10.0.0.1:22 or [2001:db8::1]:22' };
+}).meta({ description: 'address and port', examples: ['10.0.0.1:22', '[2001:db8::1]:22'] });
+
+/** What somebody may do. */
+export const role = z.enum(['viewer', 'operator', 'admin']).meta({
+  description: 'viewer looks, operator also restarts and clears, admin also configures',
+});
 
 /** What is wrong with a text, and the text that was probably meant (it becomes the hint of the Problem). */
 export interface Refusal {

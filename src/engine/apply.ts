@@ -13,28 +13,38 @@ export interface ApplyInput {
   readonly log: (line: string) => void;
   /** true: what fails is noted and the rest goes on (boot, drift). false: the first failure ends it (commit). */
   readonly lenient: boolean;
+  /** Where not lenient: what may fail all the same. What needs such a one and cannot be put for that is added. */
+  readonly tolerated?: Set<Ref>;
+  /** Told each step that is done, or may be in part. */
+  readonly note?: (action: Action, outcome: 'done' | 'failed') => void;
+  /** What is known to have failed already: who needs it is not tried. */
+  readonly failed?: ReadonlyMap<Ref, Fault>;
 }
 
-/** Failures by ref. Strict: at most one, and nothing after it was tried. */
+/** Failures by ref. Strict: at most one that is not tolerated, and nothing after it was tried. */
 export async function apply(input: ApplyInput): Promise<ReadonlyMap<Ref, Fault>> {
   const failed = new Map<Ref, Fault>();
   for (const batch of batches(input.actions)) {
-    const ready = input.lenient ? batch.filter((action) => !waits(input, action, failed)) : batch;
-    if (ready.length === 0) continue;
-    await runBatch(input, ready, failed);
-    if (!input.lenient && failed.size > 0) break;
+    if ((await runBatch(input, batch, failed)) === 'ended') break;
   }
   return failed;
 }
 
 function batches(actions: readonly Action[]): Action[][] {
   const out: Action[][] = [];
+  let batch: Action[] = [];
+  let refs = new Set<Ref>();
   for (const action of actions) {
     if (action.phase === 'prepare') continue;
-    const last = out.at(-1)?.[0];
-    const same = last !== undefined && last.verb === action.verb && kindOf(last.ref) === kindOf(action.ref);
-    if (same) out.at(-1)?.push(action);
-    else out.push([action]);
+    const first = batch[0];
+    const same = first !== undefined && first.verb === action.verb && kindOf(first.ref) === kindOf(action.ref);
+    // A ref twice in a batch: the driver would see only what it asked for last.
+    if (!same || refs.has(action.ref)) {
+      out.push((batch = []));
+      refs = new Set();
+    }
+    batch.push(action);
+    refs.add(action.ref);
   }
   return out;
 }
@@ -42,37 +52,52 @@ function batches(actions: readonly Action[]): Action[][] {
 /** A put whose need has failed is not tried: its own failure would only hide the cause. */
 function waits(input: ApplyInput, action: Action, failed: Map<Ref, Fault>): boolean {
   if (action.verb === 'drop') return false;
-  const need = input.desired.get(action.ref)?.needs.find((ref) => failed.has(ref));
+  const causeOf = (ref: Ref): Fault | undefined => failed.get(ref) ?? input.failed?.get(ref);
+  const need = input.desired.get(action.ref)?.needs.find((ref) => causeOf(ref) !== undefined);
   if (need === undefined) return false;
-  const cause = failed.get(need);
-  failed.set(action.ref, {
-    code: cause?.code ?? 'refused',
-    what: action.ref,
-    why: `needs ${need}: ${cause?.why ?? 'failed'}`,
-    retry: true,
-  });
+  const { code = 'refused', why = 'failed' } = causeOf(need) ?? {};
+  failed.set(action.ref, { code, what: action.ref, why: `needs ${need}: ${why}`, retry: true });
+  input.tolerated?.add(action.ref);
   return true;
 }
 
-async function runBatch(input: ApplyInput, batch: readonly Action[], failed: Map<Ref, Fault>): Promise<void> {
+async function runBatch(input: ApplyInput, whole: readonly Action[], failed: Map<Ref, Fault>): Promise<'ended' | 'on'> {
+  const batch = whole.filter((action) => !waits(input, action, failed));
   const first = batch[0];
-  if (first === undefined) return;
+  if (first === undefined) return 'on';
   const driver = input.drivers.get(kindOf(first.ref));
   if (driver === undefined) throw new Error(`no driver for ${first.ref}`);
-  for (const action of batch) input.log(`begin ${action.line}\n`);
+  input.log(batch.map((action) => `begin ${action.line}\n`).join(''));
   try {
     await send(input, driver, batch);
   } catch (error) {
-    const fault = faultOf(error);
-    if (input.lenient && batch.length > 1) {
-      for (const action of batch) await runBatch(input, [action], failed);
-      return;
-    }
-    failed.set(batch.find((a) => a.ref === fault.what)?.ref ?? first.ref, fault);
-    input.log(`failed ${first.line}: ${fault.why}\n`);
-    return;
+    return failedBatch(input, batch, faultOf(error), failed);
   }
-  for (const action of batch) input.log(`end ${action.line}\n`);
+  input.log(batch.map((action) => `end ${action.line}\n`).join(''));
+  // It was put again after an earlier step of it had failed.
+  for (const action of batch) failed.delete(action.ref);
+  for (const action of batch) input.note?.(action, 'done');
+  return 'on';
+}
+
+/** Where some may fail, each is tried alone. */
+async function failedBatch(
+  input: ApplyInput,
+  batch: readonly Action[],
+  fault: Fault,
+  failed: Map<Ref, Fault>,
+): Promise<'ended' | 'on'> {
+  for (const action of batch) input.note?.(action, 'failed');
+  const mayFail = (action: Action): boolean => input.lenient || input.tolerated?.has(action.ref) === true;
+  if (batch.length > 1 && batch.some(mayFail)) {
+    for (const action of batch) if ((await runBatch(input, [action], failed)) === 'ended') return 'ended';
+    return 'on';
+  }
+  const action = batch.find((each) => each.ref === fault.what) ?? batch[0];
+  if (action === undefined) return 'on';
+  failed.set(action.ref, fault);
+  input.log(`failed ${action.line}: ${fault.why}\n`);
+  return mayFail(action) ? 'on' : 'ended';
 }
 
 async function send(input: ApplyInput, driver: AnyDriver, batch: readonly Action[]): Promise<void> {

@@ -1,13 +1,15 @@
-// What happens at start, before anything else may change: which revision is it, and is FILE new to us.
+// What happens at start, before anything else may change: which revision is it, and is FILE new to us. And the way back
+// from a commit that nobody confirmed.
 import type { Logger } from 'pino';
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type CommitContext, compileCandidate, type Prepared } from './commit.ts';
-import type { CommitOptions } from './engine.ts';
-import { type Face, type FaceText, readFace, sameFace } from './face.ts';
-import type { History, StoredRevision } from './history.ts';
-import { kindOf, type Ref, type Resource } from './resource.ts';
-import { loadCandidate } from './load.ts';
+import { type CommitContext, revisionOf } from './commit.ts';
+import { type Fault, faultOf } from './faults.ts';
+import { compileCandidate, type Prepared } from './revision/candidate.ts';
+import { type Face, isEdited, readFace } from './revision/face.ts';
+import type { Pending } from './revision/history.ts';
+import { loadCandidate } from './revision/load.ts';
+import type { FaceText, RevisionInfo, StoredRevision } from './revision/revision.ts';
 
 /** Input that nothing can run with. */
 export class ProblemsError extends Error {
@@ -20,123 +22,157 @@ export class ProblemsError extends Error {
 }
 
 /** Brings up the revision that counts: FILE where its text is unknown and good, else the newest in history (the one
- * before it, where an unconfirmed commit is overdue). Lenient: what cannot be made is a failure, the rest comes up. */
+ * before it, where an unconfirmed commit is overdue). Lenient: what cannot be made is a failure, the rest comes up.
+ * Returns what is wrong with FILE, where it is not taken in for that. */
 export async function boot(context: CommitContext, face: Face, log: Logger): Promise<readonly Problem[]> {
   const { history } = context;
-  const overdue = takeOverdue(history, context.now(), log);
-  const stored = history.read(overdue ?? history.newest());
   const text = readFace(face);
-  const edited = text !== undefined && !known(history, text);
-  const fresh = edited ? takeIn(context, face, text) : { problems: [] };
-  if (fresh.prepared !== undefined) {
-    await bringUp(context, record(context, fresh.prepared, 'file', ''), fresh.prepared);
-    return [];
-  }
-  if (stored === undefined) {
-    const missing = {
-      file: face.file,
-      line: 1,
-      column: 1,
-      path: '',
-      message: 'no such file, and no revision in history',
-    };
-    throw new ProblemsError(edited ? fresh.problems : [missing]);
-  }
-  for (const problem of fresh.problems) log.error({ problem }, 'the file is not taken in');
+  const edited = text !== undefined && isEdited(face, text, history);
+  const problems = edited ? await takeIn(context, face, text) : [];
+  if (edited && problems === undefined) return [];
+  const overdue = takeOverdue(context, log);
+  const stored = history.read(overdue?.previous ?? history.newest());
+  if (stored === undefined) throw new ProblemsError(edited ? (problems ?? []) : [atFile(face, noFile)]);
+  for (const problem of problems ?? []) log.error({ problem }, 'the file is not taken in');
   const prepared = compileCandidate(context, stored, stored.files);
   if (!('compiled' in prepared)) throw new ProblemsError(prepared);
-  const revision = overdue === undefined ? stored : record(context, prepared, 'confirm timer', `rollback ${overdue}`);
-  await bringUp(context, revision, prepared);
-  return fresh.problems;
+  await bringUp(context, overdue === undefined ? stored : wentBack(context, prepared, stored, overdue, log), prepared);
+  return problems ?? [];
 }
 
-function known(history: History, text: FaceText): boolean {
-  return history.list().some((info) => {
-    const stored = history.read(info.number);
-    return stored !== undefined && sameFace(text, stored);
-  });
-}
+const noFile = 'no such file, and no revision in history';
 
-function takeIn(
-  context: CommitContext,
-  face: Face,
-  text: FaceText,
-): { readonly prepared?: Prepared; readonly problems: readonly Problem[] } {
+const atFile = (face: Face, message: string): Problem => ({ file: face.file, line: 1, column: 1, path: '', message });
+
+/** Undefined: it runs. */
+async function takeIn(context: CommitContext, face: Face, text: FaceText): Promise<readonly Problem[] | undefined> {
   const loaded = loadCandidate(context.slices, text.document, text.manifests, face.file);
-  if (!loaded.ok) return { problems: loaded.problems };
+  if (!loaded.ok) return loaded.problems;
   const document = Buffer.from(text.document).toString('utf8');
   const prepared = compileCandidate(context, { document, manifests: text.manifests });
-  return 'compiled' in prepared ? { prepared, problems: [] } : { problems: prepared };
+  if (!('compiled' in prepared)) return prepared.map((each) => ({ ...each, file: fileOf(each, face) }));
+  const revision = revisionOf(prepared, { when: context.now(), by: 'file', comment: '' });
+  let info: RevisionInfo;
+  try {
+    info = context.history.record(revision);
+  } catch (error) {
+    return [atFile(face, faultOf(error).why)];
+  }
+  await bringUp(context, { ...revision, ...info }, prepared);
+  return undefined;
 }
 
-function record(context: CommitContext, prepared: Prepared, by: string, comment: string): StoredRevision {
-  const revision = {
+/** Problems of a candidate name its document midplane.yaml. */
+const fileOf = (problem: Problem, face: Face): string => (problem.file === 'midplane.yaml' ? face.file : problem.file);
+
+/** A disk that does not take the record does not keep the switch from going back. */
+function wentBack(
+  context: CommitContext,
+  prepared: Prepared,
+  stored: StoredRevision,
+  overdue: Pending,
+  log: Logger,
+): StoredRevision {
+  try {
+    const revision = revisionOf(prepared, aboutGoingBack(context, overdue));
+    return { ...revision, ...context.history.record(revision) };
+  } catch (error) {
+    log.error({ fault: faultOf(error) }, 'the way back is not recorded');
+    return stored;
+  }
+}
+
+function aboutGoingBack(context: CommitContext, { revision, previous }: Pending) {
+  return {
     when: context.now(),
-    by,
-    comment,
-    document: prepared.candidate.document,
-    manifests: prepared.candidate.manifests ?? {},
-    files: prepared.files,
+    by: 'confirm timer',
+    comment: `rollback ${previous}: ${revision} was not confirmed`,
   };
-  return { ...revision, number: context.history.record(revision).number };
 }
 
 async function bringUp(context: CommitContext, revision: StoredRevision, prepared: Prepared): Promise<void> {
-  const { resources } = prepared.compiled;
-  await prepareAll(context, resources);
-  await context.reconciler.adopt(resources);
+  await context.reconciler.adopt(prepared.compiled.resources);
   context.applied(revision, prepared.compiled);
-  context.writeFace(revision);
+  // The face follows at the confirm.
+  if (context.history.pending()?.revision !== revision.number) context.writeFace(revision);
 }
 
-/** Time for preparations before the switch comes up, and for those that go on behind it, ms. */
-const prepareMs = { wait: 5000, most: 600_000 };
-
-/** A failed preparation (an image that is gone) shows as that resource's own failure when it is put. A slow one holds up
- * nothing else: what it is for fails until it is done, and is tried again. */
-async function prepareAll(context: CommitContext, resources: ReadonlyMap<Ref, Resource>): Promise<void> {
-  const signal = AbortSignal.timeout(prepareMs.most);
-  const all = [...resources].map(([ref, resource]) =>
-    context.drivers.get(kindOf(ref))?.prepare?.(resource.spec, () => undefined, signal),
-  );
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((done) => (timer = setTimeout(done, prepareMs.wait)));
-  await Promise.race([Promise.allSettled(all), late]);
-  clearTimeout(timer);
-}
-
-/** The revision to go back to, where the newest was to be confirmed and was not in time. */
-function takeOverdue(history: History, now: number, log: Logger): number | undefined {
-  const pending = history.pending();
-  if (pending === undefined) return undefined;
-  const lost = pending.revision > history.newest();
-  if (!lost && pending.confirmBy > now) return undefined;
-  history.setPending(undefined);
-  if (lost || history.read(pending.previous) === undefined) return undefined;
+/** Set where the newest revision was to be confirmed and was not in time. */
+function takeOverdue(context: CommitContext, log: Logger): Pending | undefined {
+  const pending = context.history.pending();
+  if (pending === undefined || pending.confirmBy > context.now()) return undefined;
+  if (context.history.read(pending.previous) === undefined) return undefined;
   log.warn({ revision: pending.revision, back: pending.previous }, 'not confirmed in time');
-  return pending.previous;
+  return pending;
 }
 
-/** Goes back by itself when a confirm does not come. `set` follows the pending file. */
+/** From a commit that was not confirmed to what it goes back to: lenient, since there is nothing better to go to. The
+ * Fault where it could not be recorded; undefined too where it was confirmed in the meantime. */
+function goBack(context: CommitContext, pending: Pending): Promise<Fault | undefined> {
+  return context.inOrder(async () => {
+    if (context.history.pending()?.revision !== pending.revision) return undefined;
+    const stored = context.history.read(pending.previous);
+    const prepared = stored === undefined ? undefined : compileCandidate(context, stored, stored.files);
+    if (stored === undefined || prepared === undefined || !('compiled' in prepared)) {
+      return { code: 'not-found', what: `revision ${pending.previous}`, why: 'it cannot be read', retry: false };
+    }
+    await context.reconciler.revert(prepared.compiled.resources);
+    // Also where it cannot be recorded: the world has gone back.
+    context.applied(stored, prepared.compiled);
+    try {
+      const revision = revisionOf(prepared, aboutGoingBack(context, pending));
+      const recorded = { ...revision, ...context.history.record(revision) };
+      context.applied(recorded, prepared.compiled);
+      context.writeFace(recorded);
+    } catch (error) {
+      return faultOf(error);
+    }
+    return undefined;
+  });
+}
+
+const againMs = 30_000;
+// A timer of more than 2^31 ms would fire at once.
+const longestMs = 2 ** 31 - 1;
+
+export interface ConfirmTimer extends Disposable {
+  /** Follows what waits for a confirm now. */
+  set(): void;
+}
+
+/** Goes back by itself when a confirm does not come. */
 export function confirmTimer(
+  context: CommitContext,
   clock: Clock,
-  history: History,
-  rollback: (previous: number, options: CommitOptions) => Promise<unknown>,
-): Disposable & { set(): void } {
+  log: Logger,
+  broken: (error: unknown) => void,
+): ConfirmTimer {
   let timer: Disposable | undefined;
-  const fire = (): void => {
-    const pending = history.pending();
-    if (pending === undefined) return;
-    if (pending.confirmBy > clock.now()) return set();
-    void rollback(pending.previous, { by: 'confirm timer', comment: `rollback ${pending.previous}: not confirmed` });
+  let closed = false;
+  const wait = (ms: number): void => {
+    timer?.[Symbol.dispose]();
+    timer = closed ? undefined : clock.after(Math.min(Math.max(0, ms), longestMs), () => void fire().catch(broken));
   };
   const set = (): void => {
-    timer?.[Symbol.dispose]();
-    const pending = history.pending();
-    // A timer of more than 2^31 ms would fire at once.
-    const wait =
-      pending === undefined ? undefined : Math.min(Math.max(0, pending.confirmBy - clock.now()), 2 ** 31 - 1);
-    timer = wait === undefined ? undefined : clock.after(wait, fire);
+    const pending = context.history.pending();
+    if (pending === undefined) timer?.[Symbol.dispose]();
+    else wait(pending.confirmBy - clock.now());
   };
-  return { set, [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+  const fire = async (): Promise<void> => {
+    const pending = context.history.pending();
+    if (pending === undefined) return;
+    if (pending.confirmBy > clock.now()) return set();
+    log.warn({ revision: pending.revision, back: pending.previous }, 'not confirmed in time');
+    const fault = await goBack(context, pending);
+    if (fault === undefined) return set();
+    log.error({ fault }, 'the way back is not recorded');
+    wait(againMs);
+  };
+  return {
+    set,
+    [Symbol.dispose]() {
+      closed = true;
+      timer?.[Symbol.dispose]();
+    },
+  };
 }

@@ -1,39 +1,35 @@
 // The change path. A candidate's way: load and compile, plan, prepare (outside the loop, minutes allowed), switch and
 // verify (inside the loop, milliseconds), settle (guests start), record, retire. Failure before record goes back.
-import { readFileSync } from 'node:fs';
-import { isAbsolute, join, relative } from 'node:path';
 import type { Problem } from '../config/problem.ts';
-import { compile, type Compiled } from './compile.ts';
-import type { Candidate, CommitAnswer, CommitOptions, RevisionInfo } from './engine.ts';
+import type { Candidate, CommitAnswer, CommitOptions } from './engine.ts';
 import { type Fault, FaultError, faultOf } from './faults.ts';
-import type { History, StoredRevision } from './history.ts';
-import { loadCandidate } from './load.ts';
-import type { Reconciler } from './reconcile.ts';
+import type { Reconciler } from './loop/reconcile.ts';
 import type { Action, AnyDriver, Progress, Ref, Resource } from './resource.ts';
 import { kindOf, nameOf } from './resource.ts';
-import type { AnySlice } from './slice.ts';
+import { type CompileContext, compileCandidate, type Prepared } from './revision/candidate.ts';
+import type { Compiled } from './revision/compile.ts';
+import type { Confirm, History } from './revision/history.ts';
+import type { RevisionInfo, StoredRevision } from './revision/revision.ts';
 
-export interface CommitContext {
-  readonly slices: readonly AnySlice[];
-  readonly instance: string;
-  readonly baseMac: string;
+export interface CommitContext extends CompileContext {
   readonly drivers: ReadonlyMap<string, AnyDriver>;
   readonly reconciler: Reconciler;
   readonly history: History;
   readonly now: () => number;
-  /** Folder against which relative file names in the document are read. */
-  readonly folder: string;
-  running(): StoredRevision | undefined;
+  /** Runs one commit, confirm or way back after the other. */
+  readonly inOrder: <T>(job: () => T | Promise<T>) => Promise<T>;
+  /** What is desired by the running revision. */
+  desired(): ReadonlyMap<Ref, Resource>;
   /** Becomes the running revision: look and listeners follow. */
   applied(revision: StoredRevision, compiled: Compiled): void;
-  /** Rewrites FILE and the manifests folder. */
-  writeFace(revision: StoredRevision): void;
+  /** Rewrites FILE and the manifests folder; the Fault, which is in the log too, where that cannot be done. */
+  writeFace(revision: StoredRevision): Fault | undefined;
 }
 
-export interface Prepared {
+/** What is to be committed; `files` of a stored revision, else they are read from the disk. */
+export interface Wanted {
   readonly candidate: Candidate;
-  readonly compiled: Compiled;
-  readonly files: Readonly<Record<string, Uint8Array>>;
+  readonly files?: StoredRevision['files'];
 }
 
 type Refusal = { readonly ok: false; readonly problems: readonly Problem[]; readonly faults: readonly Fault[] };
@@ -44,40 +40,10 @@ export const refuse = (problems: readonly Problem[], faults: readonly Fault[] = 
   faults,
 });
 
-/** Loads and compiles; `files` are read from disk, or come from a stored revision. */
-export function compileCandidate(
-  context: CommitContext,
-  candidate: Candidate,
-  stored?: Readonly<Record<string, Uint8Array>>,
-): Prepared | readonly Problem[] {
-  const manifests = candidate.manifests ?? context.running()?.manifests ?? {};
-  const loaded = loadCandidate(context.slices, candidate.document, manifests);
-  if (!loaded.ok) return loaded.problems;
-  const files: Record<string, Uint8Array> = {};
-  const file = (name: string): Uint8Array | undefined => {
-    const bytes = stored?.[name] ?? readInside(context.folder, name);
-    if (bytes !== undefined) files[name] = bytes;
-    return bytes;
-  };
-  const { slices, instance, baseMac } = context;
-  const compiled = compile({ slices, document: loaded.document, instance, baseMac, file });
-  if (!('resources' in compiled)) return compiled;
-  return { candidate: { ...candidate, manifests }, compiled, files };
-}
-
-/** Files are named relative to FILE; a name that leads out of its folder reads nothing. */
-function readInside(folder: string, name: string): Uint8Array | undefined {
-  const path = join(folder, name);
-  if (isAbsolute(name) || relative(folder, path).startsWith('..')) return undefined;
-  try {
-    return readFileSync(path);
-  } catch {
-    return undefined;
-  }
-}
+const numberOf = (context: CommitContext): number => context.running()?.number ?? 0;
 
 function moved(context: CommitContext, base: number | undefined): Fault | undefined {
-  const running = context.running()?.number ?? 0;
+  const running = numberOf(context);
   if (base === undefined || base === running) return undefined;
   return {
     code: 'base-moved',
@@ -87,79 +53,129 @@ function moved(context: CommitContext, base: number | undefined): Fault | undefi
   };
 }
 
-/** The whole way. `inOrder` runs switch to record of one commit at a time. */
-export async function commit(
-  context: CommitContext,
-  candidate: Candidate,
-  options: CommitOptions,
-  inOrder: <T>(job: () => Promise<T>) => Promise<T>,
-  stored?: Readonly<Record<string, Uint8Array>>,
-): Promise<CommitAnswer> {
-  const begun = performance.now();
-  const base = candidate.base ?? context.running()?.number ?? 0;
-  const early = moved(context, base);
-  if (early !== undefined) return refuse([], [early]);
-  const prepared = compileCandidate(context, candidate, stored);
-  if (!('compiled' in prepared)) return refuse(prepared);
-  const planned = await context.reconciler.plan(prepared.compiled.resources);
-  if (planned.faults.length > 0) return refuse([], planned.faults);
-  const fault = await prepare(context, prepared.compiled.resources, planned.actions, options);
-  if (fault !== undefined) return refuse([], [fault]);
-  const prepareMs = performance.now() - begun;
-  return inOrder(async () => {
-    const late = moved(context, base);
-    if (late !== undefined) return refuse([], [late]);
-    const switched = performance.now();
-    const ill = new Set(context.reconciler.failures().map((failure) => failure.ref));
-    const pass = await context.reconciler.change(prepared.compiled.resources);
-    if (pass.faults.length > 0) return refuse([], pass.faults);
-    const switchMs = performance.now() - switched;
-    const outcome = await finish(
-      context,
-      prepared,
-      pass.actions.filter((action) => !ill.has(action.ref)),
-      options,
-    );
-    if ('fault' in outcome) {
-      await context.reconciler.change(compileRunning(context));
-      return refuse([], [outcome.fault]);
-    }
-    const tookMs = { prepare: prepareMs, switch: switchMs, total: performance.now() - begun };
-    return { ok: true, revision: outcome.info, actions: pass.actions, tookMs, notes: [] };
-  });
+/** A candidate that may be switched to: resources as compiled, and those of them that are prepared. */
+interface Ready {
+  readonly from: number;
+  readonly prepared: Prepared;
+  readonly done: ReadonlySet<string>;
 }
 
-function compileRunning(context: CommitContext): ReadonlyMap<Ref, Resource> {
-  const running = context.running();
-  if (running === undefined) return new Map();
-  const compiled = compileCandidate(context, running, running.files);
-  if (!('compiled' in compiled)) throw new Error('the running revision does not compile');
-  return compiled.compiled.resources;
+/** The whole way. A candidate without a base is made ready anew when another commit comes between. */
+export async function commit(context: CommitContext, wanted: Wanted, options: CommitOptions): Promise<CommitAnswer> {
+  const begun = performance.now();
+  let done: ReadonlySet<string> = new Set();
+  for (;;) {
+    const ready = await makeReady(context, wanted, options, done);
+    if ('ok' in ready) return ready;
+    const prepareMs = performance.now() - begun;
+    const answer = await context.inOrder(() => switchTo(context, wanted, ready, options));
+    if (answer === 'again') {
+      done = ready.done;
+      continue;
+    }
+    if (!answer.ok) return answer;
+    const tookMs = { prepare: prepareMs, switch: answer.switchMs, total: performance.now() - begun };
+    const { revision, actions, notes } = answer;
+    return { ok: true, revision, actions, tookMs, notes };
+  }
 }
+
+const keyOf = (resource: Resource): string => `${resource.ref} ${JSON.stringify(resource.spec)}`;
+
+async function makeReady(
+  context: CommitContext,
+  wanted: Wanted,
+  options: CommitOptions,
+  before: ReadonlySet<string>,
+): Promise<Ready | Refusal> {
+  const from = numberOf(context);
+  const early = moved(context, wanted.candidate.base);
+  if (early !== undefined) return refuse([], [early]);
+  const prepared = compileCandidate(context, wanted.candidate, wanted.files);
+  if (!('compiled' in prepared)) return refuse(prepared);
+  const { resources } = prepared.compiled;
+  const planned = await context.reconciler.plan(resources);
+  if (planned.faults.length > 0) return refuse([], planned.faults);
+  const done = new Set(before);
+  const fault = await prepare(context, toPrepare(planned.actions, resources), done, options);
+  return fault === undefined ? { from, prepared, done } : refuse([], [fault]);
+}
+
+function toPrepare(actions: readonly Action[], resources: ReadonlyMap<Ref, Resource>): Resource[] {
+  return actions.filter((action) => action.phase === 'prepare').flatMap((action) => resources.get(action.ref) ?? []);
+}
+
+const failedBefore = (context: CommitContext): ReadonlySet<Ref> =>
+  new Set(context.reconciler.failures().map((failure) => failure.ref));
 
 async function prepare(
   context: CommitContext,
-  desired: ReadonlyMap<Ref, Resource>,
-  actions: readonly Action[],
+  resources: readonly Resource[],
+  done: Set<string>,
   options: CommitOptions,
 ): Promise<Fault | undefined> {
   const signal = options.signal ?? new AbortController().signal;
-  for (const action of actions) {
-    if (action.phase !== 'prepare') continue;
-    const resource = desired.get(action.ref);
-    const ill = context.reconciler.failures().some((failure) => failure.ref === action.ref);
-    const progress: Progress = (line, fraction) => options.progress?.(`${nameOf(action.ref)}: ${line}`, fraction);
+  const ill = failedBefore(context);
+  for (const resource of resources.filter((each) => !done.has(keyOf(each)))) {
+    const progress: Progress = (line, fraction) => options.progress?.(`${nameOf(resource.ref)}: ${line}`, fraction);
     try {
-      await context.drivers.get(kindOf(action.ref))?.prepare?.(resource?.spec, progress, signal);
-      if (signal.aborted) throw new FaultError('cancelled', action.ref, 'cancelled');
+      await context.drivers.get(kindOf(resource.ref))?.prepare?.(resource.spec, progress, signal);
+      if (signal.aborted) throw new FaultError('cancelled', resource.ref, 'cancelled');
     } catch (error) {
       const fault = faultOf(error);
       // What had failed before may go on failing: a commit elsewhere must stay possible.
-      if (!ill || fault.code === 'cancelled') return fault;
+      if (fault.code === 'cancelled' || !ill.has(resource.ref)) return fault;
     }
+    done.add(keyOf(resource));
   }
   return undefined;
 }
+
+type Switched = {
+  readonly ok: true;
+  readonly revision: RevisionInfo;
+  readonly actions: readonly Action[];
+  readonly switchMs: number;
+  readonly notes: readonly string[];
+};
+
+/** In order. 'again': the running revision is another one than what was made ready for, and more must be prepared. */
+async function switchTo(
+  context: CommitContext,
+  wanted: Wanted,
+  ready: Ready,
+  options: CommitOptions,
+): Promise<Switched | Refusal | 'again'> {
+  let { prepared } = ready;
+  if (numberOf(context) !== ready.from) {
+    const late = moved(context, wanted.candidate.base);
+    if (late !== undefined) return refuse([], [late]);
+    // Manifests that the candidate leaves as they are may be others now.
+    const now = compileCandidate(context, wanted.candidate, wanted.files);
+    if (!('compiled' in now)) return refuse(now);
+    const planned = await context.reconciler.plan(now.compiled.resources);
+    if (planned.faults.length > 0) return refuse([], planned.faults);
+    const missing = toPrepare(planned.actions, now.compiled.resources).filter((each) => !ready.done.has(keyOf(each)));
+    if (missing.length > 0) return 'again';
+    prepared = now;
+  }
+  if (options.signal?.aborted === true) return refuse([], [{ ...cancelled }]);
+  const begun = performance.now();
+  const ill = failedBefore(context);
+  const pass = await context.reconciler.change(prepared.compiled.resources);
+  if (pass.faults.length > 0) return refuse([], pass.faults);
+  const switchMs = performance.now() - begun;
+  const well = pass.actions.filter((action) => !ill.has(action.ref));
+  const outcome = await finish(context, prepared, well, options);
+  if ('fault' in outcome) {
+    await context.reconciler.revert(context.desired());
+    return refuse([], [outcome.fault]);
+  }
+  await context.reconciler.retire(pass.actions);
+  return { ok: true, revision: outcome.info, actions: pass.actions, switchMs, notes: outcome.notes };
+}
+
+const cancelled: Fault = { code: 'cancelled', what: 'commit', why: 'cancelled', retry: false };
 
 /** Guests start and the revision is recorded; a Fault says that the world must go back. */
 async function finish(
@@ -167,49 +183,74 @@ async function finish(
   prepared: Prepared,
   actions: readonly Action[],
   options: CommitOptions,
-): Promise<{ info: RevisionInfo } | { fault: Fault }> {
-  const signal = options.signal ?? new AbortController().signal;
+): Promise<{ info: RevisionInfo; notes: readonly string[] } | { fault: Fault }> {
+  const abort = new AbortController();
+  const signal = options.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, options.signal]);
   const puts = actions.filter((action) => action.phase === 'switch' && action.verb === 'put');
+  const settling = puts.map(async ({ ref }) => {
+    const resource = prepared.compiled.resources.get(ref);
+    await context.drivers.get(kindOf(ref))?.settle?.(resource?.spec, ref, signal);
+  });
   try {
-    await Promise.all(
-      puts.map((action) => {
-        const spec = prepared.compiled.resources.get(action.ref)?.spec;
-        return context.drivers.get(kindOf(action.ref))?.settle?.(spec, action.ref, signal);
-      }),
-    );
-    return { info: record(context, prepared, options) };
+    await Promise.all(settling);
+    if (signal.aborted) return { fault: { ...cancelled } };
+    return record(context, prepared, options);
   } catch (error) {
-    if (isDiskError(error)) return { fault: diskFault(error) };
+    // The others have ended before the world goes back under them.
+    abort.abort();
+    await Promise.allSettled(settling);
     return { fault: faultOf(error) };
   }
 }
 
-function record(context: CommitContext, prepared: Prepared, options: CommitOptions): RevisionInfo {
-  const previous = context.running()?.number ?? 0;
-  const revision = {
-    when: context.now(),
-    by: options.by,
-    comment: options.comment ?? '',
-    document: prepared.candidate.document,
-    manifests: prepared.candidate.manifests ?? {},
-    files: prepared.files,
-  };
-  const confirmBy = options.confirmMs === undefined ? undefined : context.now() + options.confirmMs;
-  // The timer is on disk before the revision is: a crash between the two leaves the old revision the highest.
-  const next = context.history.newest() + 1;
-  context.history.setPending(confirmBy === undefined ? undefined : { revision: next, previous, confirmBy });
-  const info = context.history.record(revision);
-  const stored = { ...revision, number: info.number };
+/** From here on it is the running revision. FaultError 'disk-full': it is not. */
+function record(
+  context: CommitContext,
+  prepared: Prepared,
+  options: CommitOptions,
+): { info: RevisionInfo; notes: readonly string[] } {
+  const waiting = context.history.pending();
+  const { by, comment = '', confirmMs } = options;
+  const confirm: Confirm | undefined =
+    confirmMs === undefined
+      ? undefined
+      : { previous: waiting?.previous ?? numberOf(context), confirmBy: context.now() + confirmMs };
+  const revision = revisionOf(prepared, { when: context.now(), by, comment });
+  const info = context.history.record(revision, confirm);
+  const stored = { ...revision, ...info };
   context.applied(stored, prepared.compiled);
-  if (confirmBy === undefined) context.writeFace(stored);
-  return confirmBy === undefined ? info : { ...info, confirmBy };
+  const notes: string[] = [];
+  if (waiting !== undefined && confirm === undefined) notes.push(`ends the wait for a confirm of ${waiting.revision}`);
+  if (confirm !== undefined) notes.push(`goes back to revision ${confirm.previous} unless confirmed`);
+  const fault = confirm === undefined ? context.writeFace(stored) : undefined;
+  if (fault !== undefined) notes.push(`${fault.what} does not show it: ${fault.why}`);
+  return { info, notes };
 }
 
-function isDiskError(error: unknown): error is NodeJS.ErrnoException {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === 'ENOSPC' || code === 'EROFS' || code === 'EIO' || code === 'EDQUOT';
+/** A revision to record. */
+export function revisionOf(
+  prepared: Prepared,
+  about: Pick<RevisionInfo, 'when' | 'by' | 'comment'>,
+): Omit<StoredRevision, 'number' | 'confirmBy'> {
+  const { candidate, files } = prepared;
+  return { ...about, document: candidate.document, manifests: candidate.manifests ?? {}, files };
 }
 
-function diskFault(error: NodeJS.ErrnoException): Fault {
-  return { code: 'disk-full', what: 'history', why: `could not record the revision: ${error.message}`, retry: true };
+/** Makes the pending commit permanent. */
+export function confirm(context: CommitContext): Promise<Fault | RevisionInfo> {
+  return context.inOrder(() => {
+    const pending = context.history.pending();
+    const running = context.running();
+    if (pending === undefined || running === undefined || running.number !== pending.revision) {
+      return { code: 'not-found', what: 'confirm', why: 'no commit waits for it', retry: false };
+    }
+    try {
+      context.history.confirm(pending.revision);
+    } catch (error) {
+      return faultOf(error);
+    }
+    context.writeFace(running);
+    const { number, when, by, comment } = running;
+    return { number, when, by, comment };
+  });
 }

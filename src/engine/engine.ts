@@ -2,7 +2,10 @@
 import type { Problem } from '../config/problem.ts';
 import type { Fault } from './faults.ts';
 import type { Action } from './resource.ts';
+import type { Revision, RevisionInfo } from './revision/revision.ts';
 import type { AnyCommand, AnySlice, Read } from './slice.ts';
+
+export type { Revision, RevisionInfo } from './revision/revision.ts';
 
 /** The text of a revision that is not applied yet: the document and, where they change too, the manifests. */
 export interface Candidate {
@@ -11,22 +14,6 @@ export interface Candidate {
   readonly manifests?: Readonly<Record<string, string>>;
   /** The revision that it was made from. Another one running: refused with 'base-moved'. Absent: no check. */
   readonly base?: number;
-}
-
-export interface RevisionInfo {
-  readonly number: number;
-  /** Milliseconds since 1970. */
-  readonly when: number;
-  /** "admin@ssh:10.0.0.5", "file", "rollback 12 by admin". */
-  readonly by: string;
-  readonly comment: string;
-  /** When an unconfirmed commit goes back by itself, milliseconds since 1970. */
-  readonly confirmBy?: number;
-}
-
-export interface Revision extends RevisionInfo {
-  readonly document: string;
-  readonly manifests: Readonly<Record<string, string>>;
 }
 
 /** ok: `actions` in order of travel. Not ok: why, and nothing has changed. */
@@ -49,7 +36,9 @@ export type CommitAnswer =
 export interface CommitOptions {
   readonly by: string;
   readonly comment?: string;
-  /** Goes back by itself after so long, unless confirm() comes first. */
+  /** Goes back by itself after so long, unless confirm() comes first, or a commit without confirmMs, which confirms
+   * what waits (RFC 6241 section 8.4, Junos). A further commit with confirmMs starts the time anew and goes back to the
+   * same revision as the first. */
   readonly confirmMs?: number;
   readonly progress?: (line: string, fraction?: number) => void;
   readonly signal?: AbortSignal;

@@ -1,12 +1,35 @@
-// What slices' run.ts files and commands get to see of the engine.
+// What the engine is given, and what slices' run.ts files and commands get to see of it.
+import type { Logger } from 'pino';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import type { Compiled } from './compile.ts';
-import type { EngineInput } from './open.ts';
-import type { Reconciler } from './reconcile.ts';
-import type { RevisionInfo } from './engine.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Ids } from './ids.ts';
+import type { Reconciler } from './loop/reconcile.ts';
 import type { AnyDriver } from './resource.ts';
-import type { Host, Look, Read } from './slice.ts';
+import type { Compiled } from './revision/compile.ts';
+import type { RevisionInfo } from './revision/revision.ts';
+import type { AnyCommand, AnySlice, Host, Look, Read } from './slice.ts';
+
+export interface EngineInput {
+  readonly slices: readonly AnySlice[];
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly instance: string;
+  /** FILE, the face of the running revision. */
+  readonly file: string;
+  /** Folder of manifests; absent: none are read or written. */
+  readonly manifests?: string;
+  readonly state: string;
+  /** Default: /run/midplane/<instance>. */
+  readonly run?: string;
+  readonly ids: Ids;
+  /** Kernel kinds and those that main adds, in the order in which they build on each other; slices' own come after. */
+  readonly drivers: readonly AnyDriver[];
+  readonly commands: readonly AnyCommand[];
+  readonly live: ReadonlyMap<string, unknown>;
+}
 
 /** Parts that come into being while the engine opens. */
 export interface Live {

@@ -1,49 +1,71 @@
 // Small numbers for names (ports, services): on disk before first use, the same for as long as the name is in use, and
 // not reused while a pinned map may still hold them.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { printMac } from '../lib/mac.ts';
+import { FaultError } from './faults.ts';
+import { writeDurably } from './revision/disk.ts';
 
 export interface Ids {
-  /** The id of a name, made and written down if it has none. Ids start at 1. Throws RangeError when `limit` are used.
-   * */
+  /** The id of a name, made and written down if it has none. Ids start at 1. FaultError 'table-full' when all below
+   * `limit` are used, 'disk-full' when it cannot be written down. */
   id(space: string, name: string, limit: number): number;
   /** The id, if it has one. */
   find(space: string, name: string): number | undefined;
   name(space: string, id: number): string | undefined;
-  /** Frees the ids of names that are not in use; called when no table holds them. */
-  retain(space: string, names: ReadonlySet<string>): void;
+  /** Frees the ids of names that were not in use for `freeAfterMs` of calls of this, `now` being monotonic. The time is
+   * counted anew by each process: rows that a table learned may still hold the id of a port that has just gone. */
+  retain(space: string, inUse: ReadonlySet<string>, now: number): void;
 }
 
-type Table = Record<string, Record<string, number>>;
+type Table = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
+const freeAfterMs = 3_600_000;
 
 /** Keeps the ids in a JSON file. */
 export function openIds(file: string): Ids {
-  const table = readTable(file);
-  const reverse = (space: string, id: number): string | undefined =>
-    Object.entries(table[space] ?? {}).find(([, value]) => value === id)?.[0];
+  let table = readTable(file);
+  let names = reversed(table);
+  /** Since when a name is not in use. */
+  const unused = new Map<string, number>();
+  // On disk before anyone can use it.
+  const save = (next: Table): void => {
+    writeDurably(file, JSON.stringify(next));
+    table = next;
+    names = reversed(next);
+  };
   return {
     id(space, name, limit) {
-      const names = (table[space] ??= {});
-      const known = names[name];
+      const there = table[space] ?? {};
+      const known = there[name];
       if (known !== undefined) return known;
-      const used = new Set(Object.values(names));
+      const used = new Set(Object.values(there));
       let id = 1;
       while (used.has(id)) id += 1;
-      if (id >= limit) throw new RangeError(`all ${limit - 1} ids of ${space} are in use`);
-      names[name] = id;
-      writeDurably(file, JSON.stringify(table));
+      if (id >= limit) throw new FaultError('table-full', name, `all ${limit - 1} ids of ${space} are in use`);
+      save({ ...table, [space]: { ...there, [name]: id } });
       return id;
     },
     find: (space, name) => table[space]?.[name],
-    name: reverse,
-    retain(space, names) {
+    name: (space, id) => names.get(`${space}/${id}`),
+    retain(space, inUse, now) {
       const entries = Object.entries(table[space] ?? {});
-      const kept = entries.filter(([name]) => names.has(name));
-      if (kept.length === entries.length) return;
-      table[space] = Object.fromEntries(kept);
-      writeDurably(file, JSON.stringify(table));
+      const kept = entries.filter(([name]) => {
+        const key = `${space}/${name}`;
+        if (inUse.has(name)) unused.delete(key);
+        else if (!unused.has(key)) unused.set(key, now);
+        return now - (unused.get(key) ?? now) < freeAfterMs;
+      });
+      if (kept.length < entries.length) save({ ...table, [space]: Object.fromEntries(kept) });
     },
   };
+}
+
+function reversed(table: Table): Map<string, string> {
+  return new Map(
+    Object.entries(table).flatMap(([space, ids]) =>
+      Object.entries(ids).map(([name, id]) => [`${space}/${id}`, name] as const),
+    ),
+  );
 }
 
 function readTable(file: string): Table {
@@ -67,17 +89,4 @@ export function openBaseMac(file: string, random: (bytes: number) => Uint8Array)
   const mac = printMac(bytes);
   writeDurably(file, mac);
   return mac;
-}
-
-/** Writes the whole file so that a crash leaves the old or the new text. */
-export function writeDurably(file: string, text: string): void {
-  const temporary = `${file}.tmp`;
-  const fd = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, file);
 }

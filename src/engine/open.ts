@@ -3,42 +3,22 @@
 import { randomBytes } from 'node:crypto';
 import { fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Logger } from 'pino';
 import type { Problem } from '../config/problem.ts';
-import type { Kernel } from '../kernel/kernel.ts';
-import type { Clock } from '../lib/clock.ts';
 import { serial } from '../lib/queue.ts';
-import { boot, confirmTimer } from './boot.ts';
-import { commit, type CommitContext, compileCandidate, refuse } from './commit.ts';
-import type { Candidate, CommitAnswer, CommitOptions, Engine, RevisionInfo } from './engine.ts';
-import { writeFace } from './face.ts';
-import type { Fault } from './faults.ts';
-import { type Ids, openBaseMac } from './ids.ts';
-import { type History, openHistory, type StoredRevision } from './history.ts';
-import { type Live, makeHost, makeRead } from './host.ts';
-import { openReconciler, type Reconciler, type World } from './reconcile.ts';
-import type { AnyDriver } from './resource.ts';
-import type { AnyCommand, AnySlice, Host } from './slice.ts';
-
-export interface EngineInput {
-  readonly slices: readonly AnySlice[];
-  readonly kernel: Kernel;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly instance: string;
-  /** FILE, the face of the running revision. */
-  readonly file: string;
-  /** Folder of manifests; absent: none are read or written. */
-  readonly manifests?: string;
-  readonly state: string;
-  /** Default: /run/midplane/<instance>. */
-  readonly run?: string;
-  readonly ids: Ids;
-  /** Kernel kinds and those that main adds, in the order in which they build on each other; slices' own come after. */
-  readonly drivers: readonly AnyDriver[];
-  readonly commands: readonly AnyCommand[];
-  readonly live: ReadonlyMap<string, unknown>;
-}
+import { boot, confirmTimer, type ConfirmTimer } from './boot.ts';
+import { commit, type CommitContext, confirm, refuse, type Wanted } from './commit.ts';
+import type { CommitAnswer, CommitOptions, Engine } from './engine.ts';
+import { type Fault, faultOf } from './faults.ts';
+import { type EngineInput, type Live, makeHost, makeRead } from './host.ts';
+import { openBaseMac } from './ids.ts';
+import { portsIn } from './kinds/row.ts';
+import { openReconciler, type Reconciler } from './loop/reconcile.ts';
+import type { World } from './loop/world.ts';
+import { compileCandidate } from './revision/candidate.ts';
+import { writeFace } from './revision/face.ts';
+import { type History, openHistory } from './revision/history.ts';
+import type { StoredRevision } from './revision/revision.ts';
+import type { Host, Read } from './slice.ts';
 
 export interface OpenEngine extends Engine, AsyncDisposable {
   readonly host: Host;
@@ -49,6 +29,8 @@ export interface OpenEngine extends Engine, AsyncDisposable {
 }
 
 const auditMs = 30_000;
+/** Commits that may wait at the same time. */
+const mostWaiting = 1000;
 
 /** Throws ProblemsError where nothing can run: FILE is bad and there is no history. */
 export async function openEngine(input: EngineInput): Promise<OpenEngine> {
@@ -59,41 +41,34 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
   const host = makeHost(input, live, read);
   const own = input.slices.flatMap((slice) => slice.drivers?.(input.kernel, host) ?? []);
   live.drivers = new Map([...input.drivers, ...own].map((driver) => [driver.kind, driver]));
-  live.reconciler = openReconciler(worldOf(input, live));
-  const context = contextOf(input, live, history, live.reconciler);
-  const inOrder = serial();
-  const change = async (candidate: Candidate, options: CommitOptions, files?: StoredRevision['files']) => {
-    const answer = await commit(context, candidate, options, inOrder, files);
-    if (answer.ok) timer.set();
-    return answer;
-  };
-  const rollback = (number: number, options: CommitOptions): Promise<CommitAnswer> => {
-    const stored = history.read(number);
-    if (stored === undefined) return Promise.resolve(refuse([], [notFound(`revision ${number}`, 'not in history')]));
-    const comment = options.comment ?? `rollback ${number}`;
-    return change({ document: stored.document, manifests: stored.manifests }, { ...options, comment }, stored.files);
-  };
-  const timer = confirmTimer(input.clock, history, rollback);
-  const fileProblems = await boot(context, input, input.log);
-  timer.set();
-  const audit = setInterval(() => void live.reconciler?.audit(), auditMs);
-  audit.unref();
-  return {
-    ...faceOf(input, context, live.reconciler),
-    read,
-    host,
-    fileProblems,
-    settled: async () => void (await live.reconciler?.audit()),
-    commit: change,
-    rollback,
-    confirm: (by) => Promise.resolve(confirm(context, by, input.log, () => timer.set())),
-    onRevision: host.onRevision,
-    async [Symbol.asyncDispose]() {
-      clearInterval(audit);
-      timer[Symbol.dispose]();
-      await inOrder(async () => live.reconciler?.close());
-    },
-  };
+  const world = worldOf(input, live);
+  const reconciler = openReconciler(world);
+  live.reconciler = reconciler;
+  const context = contextOf(input, live, history, reconciler);
+  const timer = confirmTimer(context, input.clock, input.log, world.broken);
+  const audits = auditing(input, reconciler, world);
+  try {
+    const fileProblems = await boot(context, input, input.log);
+    timer.set();
+    audits.begin();
+    return {
+      ...asking(input, context, read),
+      ...changing(context, timer, world, input),
+      host,
+      fileProblems,
+      settled: async () => void (await reconciler.settled()),
+      onRevision: (listener) => host.onRevision(listener),
+      [Symbol.asyncDispose]: () => close(context, timer, audits),
+    };
+  } catch (error) {
+    await close(context, timer, audits);
+    throw error;
+  }
+}
+
+async function close(context: CommitContext, ...timers: readonly Disposable[]): Promise<void> {
+  for (const timer of timers) timer[Symbol.dispose]();
+  await context.inOrder(() => context.reconciler.close());
 }
 
 function worldOf(input: EngineInput, live: Live): World {
@@ -120,27 +95,42 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
     history,
     now: () => input.clock.now(),
     folder: dirname(input.file),
+    inOrder: serial(),
     running: () => running,
+    desired: () => live.compiled?.resources ?? new Map(),
     applied(revision, compiled) {
       running = revision;
       live.compiled = compiled;
       for (const listener of live.listeners) listener(revision);
     },
-    writeFace: (revision) => writeFace(input, revision),
+    writeFace(revision) {
+      try {
+        writeFace(input, revision);
+        return undefined;
+      } catch (error) {
+        const fault = faultOf(error);
+        input.log.error({ fault }, 'the file does not show the running revision');
+        return fault;
+      }
+    },
   };
 }
 
-type Asking = 'slices' | 'commands' | 'running' | 'check' | 'plan' | 'history' | 'revision';
+type Asking = 'slices' | 'commands' | 'read' | 'running' | 'check' | 'plan' | 'history' | 'revision';
 
 /** The part that changes nothing. */
-function faceOf(input: EngineInput, context: CommitContext, reconciler: Reconciler): Pick<Engine, Asking> {
+function asking(input: EngineInput, context: CommitContext, read: Read): Pick<Engine, Asking> {
   return {
     slices: input.slices,
     commands: [...input.slices.flatMap((slice) => slice.commands ?? []), ...input.commands],
+    read,
     running() {
       const running = context.running();
       if (running === undefined) throw new Error('no revision runs');
-      return running;
+      const { number, when, by, comment, document, manifests } = running;
+      const revision = { number, when, by, comment, document, manifests };
+      const pending = context.history.pending();
+      return pending?.revision === number ? { ...revision, confirmBy: pending.confirmBy } : revision;
     },
     check(candidate) {
       const result = compileCandidate(context, candidate);
@@ -149,7 +139,7 @@ function faceOf(input: EngineInput, context: CommitContext, reconciler: Reconcil
     async plan(candidate) {
       const result = compileCandidate(context, candidate);
       if (!('compiled' in result)) return refuse(result);
-      const pass = await reconciler.plan(result.compiled.resources);
+      const pass = await context.reconciler.plan(result.compiled.resources);
       return pass.faults.length > 0 ? refuse([], pass.faults) : { ok: true, actions: pass.actions };
     },
     history: () => context.history.list(),
@@ -157,32 +147,93 @@ function faceOf(input: EngineInput, context: CommitContext, reconciler: Reconcil
   };
 }
 
-function notFound(what: string, why: string): Fault {
-  return { code: 'not-found', what, why, retry: false };
+/** The part that changes. What throws there is a broken invariant: the process ends, whoever asked. */
+function changing(
+  context: CommitContext,
+  timer: ConfirmTimer,
+  world: World,
+  input: EngineInput,
+): Pick<Engine, 'commit' | 'confirm' | 'rollback'> {
+  let waiting = 0;
+  const change = async (wanted: Wanted, options: CommitOptions): Promise<CommitAnswer> => {
+    if (waiting >= mostWaiting) return refuse([], [tooMany]);
+    waiting += 1;
+    try {
+      const answer = await commit(context, wanted, options);
+      timer.set();
+      return answer;
+    } catch (error) {
+      world.broken(error);
+      throw error;
+    } finally {
+      waiting -= 1;
+    }
+  };
+  return {
+    commit: (candidate, options) => change({ candidate }, options),
+    rollback(number, options) {
+      const stored = context.history.read(number);
+      if (stored === undefined) return Promise.resolve(refuse([], [notInHistory(number)]));
+      const { document, manifests, files } = stored;
+      const comment = options.comment ?? `rollback ${number}`;
+      return change({ candidate: { document, manifests }, files }, { ...options, comment });
+    },
+    async confirm(by) {
+      const answer = await confirm(context);
+      timer.set();
+      if (!('code' in answer)) input.log.info({ revision: answer.number, by }, 'confirmed');
+      return answer;
+    },
+  };
 }
 
-function confirm(context: CommitContext, by: string, log: Logger, set: () => void): Fault | RevisionInfo {
-  const pending = context.history.pending();
-  const stored = pending === undefined ? undefined : context.history.read(pending.revision);
-  if (stored === undefined) return notFound('confirm', 'no commit waits for it');
-  context.history.setPending(undefined);
-  set();
-  context.writeFace(stored);
-  log.info({ revision: stored.number, by }, 'confirmed');
-  return { number: stored.number, when: stored.when, by: stored.by, comment: stored.comment };
+const tooMany: Fault = { code: 'busy', what: 'commit', why: `${mostWaiting} commits wait already`, retry: true };
+
+function notInHistory(number: number): Fault {
+  return { code: 'not-found', what: `revision ${number}`, why: 'not in history', retry: false };
+}
+
+/** Reads everything now and then: what no event told of is found. */
+function auditing(input: EngineInput, reconciler: Reconciler, world: World): Disposable & { begin(): void } {
+  let timer: Disposable | undefined;
+  let closed = false;
+  const audit = async (): Promise<void> => {
+    await reconciler.audit();
+    const refs = [...reconciler.desired().keys(), ...reconciler.failures().map(({ ref }) => ref)];
+    try {
+      input.ids.retain('port', portsIn(refs), input.clock.monotonic());
+    } catch (error) {
+      input.log.warn({ fault: faultOf(error) }, 'ids are not freed');
+    }
+    begin();
+  };
+  const begin = (): void => {
+    if (!closed) timer = input.clock.after(auditMs, () => void audit().catch(world.broken));
+  };
+  return {
+    begin,
+    [Symbol.dispose]() {
+      closed = true;
+      timer?.[Symbol.dispose]();
+    },
+  };
 }
 
 const actionLogBytes = 1024 * 1024;
 
-/** Appends by one write(2) a line; begins anew when it has grown large. */
+/** Appends by one write(2) a call; begins anew when it has grown large. A full disk costs the line, not the change. */
 function openActionLog(path: string): (line: string) => void {
   const fd = openSync(path, 'a', 0o600);
   let size = fstatSync(fd).size;
   return (line) => {
-    if (size > actionLogBytes) {
-      ftruncateSync(fd, 0);
-      size = 0;
+    try {
+      if (size > actionLogBytes) {
+        ftruncateSync(fd, 0);
+        size = 0;
+      }
+      size += writeSync(fd, line);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === undefined) throw error;
     }
-    size += writeSync(fd, line);
   };
 }

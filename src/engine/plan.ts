@@ -1,7 +1,7 @@
 // From actual to desired as a list of steps that a person can read, made before the first one runs. Pure: the same
 // function serves commit, undo, boot after a crash and drift.
 import type { Fault } from './faults.ts';
-import { byLevel, dependents, levels } from './order.ts';
+import { byLevel, dependents, levels } from './loop/order.ts';
 import type { Action, AnyDriver, Ref, Resource } from './resource.ts';
 import { kindOf } from './resource.ts';
 
@@ -13,35 +13,57 @@ export interface PlanInput {
   /** Everything that is desired, where `desired` is only the part that is looked at. */
   readonly all?: ReadonlyMap<Ref, Resource>;
   readonly actual: ReadonlyMap<Ref, unknown>;
-  /** Resources that were desired before: they tell the needs and claims of what is to be dropped. */
+  /** Resources as they were made: they tell the needs and claims of what is to be dropped. */
   readonly previous?: ReadonlyMap<Ref, Resource>;
-  /** In the order in which kinds build on each other. */
+  /** Resources whose put failed: what they claim they may hold. */
+  readonly attempted?: ReadonlyMap<Ref, Resource>;
+  /** In the order in which kinds build on each other. A kind that has none throws. */
   readonly drivers: ReadonlyMap<string, PlanDriver>;
 }
 
 export interface Plan {
   readonly actions: readonly Action[];
-  /** Not empty: two desired resources want the same thing, or a kind has no driver. Nothing may run. */
+  /** Not empty: two desired resources want the same thing, of which the later in `all` is named. Nothing may run. */
   readonly faults: readonly Fault[];
 }
 
-type Change = 'new' | 'update' | 'replace';
+type Change = 'new' | 'update' | 'replace' | 'again';
 
-interface Work {
+/** The world as it will be after the steps so far. */
+interface Walk {
   readonly input: PlanInput;
-  readonly change: Map<Ref, Change>;
-  readonly drops: Set<Ref>;
-  /** Who holds a claim in the world now. */
+  readonly order: (a: Ref, b: Ref) => number;
+  /** Desired resources by need, and those as they were made. */
+  readonly users: ReadonlyMap<Ref, readonly Ref[]>;
+  readonly formerUsers: ReadonlyMap<Ref, readonly Ref[]>;
+  /** What is still to be put. */
+  readonly pending: Map<Ref, Change>;
+  readonly put: Set<Ref>;
+  readonly dropped: Set<Ref>;
+  /** Of these the last put took something away. */
+  readonly lost: Set<Ref>;
+  /** Who holds a claim, and what each holds. */
   readonly holders: Map<string, Ref>;
+  readonly held: Map<Ref, readonly string[]>;
+  readonly actions: Action[];
 }
 
-/** Orders puts by needs and drops in reverse; whoever holds a claim that a put needs is dropped just before it. */
+/** Orders puts by needs and drops in reverse. What nobody desires goes after the puts, unless it holds a claim that a
+ * put needs: then just before it. So does a desired one that is to give its claim up; it is put again in its turn. */
 export function plan(input: PlanInput): Plan {
   const faults = conflicts(input);
   if (faults.length > 0) return { actions: [], faults };
-  const work = changes(input);
-  spread(work);
-  return { actions: [...prepares(work), ...steps(work)], faults: [] };
+  const walk = begin(input);
+  putAll(walk);
+  for (const ref of [...input.actual.keys()].toSorted(walk.order).toReversed()) {
+    if (!input.desired.has(ref)) drop(walk, ref, undefined);
+  }
+  // What stood on something that nobody desires any more.
+  putAll(walk);
+  const steps = walk.actions
+    .filter((a) => a.phase === 'switch')
+    .concat(walk.actions.filter((a) => a.phase === 'retire'));
+  return { actions: [...prepares(input, steps), ...steps], faults: [] };
 }
 
 function driverOf(input: PlanInput, ref: Ref): PlanDriver {
@@ -50,11 +72,15 @@ function driverOf(input: PlanInput, ref: Ref): PlanDriver {
   return driver;
 }
 
+function claimsOf(input: PlanInput, resource: Resource | undefined): readonly string[] {
+  return resource === undefined ? [] : (driverOf(input, resource.ref).claims?.(resource.spec) ?? []);
+}
+
 function conflicts(input: PlanInput): Fault[] {
   const faults: Fault[] = [];
   const claimed = new Map<string, Ref>();
   for (const [ref, resource] of input.all ?? input.desired) {
-    for (const claim of driverOf(input, ref).claims?.(resource.spec) ?? []) {
+    for (const claim of claimsOf(input, resource)) {
       const other = claimed.get(claim);
       if (other === undefined) claimed.set(claim, ref);
       else faults.push({ code: 'in-use', what: ref, why: `${claim} is wanted by ${other} too`, retry: false });
@@ -63,99 +89,115 @@ function conflicts(input: PlanInput): Fault[] {
   return faults;
 }
 
-function changes(input: PlanInput): Work {
-  const change = new Map<Ref, Change>();
-  const drops = new Set<Ref>();
-  const holders = new Map<string, Ref>();
+function begin(input: PlanInput): Walk {
+  const pending = new Map<Ref, Change>();
   for (const [ref, resource] of input.desired) {
     const actual = input.actual.get(ref);
-    if (actual === undefined) {
-      change.set(ref, 'new');
-      continue;
-    }
-    const diff = driverOf(input, ref).diff(resource.spec, actual);
-    if (diff !== 'same') change.set(ref, diff);
+    const diff = actual === undefined ? 'new' : driverOf(input, ref).diff(resource.spec, actual);
+    if (diff !== 'same') pending.set(ref, diff);
   }
+  const previous = input.previous ?? new Map<Ref, Resource>();
+  const level = levels(new Map([...previous, ...input.desired]));
+  const walk: Walk = {
+    input,
+    order: byLevel(level, [...input.drivers.keys()]),
+    users: dependents(input.desired),
+    formerUsers: dependents(previous),
+    pending,
+    put: new Set(),
+    dropped: new Set(),
+    lost: new Set(),
+    holders: new Map(),
+    held: new Map(),
+    actions: [],
+  };
   for (const [ref, actual] of input.actual) {
-    if (!input.desired.has(ref)) drops.add(ref);
-    const driver = driverOf(input, ref);
-    const before = input.previous?.get(ref);
-    const held = driver.held?.(actual) ?? (before === undefined ? [] : (driver.claims?.(before.spec) ?? []));
-    for (const claim of held) holders.set(claim, ref);
+    const made = previous.get(ref) ?? (pending.has(ref) ? undefined : input.desired.get(ref));
+    const held = driverOf(input, ref).held?.(actual);
+    hold(walk, ref, held ?? [...claimsOf(input, made), ...claimsOf(input, input.attempted?.get(ref))]);
   }
-  return { input, change, drops, holders };
+  return walk;
 }
 
-/** What stands on a replaced resource goes with it, and is put again. */
-function spread(work: Work): void {
-  const { desired, actual } = work.input;
-  const users = dependents(desired);
-  const queue = [...work.change].filter(([, change]) => change === 'replace').map(([ref]) => ref);
-  for (let ref = queue.pop(); ref !== undefined; ref = queue.pop()) {
-    for (const user of users.get(ref) ?? []) {
-      if (work.change.has(user)) continue;
-      work.change.set(user, actual.has(user) ? 'update' : 'new');
-      queue.push(user);
-    }
+function putAll(walk: Walk): void {
+  const sorted = [...walk.input.desired.keys()].toSorted(walk.order);
+  const place = new Map(sorted.map((ref, i) => [ref, i]));
+  for (let at = 0; at < sorted.length && walk.pending.size > 0; at += 1) {
+    const ref = sorted[at];
+    const change = ref === undefined ? undefined : walk.pending.get(ref);
+    if (ref === undefined || change === undefined) continue;
+    walk.lost.clear();
+    put(walk, ref, change);
+    // What gave a claim up after its own turn is put again, with all that stands on it.
+    for (const lost of walk.lost) at = Math.min(at, (place.get(lost) ?? at) - 1);
   }
 }
 
-function prepares(work: Work): Action[] {
-  return sortedPuts(work)
-    .filter((ref) => driverOf(work.input, ref).prepare !== undefined)
+function put(walk: Walk, ref: Ref, change: Change): void {
+  const { input, holders } = walk;
+  if (change === 'replace') drop(walk, ref, 'replace');
+  const claims = claimsOf(input, input.desired.get(ref));
+  for (const claim of claims) {
+    const holder = holders.get(claim);
+    if (holder !== undefined && holder !== ref) drop(walk, holder, `gives ${claim} to ${ref}`);
+  }
+  release(walk, ref);
+  hold(walk, ref, claims);
+  walk.pending.delete(ref);
+  walk.put.add(ref);
+  walk.actions.push({ phase: 'switch', verb: 'put', ref, line: `put ${ref}${change === 'new' ? '' : ` (${change})`}` });
+}
+
+function hold(walk: Walk, ref: Ref, claims: readonly string[]): void {
+  for (const claim of claims) walk.holders.set(claim, ref);
+  walk.held.set(ref, claims);
+}
+
+function release(walk: Walk, ref: Ref): void {
+  for (const claim of walk.held.get(ref) ?? []) if (walk.holders.get(claim) === ref) walk.holders.delete(claim);
+  walk.held.delete(ref);
+}
+
+/** Drops it, and before it what stands on it and is not desired. Without `why` it is not desired itself. */
+function drop(walk: Walk, ref: Ref, why: string | undefined): void {
+  const { input, dropped } = walk;
+  if (dropped.has(ref) || !input.actual.has(ref)) return;
+  dropped.add(ref);
+  const users = [...(walk.users.get(ref) ?? []), ...(walk.formerUsers.get(ref) ?? [])];
+  for (const user of users.toSorted(walk.order).toReversed()) {
+    if (!input.desired.has(user)) drop(walk, user, why === undefined ? undefined : `stands on ${ref}`);
+  }
+  const phase = why === undefined ? (driverOf(input, ref).dropPhase ?? 'switch') : 'switch';
+  const line = why === undefined ? `drop ${ref}` : `drop ${ref} (${why})`;
+  const unwanted = why === undefined ? { unwanted: true as const } : {};
+  walk.actions.push({ phase, verb: 'drop', ref, line, ...unwanted });
+  release(walk, ref);
+  lose(walk, ref);
+}
+
+/** It went, and may have taken along what stands on it: the desired part is put again, in its turn. */
+function lose(walk: Walk, ref: Ref, seen = new Set<Ref>()): void {
+  const { input, pending, put: done, lost } = walk;
+  if (seen.has(ref)) return;
+  seen.add(ref);
+  const wanted = input.desired.has(ref);
+  if (wanted) {
+    if (!pending.has(ref)) pending.set(ref, 'again');
+    done.delete(ref);
+    lost.add(ref);
+    for (const user of walk.users.get(ref) ?? []) lose(walk, user, seen);
+  }
+  for (const user of walk.formerUsers.get(ref) ?? []) {
+    const now = input.desired.get(user);
+    // One put in this plan has left it; one that needs what nobody desires could not stand.
+    if (now === undefined || done.has(user) || (!wanted && now.needs.includes(ref))) continue;
+    lose(walk, user, seen);
+  }
+}
+
+function prepares(input: PlanInput, steps: readonly Action[]): Action[] {
+  const refs = new Set(steps.filter((step) => step.verb === 'put').map((step) => step.ref));
+  return [...refs]
+    .filter((ref) => driverOf(input, ref).prepare !== undefined)
     .map((ref) => ({ phase: 'prepare', verb: 'put', ref, line: `prepare ${ref}` }));
-}
-
-function sortedPuts(work: Work): Ref[] {
-  const order = byLevel(levels(work.input.desired), [...work.input.drivers.keys()]);
-  return [...work.change.keys()].toSorted(order);
-}
-
-function steps(work: Work): Action[] {
-  const known = new Map([...(work.input.previous ?? []), ...work.input.desired]);
-  const order = byLevel(levels(known), [...work.input.drivers.keys()]);
-  const users = dependents(known);
-  const out: Action[] = [];
-  const gone = new Set<Ref>();
-
-  const drop = (ref: Ref, why: string): void => {
-    if (gone.has(ref) || !work.input.actual.has(ref)) return;
-    gone.add(ref);
-    for (const user of (users.get(ref) ?? []).toSorted(order).toReversed()) {
-      if (work.drops.has(user)) drop(user, '');
-    }
-    const phase = driverOf(work.input, ref).dropPhase ?? 'switch';
-    out.push({ phase, verb: 'drop', ref, line: `drop ${ref}${why}`, ...(why === '' ? { unwanted: true } : {}) });
-  };
-
-  for (const ref of sortedPuts(work)) {
-    const change = work.change.get(ref);
-    if (change === 'replace') drop(ref, ' (replace)');
-    for (const claim of driverOf(work.input, ref).claims?.(work.input.desired.get(ref)?.spec) ?? []) {
-      const holder = work.holders.get(claim);
-      if (holder !== undefined && holder !== ref) drop(holder, ` (gives ${claim} to ${ref})`);
-    }
-    out.push({ phase: 'switch', verb: 'put', ref, line: `put ${ref}${change === 'new' ? '' : ` (${change})`}` });
-  }
-  for (const ref of [...work.drops].toSorted(order).toReversed()) drop(ref, '');
-  for (const ref of lostAgain(work, out, gone, users).toSorted(order)) {
-    out.push({ phase: 'switch', verb: 'put', ref, line: `put ${ref} (again)` });
-  }
-  return out.filter((a) => a.phase === 'switch').concat(out.filter((a) => a.phase === 'retire'));
-}
-
-/** Desired resources that a drop took away, themselves or by what they stand on, after or without a put of their own.
- * */
-function lostAgain(work: Work, actions: readonly Action[], gone: ReadonlySet<Ref>, users: Map<Ref, Ref[]>): Ref[] {
-  const lastPut = new Map<Ref, number>();
-  const lastDrop = new Map<Ref, number>();
-  for (const [i, action] of actions.entries()) (action.verb === 'put' ? lastPut : lastDrop).set(action.ref, i);
-  const lost = new Map<Ref, number>();
-  const mark = (ref: Ref, at: number): void => {
-    if ((lost.get(ref) ?? -1) >= at) return;
-    lost.set(ref, at);
-    for (const user of users.get(ref) ?? []) mark(user, at);
-  };
-  for (const ref of gone) if (work.input.desired.has(ref)) mark(ref, lastDrop.get(ref) ?? 0);
-  return [...lost].filter(([ref, at]) => work.input.desired.has(ref) && (lastPut.get(ref) ?? -1) < at).map(([r]) => r);
 }

@@ -34,14 +34,14 @@ export interface Driver<S, A> {
   put(batch: readonly (readonly [Ref, S])[]): Promise<void>;
   /** Takes each away; what is not there is no error. */
   drop(refs: readonly Ref[]): Promise<void>;
-  /** Calls `dirty` with a ref that may have drifted. */
-  watch?(dirty: (ref: Ref) => void): Disposable;
+  /** Calls `dirty` with a ref that may have drifted; 'all' where events were lost. */
+  watch?(dirty: (ref: Ref | 'all') => void): Disposable;
   /** Of a put after switch that has a deadline of its own (a guest's start). Called outside the loop, before record. */
   settle?(spec: S, ref: Ref, signal: AbortSignal): Promise<void>;
   /** Takes away what the kind itself keeps in the world (a helper process, an empty folder), once nothing of it is left.
    * Called when an instance is taken down. */
   clear?(): Promise<void>;
-  /** 'retire': dropping it frees only what nobody sees (a pin, a folder); default 'switch'. */
+  /** 'retire': dropping it frees only what nobody sees (a pin, a folder), after record. Default 'switch'. */
   readonly dropPhase?: 'switch' | 'retire';
 }
 

@@ -6,9 +6,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { RevisionInfo } from './engine.ts';
 import type { AnyTable } from './kinds/row.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
+import type { RevisionInfo } from './revision/revision.ts';
 import type { Fault } from './faults.ts';
 import type { Ids } from './ids.ts';
 
@@ -18,6 +18,7 @@ export type { Manifest } from '../config/manifest.ts';
  * place by its path, and the revision's folder, against which file names in the document are resolved. */
 export interface Look {
   <S extends z.ZodType>(schema: S): z.infer<S>;
+  /** By group and kind: "gateway.networking.k8s.io/HTTPRoute". */
   manifests(kind: string): readonly Manifest[];
   /** A Problem at the given path of the document. */
   problem(path: readonly (string | number)[], message: string, hint?: string): Problem;

@@ -1,32 +1,52 @@
 // Reads the world back: what was put must be as its spec says, what was dropped must be gone.
-import type { Fault } from './faults.ts';
+import { type Fault, faultOf } from './faults.ts';
 import type { AnyDriver, Ref, Resource } from './resource.ts';
 import { kindOf } from './resource.ts';
 
 type Drivers = ReadonlyMap<string, AnyDriver>;
 
-/** Actual state of the refs, each kind asked once. */
-export async function readRefs(drivers: Drivers, refs: Iterable<Ref>): Promise<Map<Ref, unknown>> {
+/** Kinds that could not be read, and why. */
+export type Unreadable = Map<string, Fault>;
+
+/** Actual state of the refs, each kind asked once. A kind that cannot be read throws, or goes into `unreadable`. */
+export function readRefs(drivers: Drivers, refs: Iterable<Ref>, unreadable?: Unreadable): Promise<Map<Ref, unknown>> {
   const byKind = new Map<string, Ref[]>();
   for (const ref of refs) {
     const list = byKind.get(kindOf(ref));
     if (list === undefined) byKind.set(kindOf(ref), [ref]);
     else list.push(ref);
   }
-  const parts = await Promise.all(
-    [...byKind].map(([kind, list]) => {
-      const driver = drivers.get(kind);
-      if (driver === undefined) throw new Error(`no driver for kind ${kind}`);
-      return driver.read(list);
-    }),
-  );
-  return new Map(parts.flatMap((part) => [...part]));
+  return readKinds(drivers, [...byKind], unreadable);
 }
 
-/** All that this instance made and the world still has. */
-export async function readAll(drivers: Drivers): Promise<Map<Ref, unknown>> {
-  const parts = await Promise.all([...drivers.values()].map((driver) => driver.read('all')));
-  return new Map(parts.flatMap((part) => [...part]));
+/** All that this instance made and the world still has. What cannot be read: as in `readRefs`. */
+export function readAll(drivers: Drivers, unreadable?: Unreadable): Promise<Map<Ref, unknown>> {
+  return readKinds(
+    drivers,
+    [...drivers.keys()].map((kind) => [kind, 'all'] as const),
+    unreadable,
+  );
+}
+
+async function readKinds(
+  drivers: Drivers,
+  kinds: readonly (readonly [string, 'all' | readonly Ref[]])[],
+  unreadable: Unreadable | undefined,
+): Promise<Map<Ref, unknown>> {
+  const all = new Map<Ref, unknown>();
+  const read = async ([kind, refs]: (typeof kinds)[number]): Promise<ReadonlyMap<Ref, unknown>> => {
+    const driver = drivers.get(kind);
+    if (driver === undefined) throw new Error(`no driver for kind ${kind}`);
+    try {
+      return await driver.read(refs);
+    } catch (error) {
+      if (unreadable === undefined) throw error;
+      unreadable.set(kind, faultOf(error));
+      return new Map();
+    }
+  };
+  for (const part of await Promise.all(kinds.map(read))) for (const [ref, actual] of part) all.set(ref, actual);
+  return all;
 }
 
 /** Faults 'not-verified' of the refs that do not show what was applied. */
@@ -35,9 +55,11 @@ export async function verify(
   desired: ReadonlyMap<Ref, Resource>,
   refs: ReadonlySet<Ref>,
 ): Promise<readonly Fault[]> {
-  const actual = await readRefs(drivers, refs);
-  const faults: Fault[] = [];
+  const unreadable: Unreadable = new Map();
+  const actual = await readRefs(drivers, refs, unreadable);
+  const faults: Fault[] = [...unreadable.values()];
   for (const ref of refs) {
+    if (unreadable.has(kindOf(ref))) continue;
     const why = mismatch(drivers, desired.get(ref), actual.get(ref));
     if (why !== undefined) faults.push({ code: 'not-verified', what: ref, why, retry: true });
   }

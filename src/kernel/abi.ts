@@ -1,29 +1,5 @@
 // Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.
-
-/** A whole number in its range; RangeError names the field. */
-function whole(value: number | undefined, min: number, max: number, field: string): number {
-  if (value !== undefined && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(`${field} is ${value}, not ${min}..${max}`);
-}
-
-function wide(value: bigint | undefined, min: bigint, max: bigint, field: string): bigint {
-  if (value !== undefined && value >= min && value <= max) return value;
-  throw new RangeError(`${field} is ${value}, not ${min}..${max}`);
-}
-
-function sized<T extends { readonly length: number }>(value: T, length: number, field: string): T {
-  if (value.length === length) return value;
-  throw new RangeError(`${field} has ${value.length} entries, not ${length}`);
-}
-
-function viewAt(bytes: Uint8Array, offset: number, size: number): DataView {
-  if (offset + size > bytes.length) throw new RangeError(`${bytes.length} bytes hold no ${size} at ${offset}`);
-  return new DataView(bytes.buffer, bytes.byteOffset + offset, size);
-}
-
-function list<T>(length: number, item: (i: number) => T): T[] {
-  return Array.from({ length }, (_, i) => item(i));
-}
+import { list, sized, viewAt, whole, wide } from '../lib/fields.ts';
 
 /** enum age_mode. */
 export const ageModes = {

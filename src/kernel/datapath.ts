@@ -26,6 +26,8 @@ export interface Datapath extends Disposable {
   readonly maps: ReadonlyMap<string, BpfMap>;
   map(name: MapName): BpfMap;
   programOf(hook: BpfHook): BpfProgram;
+  /** What emit() did with the last frame, one map a hook; written only where `trace` was asked for. */
+  readonly trace: { readonly tcx: BpfMap; readonly xdp: BpfMap };
   /** The program that takes old addresses out of the fdb. */
   readonly age: BpfProgram;
 }
@@ -60,6 +62,11 @@ export function openDatapath(input: DatapathInput): Datapath {
     'tcx-egress': program(tcx, 'switch_egress'),
     xdp: program(xdp, 'switch_xdp'),
   };
+  const traceOf = (object: typeof tcx): BpfMap => {
+    const map = object.maps.get('trace');
+    if (map === undefined) throw new Error('the object has no map trace');
+    return map;
+  };
   dropOldPins(join(pins, 'maps'), new Set(paths.map(([, path]) => path)));
   return {
     pins,
@@ -70,6 +77,7 @@ export function openDatapath(input: DatapathInput): Datapath {
       return map;
     },
     programOf: (hook) => programs[hook],
+    trace: { tcx: traceOf(tcx), xdp: traceOf(xdp) },
     age: program(tcx, 'fdb_age'),
     [Symbol.dispose]() {
       tcx.close();

@@ -25,9 +25,11 @@ export type Op =
     }
   | { op: 'link-set'; name: string; up?: boolean; mtu?: number; mac?: string; alias?: string; rename?: string }
   | { op: 'link-move'; name: string; netns: string; rename?: string }
+  /** Neighbouring ones go in one step, so that naming both ends of a veth may count as two. */
   | { op: 'link-del'; name: string }
   | { op: 'address-add'; dev: string; cidr: string; protocol?: number; noDad?: boolean; noPrefixRoute?: boolean }
   | { op: 'address-del'; dev: string; cidr: string }
+  /** Replaces the route of the same prefix, table and metric, whoever made it: look first. */
   | { op: 'route-put'; route: Route }
   | { op: 'route-del'; route: Pick<Route, 'prefix' | 'table' | 'metric' | 'protocol'> }
   | { op: 'rule-add'; rule: Rule }
@@ -54,7 +56,8 @@ export interface Netlink {
   /** Sends many in few system calls. One result per op: undefined, or the errno's name. Stops at nothing. `why` is told
    * the kernel's own words about a refusal, where it has some. */
   apply(ops: readonly Op[], why?: (index: number, text: string) => void): readonly (string | undefined)[];
-  /** Calls `on` from the event loop, without keeping the process alive. Subscribe first, then read. */
+  /** Calls `on` from the event loop, without keeping the process alive. Subscribe first, then read. Linux says nothing
+   * of IPv4 routes that go because their device goes down or away: at a link event read the routes too. */
   watch(types: readonly ('link' | 'address' | 'route' | 'neighbor')[], on: (event: NetlinkEvent) => void): Disposable;
   close(): void;
 }

@@ -1,6 +1,5 @@
 // Socket options and listening sockets that node's own net module cannot make. Descriptors are plain numbers: the
 // caller hands them to node (server.listen({ fd })) or closes them.
-import { closeSync } from 'node:fs';
 import { addon } from './addon.ts';
 import { KernelError } from './errno.ts';
 import { inNetns } from './netns.ts';
@@ -92,7 +91,7 @@ export function tcpListen(o: TcpListen): number {
     addon().socketListen(fd, o.backlog ?? 511);
     return fd;
   } catch (error) {
-    closeSync(fd);
+    addon().fdClose(fd);
     throw error;
   }
 }

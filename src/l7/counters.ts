@@ -1,6 +1,8 @@
 // Counters of routes in memory that workers write and the main thread reads: a region a worker, one writer each, so no
 // lock. A row a route: requests, answers by class, and a histogram of latencies.
 
+import type { Snapshot } from '../mesh/snapshot.ts';
+
 export const STAT_ROWS = 4096;
 /** Requests that no route took: unknown hosts and paths, heads that could not be read. */
 export const NO_ROUTE = 0;
@@ -108,4 +110,65 @@ function quantile(sum: Float64Array, q: number): number {
     if (seen >= wanted) return bucketTop(b) / 1000;
   }
   return bucketTop(BUCKETS - 1) / 1000;
+}
+
+/** Names a row of the counters. */
+export function statKey(table: string, route: string): string {
+  return `${table} ${route}`;
+}
+
+/** Which row counts for which route: kept while the route's table and name stay. */
+export class StatRows {
+  private readonly byKey = new Map<string, number>([['', NO_ROUTE]]);
+  private readonly free: number[] = [];
+  private next = NO_ROUTE + 1;
+  private order: (readonly [string, string, number])[] = [];
+
+  rows(): ReadonlyMap<string, number> {
+    return this.byKey;
+  }
+
+  /** Table, route and row of all that is in force. */
+  inForce(): readonly (readonly [string, string, number])[] {
+    return this.order;
+  }
+
+  /** Rows for all routes. Gives those that were given out now and must be cleared; undefined: no room. */
+  add(snapshot: Snapshot): number[] | undefined {
+    const fresh: number[] = [];
+    for (const [table, route] of routesOf(snapshot)) {
+      const key = statKey(table, route);
+      if (this.byKey.has(key)) continue;
+      if (this.next >= STAT_ROWS && this.free.length === 0) return undefined;
+      // A row that was freed is used last, when nobody counts in it any more.
+      const row = this.next < STAT_ROWS ? this.next++ : this.free.shift()!;
+      this.byKey.set(key, row);
+      fresh.push(row);
+    }
+    return fresh;
+  }
+
+  /** Gives back the rows of what is not in force. */
+  settle(snapshot: Snapshot | undefined): void {
+    const keep = new Set<string>(['']);
+    this.order = [];
+    for (const [table, route] of routesOf(snapshot)) {
+      const key = statKey(table, route);
+      keep.add(key);
+      this.order.push([table, route, this.byKey.get(key)!]);
+    }
+    for (const [key, row] of this.byKey) {
+      if (keep.has(key)) continue;
+      this.byKey.delete(key);
+      this.free.push(row);
+    }
+  }
+}
+
+/** Table and name of each route, once a table. */
+function routesOf(snapshot: Snapshot | undefined): [string, string][] {
+  return (snapshot?.routes ?? []).flatMap((table) => {
+    const names = new Set(table.hosts.flatMap((host) => host.routes.map((route) => route.name)));
+    return [...names].map((name): [string, string] => [table.name, name]);
+  });
 }

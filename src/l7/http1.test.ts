@@ -305,7 +305,12 @@ test('arbitrary bytes never throw, and never pass with a control byte', () => {
       if (length <= 0) return;
       const passed = Buffer.from(text, 'latin1').subarray(0, length).toString('latin1');
       assert.ok(passed.endsWith('\r\n\r\n'));
-      for (const line of passed.slice(0, -2).split('\r\n')) assert.doesNotMatch(line, /[\0\r\n\x01-\x08\x0b-\x1f\x7f]/);
+      for (const line of passed.slice(0, -2).split('\r\n')) {
+        for (let i = 0; i < line.length; i += 1) {
+          const c = line.charCodeAt(i);
+          assert.ok((c >= 32 && c !== 127) || c === 9, JSON.stringify(line));
+        }
+      }
     }),
     { numRuns: 2000 },
   );

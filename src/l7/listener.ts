@@ -1,7 +1,8 @@
 // The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles and opens
 // all that is new and can fail; commit only swaps references, so that all workers change together or none does.
 import type { Listener, Snapshot } from '../mesh/snapshot.ts';
-import type { ListenerView } from './chain.ts';
+import type { ListenerView } from './head/outcome.ts';
+import { statKey } from './counters.ts';
 import { compileAct } from './head/act.ts';
 import type { Act } from './head/act.ts';
 import { compileTable } from './match.ts';
@@ -12,25 +13,10 @@ import type { Upstreams } from './upstream.ts';
 /** Views of removed listeners that are kept for connections that have not said anything yet. */
 const REMEMBERED = 64;
 
-/** Names a row of the counters. */
-export function statKey(table: string, route: string): string {
-  return `${table} ${route}`;
-}
-
 export interface Prepared {
   readonly snapshot: Snapshot;
   readonly tables: ReadonlyMap<string, Table<Act>>;
   readonly opened: ReadonlyMap<string, Bound>;
-}
-
-export interface Listeners {
-  /** Throws an Error that says what can't be served, having undone what it opened. */
-  prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Prepared;
-  commit(prepared: Prepared): void;
-  abort(prepared: Prepared): void;
-  view(id: number): ListenerView | undefined;
-  /** Stops accepting everywhere. */
-  stop(): void;
 }
 
 interface Open {
@@ -39,30 +25,39 @@ interface Open {
   readonly view: ListenerView;
 }
 
-export function createListeners(engine: Engine, upstreams: Upstreams, random: () => number): Listeners {
-  const open = new Map<string, Open>();
-  const views = new Map<number, ListenerView>();
-  const removed: number[] = [];
+function same(a: Listener, b: Listener): boolean {
+  return a.address === b.address && a.port === b.port && a.steered === b.steered;
+}
 
-  function same(a: Listener, b: Listener): boolean {
-    return a.address === b.address && a.port === b.port && a.steered === b.steered;
+export class Listeners {
+  private readonly engine: Engine;
+  private readonly upstreams: Upstreams;
+  private readonly random: () => number;
+  private readonly open = new Map<string, Open>();
+  private readonly views = new Map<number, ListenerView>();
+  private readonly removed: number[] = [];
+
+  constructor(engine: Engine, upstreams: Upstreams, random: () => number) {
+    this.engine = engine;
+    this.upstreams = upstreams;
+    this.random = random;
   }
 
-  function unlisten(name: string, o: Open): void {
-    open.delete(name);
-    engine.unlisten(o.id);
-    removed.push(o.id);
-    if (removed.length > REMEMBERED) views.delete(removed.shift()!);
+  private unlisten(name: string, o: Open): void {
+    this.open.delete(name);
+    this.engine.unlisten(o.id);
+    this.removed.push(o.id);
+    if (this.removed.length > REMEMBERED) this.views.delete(this.removed.shift()!);
   }
 
-  function openNew(snapshot: Snapshot): Map<string, Bound> {
+  private openNew(snapshot: Snapshot): Map<string, Bound> {
     const opened = new Map<string, Bound>();
     for (const spec of snapshot.listeners) {
-      const old = open.get(spec.name);
+      const old = this.open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) continue;
       try {
         const place = { address: spec.address, port: spec.port, transparent: spec.steered === true };
-        opened.set(spec.name, engine.bind(place));
+        opened.set(spec.name, this.engine.bind(place));
       } catch (error) {
         for (const bound of opened.values()) bound.close();
         throw new Error(`listener ${spec.name}: ${(error as Error).message}`, { cause: error });
@@ -71,50 +66,52 @@ export function createListeners(engine: Engine, upstreams: Upstreams, random: ()
     return opened;
   }
 
-  return {
-    prepare(snapshot, stats) {
-      const tables = new Map<string, Table<Act>>();
-      const declared = new Set(snapshot.clusters.map((c) => c.key));
-      const cluster = (key: string) => (declared.has(key) ? upstreams.cluster(key) : undefined);
-      for (const table of snapshot.routes) {
-        const compiled = compileTable(table, (route, host) =>
-          compileAct(route, host, {
-            stat: stats.get(statKey(table.name, route.name)) ?? 0,
-            turn: random(),
-            cluster,
-          }),
-        );
-        tables.set(table.name, compiled);
+  /** Compiles and opens what is new. Throws an Error that says what can't be served, having undone what it opened. */
+  prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Prepared {
+    const tables = new Map<string, Table<Act>>();
+    const declared = new Set(snapshot.clusters.map((c) => c.key));
+    const cluster = (key: string) => (declared.has(key) ? this.upstreams.cluster(key) : undefined);
+    for (const table of snapshot.routes) {
+      const compiled = compileTable(table, (route) =>
+        compileAct(route, { stat: stats.get(statKey(table.name, route.name)) ?? 0, turn: this.random(), cluster }),
+      );
+      tables.set(table.name, compiled);
+    }
+    for (const listener of snapshot.listeners) {
+      if (!tables.has(listener.routes)) throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
+    }
+    return { snapshot, tables, opened: this.openNew(snapshot) };
+  }
+
+  /** Swaps references: what was prepared is in force. */
+  commit({ snapshot, tables, opened }: Prepared): void {
+    this.upstreams.apply(snapshot.clusters);
+    const wanted = new Set(snapshot.listeners.map((l) => l.name));
+    for (const [name, o] of this.open) if (!wanted.has(name) || opened.has(name)) this.unlisten(name, o);
+    for (const spec of snapshot.listeners) {
+      const table = tables.get(spec.routes)!;
+      const old = this.open.get(spec.name);
+      if (old !== undefined) {
+        old.view.table = table;
+        continue;
       }
-      for (const listener of snapshot.listeners) {
-        if (!tables.has(listener.routes))
-          throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
-      }
-      return { snapshot, tables, opened: openNew(snapshot) };
-    },
-    commit({ snapshot, tables, opened }) {
-      upstreams.apply(snapshot.clusters);
-      const wanted = new Set(snapshot.listeners.map((l) => l.name));
-      for (const [name, o] of [...open]) if (!wanted.has(name) || opened.has(name)) unlisten(name, o);
-      for (const spec of snapshot.listeners) {
-        const table = tables.get(spec.routes)!;
-        const old = open.get(spec.name);
-        if (old !== undefined) {
-          old.view.table = table;
-          continue;
-        }
-        const id = engine.listen(opened.get(spec.name)!);
-        const view = { name: spec.name, port: spec.port, table };
-        views.set(id, view);
-        open.set(spec.name, { id, spec, view });
-      }
-    },
-    abort({ opened }) {
-      for (const bound of opened.values()) bound.close();
-    },
-    view: (id) => views.get(id),
-    stop() {
-      for (const [name, o] of [...open]) unlisten(name, o);
-    },
-  };
+      const id = this.engine.listen(opened.get(spec.name)!);
+      const view = { name: spec.name, port: spec.port, table };
+      this.views.set(id, view);
+      this.open.set(spec.name, { id, spec, view });
+    }
+  }
+
+  abort({ opened }: Prepared): void {
+    for (const bound of opened.values()) bound.close();
+  }
+
+  view(id: number): ListenerView | undefined {
+    return this.views.get(id);
+  }
+
+  /** Stops accepting everywhere. */
+  stop(): void {
+    for (const [name, o] of this.open) this.unlisten(name, o);
+  }
 }

@@ -1,11 +1,13 @@
 // The access log: JSON lines to one file an instance, appended by whole batches. A request never waits for the disk:
 // what does not fit the buffer is counted as dropped.
-import { closeSync, openSync, write } from 'node:fs';
+import fs from 'node:fs';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 
 const FLUSH_MS = 200;
-const MAX_WAITING = 1 << 20;
+/** A batch of this size does not wait. */
+const BATCH = 64 * 1024;
+const MAX_WAITING = 4 << 20;
 
 export interface AccessRecord {
   /** Milliseconds since 1970, when the request was taken. */
@@ -59,65 +61,87 @@ export function accessLine(r: AccessRecord): string {
 
 /** Appends to `file`. Several workers may: each batch is one write to a file opened for appending. */
 export function openAccessLog(file: string, clock: Clock = systemClock): AccessLog {
-  let fd = openSync(file, 'a', 0o640);
-  let lines: string[] = [];
-  let waiting = 0;
-  let lost = 0;
-  let writing = false;
-  let timer: Disposable | undefined;
-  let idle: (() => void) | undefined;
+  return new LogFile(file, clock);
+}
 
-  function flush(): void {
-    timer = undefined;
-    if (writing || lines.length === 0) return;
-    const count = lines.length;
-    const bytes = Buffer.from(lines.join(''));
-    lines = [];
-    writing = true;
-    put(bytes, 0, count);
+class LogFile implements AccessLog {
+  private readonly file: string;
+  private readonly clock: Clock;
+  private fd: number;
+  private lines: string[] = [];
+  private waiting = 0;
+  private lost = 0;
+  private writing = false;
+  private timer: Disposable | undefined;
+  private idle: (() => void) | undefined;
+
+  constructor(file: string, clock: Clock) {
+    this.file = file;
+    this.clock = clock;
+    this.fd = fs.openSync(file, 'a', 0o640);
   }
 
-  function put(bytes: Buffer, from: number, count: number): void {
-    write(fd, bytes, from, bytes.length - from, null, (error, written) => {
-      if (error !== null) lost += count;
-      else if (from + written < bytes.length) return put(bytes, from + written, count);
-      waiting -= bytes.length;
-      writing = false;
-      if (lines.length > 0) schedule();
-      idle?.();
+  private flush(): void {
+    this.timer?.[Symbol.dispose]();
+    this.timer = undefined;
+    if (this.writing || this.lines.length === 0) return;
+    const count = this.lines.length;
+    const bytes = Buffer.from(this.lines.join(''));
+    this.lines = [];
+    this.writing = true;
+    this.put(bytes, 0, count);
+  }
+
+  private put(bytes: Buffer, from: number, count: number): void {
+    fs.write(this.fd, bytes, from, bytes.length - from, null, (error, written) => {
+      if (error !== null) this.lost += count;
+      else if (from + written < bytes.length) return this.put(bytes, from + written, count);
+      this.waiting -= bytes.length;
+      this.writing = false;
+      if (this.lines.length > 0) this.schedule();
+      this.idle?.();
     });
   }
 
-  function schedule(): void {
-    timer ??= clock.after(FLUSH_MS, flush);
+  private schedule(): void {
+    this.timer ??= this.clock.after(FLUSH_MS, () => this.flush());
   }
 
-  return {
-    write(record) {
-      const line = accessLine(record);
-      const size = Buffer.byteLength(line);
-      if (waiting + size > MAX_WAITING) {
-        lost += 1;
-        return;
-      }
-      waiting += size;
-      lines.push(line);
-      schedule();
-    },
-    dropped: () => lost,
-    reopen() {
-      const old = fd;
-      fd = openSync(file, 'a', 0o640);
-      // A write under way still has the old one.
-      clock.after(FLUSH_MS * 10, () => closeSync(old));
-    },
-    async close() {
-      timer?.[Symbol.dispose]();
-      while (writing || lines.length > 0) {
-        flush();
-        await new Promise<void>((resolve) => (idle = resolve));
-      }
-      closeSync(fd);
-    },
-  };
+  write(record: AccessRecord): void {
+    const line = accessLine(record);
+    const size = Buffer.byteLength(line);
+    if (this.waiting + size > MAX_WAITING) {
+      this.lost += 1;
+      return;
+    }
+    this.waiting += size;
+    this.lines.push(line);
+    if (this.waiting > BATCH && !this.writing) this.flush();
+    else this.schedule();
+  }
+
+  dropped(): number {
+    return this.lost;
+  }
+
+  reopen(): void {
+    const old = this.fd;
+    try {
+      this.fd = fs.openSync(this.file, 'a', 0o640);
+    } catch {
+      // The old file is better than none.
+      return;
+    }
+    // A write under way still has the old one.
+    this.clock.after(FLUSH_MS * 10, () => fs.closeSync(old));
+  }
+
+  async close(): Promise<void> {
+    this.timer?.[Symbol.dispose]();
+    while (this.writing || this.lines.length > 0) {
+      this.flush();
+      await new Promise<void>((resolve) => (this.idle = resolve));
+    }
+    fs.closeSync(this.fd);
+  }
 }

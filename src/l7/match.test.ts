@@ -45,18 +45,17 @@ function matches(match: RouteMatch, ask: Ask): boolean {
   const [path = '', ...query] = ask.target.split('?');
   if (match.method !== undefined && match.method !== ask.method) return false;
   if (match.path !== undefined && !matchesPath(match.path, path)) return false;
-  const headerOf = (name: string) => {
-    const values = ask.headers.filter(([n]) => n.toLowerCase() === name).map(([, value]) => value.trim());
-    return values.length === 0 ? undefined : values.join(',');
-  };
+  const headersOf = (name: string) =>
+    ask.headers.filter(([n]) => n.toLowerCase() === name).map(([, value]) => value.trim());
   const params = query.length === 0 ? [] : query.join('?').split('&');
   const param = (name: string) => {
     const hit = params.find((p) => p.split('=')[0] === name);
     return hit?.slice(name.length + 1);
   };
-  const one = (m: HeaderMatch, value: string | undefined) =>
-    value === undefined ? m.invert === true : says(m.match, value) !== (m.invert === true);
-  return match.headers.every((m) => one(m, headerOf(m.name))) && match.query.every((m) => one(m, param(m.name)));
+  const paramsOf = (name: string) => [param(name)].filter((value) => value !== undefined);
+  const some = (m: HeaderMatch, values: readonly string[]) =>
+    values.some((value) => says(m.match, value)) !== (m.invert === true);
+  return match.headers.every((m) => some(m, headersOf(m.name))) && match.query.every((m) => some(m, paramsOf(m.name)));
 }
 
 function matchesPath({ kind, value }: PathMatch, path: string): boolean {

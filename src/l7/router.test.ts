@@ -161,12 +161,11 @@ test('the access log has a line a request, in JSON', async () => {
       .split('\n')
       .map((l) => JSON.parse(l) as Record<string, unknown>);
     assert.equal(lines.length, 10);
-    assert.deepEqual(Object.keys(lines[0]!), [
-      ...['time', 'listener', 'route', 'method', 'host', 'path', 'status', 'bytes_in', 'bytes_out', 'duration_ms'],
-      ...['upstream', 'client', 'port', 'flags'],
-    ]);
+    const names =
+      'time listener route method host path status bytes_in bytes_out duration_ms upstream client port flags';
+    assert.equal(Object.keys(lines[0]!).join(' '), names);
     assert.deepEqual(
-      lines.map((l) => l['path']).toSorted(),
+      lines.map((l) => String(l['path'])).toSorted(),
       Array.from({ length: 10 }, (_, i) => `/"${i}`),
     );
     assert.equal(lines[0]!['upstream'], `e${up.port}`);

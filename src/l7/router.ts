@@ -1,14 +1,13 @@
 // The router as the main thread knows it: starts the workers, hands each snapshot to all of them in two steps, and
 // gives a worker that was lost a successor that gets the whole.
-import { renameSync, statSync } from 'node:fs';
+import { closeSync, openSync, renameSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
-import { NO_ROUTE, STAT_ROWS, counterMemory, readStats } from './counters.ts';
+import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './counters.ts';
 import type { RouteStats } from './counters.ts';
-import { statKey } from './listener.ts';
 import type { EngineStats, EngineTimes } from './transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.ts';
 
@@ -65,80 +64,117 @@ interface Hand {
   readonly memory: SharedArrayBuffer;
   worker: Worker;
   alive: boolean;
+  /** Times it was lost since it last served. */
+  losses: number;
 }
 
 const ACK_MS = 2_000;
 const DRAIN_MS = 30_000;
-const RESTART_MS = 100;
+const RESTART_MS = 50;
+const MAX_RESTART_MS = 5_000;
 const LOG_LOOK_MS = 10_000;
 const LOG_BYTES = 256 * 1024 * 1024;
 
-/** Starts the workers. They serve nothing until the first offer. */
+/** Starts the workers. They serve nothing until the first offer. Throws where the access log can't be opened. */
 export function startRouter(o: RouterOptions = {}): Router {
-  const clock = o.clock ?? systemClock;
-  const ackMs = o.ackMs ?? ACK_MS;
-  const hands: Hand[] = [];
-  const endpoints = new Map<ClusterKey, Endpoints>();
-  const stats = createStatRows();
-  const waiting = new Map<string, (m: FromWorker) => void>();
-  const timers = new Set<Disposable>();
-  let running: Snapshot | undefined;
-  let seq = 0;
-  let crashes = 0;
-  let stopping = false;
-  let chain: Promise<unknown> = Promise.resolve();
+  return new WorkerRouter(o);
+}
 
-  function start(hand: Hand): void {
-    const data: WorkerStart = {
-      counters: hand.memory,
+class WorkerRouter implements Router {
+  private readonly o: RouterOptions;
+  private readonly clock: Clock;
+  private readonly ackMs: number;
+  private readonly hands: readonly Hand[];
+  private readonly latest = new Map<ClusterKey, Endpoints>();
+  private readonly stats = new StatRows();
+  private readonly waiting = new Map<string, (m: FromWorker) => void>();
+  private readonly timers = new Set<Disposable>();
+  private inForce: Snapshot | undefined;
+  private seq = 0;
+  private lostWorkers = 0;
+  private stopping = false;
+  /** One offer at a time. */
+  private chain: Promise<unknown> = Promise.resolve();
+
+  constructor(o: RouterOptions) {
+    this.o = o;
+    this.clock = o.clock ?? systemClock;
+    this.ackMs = o.ackMs ?? ACK_MS;
+    if (o.accessLog !== undefined) closeSync(openSync(o.accessLog, 'a', 0o640));
+    this.hands = Array.from({ length: o.workers ?? availableParallelism() }, (_, index) => {
+      const memory = counterMemory();
+      return { index, memory, worker: this.spawn(index, memory), alive: true, losses: 0 };
+    });
+    for (const hand of this.hands) this.watch(hand);
+    this.watchLog();
+  }
+
+  private spawn(index: number, counters: SharedArrayBuffer): Worker {
+    const { o } = this;
+    const workerData: WorkerStart = {
+      counters,
       accessLog: o.accessLog,
       times: o.times ?? {},
       maxConnections: o.maxConnections ?? 16_384,
       normalisePaths: o.normalisePaths ?? false,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
-    hand.worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: data,
-      name: `l7-${hand.index}`,
-      trackUnmanagedFds: false,
-    });
-    hand.alive = true;
+    // Descriptors of listening sockets are opened outside of node's book-keeping.
+    const more = { name: `l7-${index}`, trackUnmanagedFds: false };
+    return new Worker(new URL('./worker.ts', import.meta.url), { workerData, ...more });
+  }
+
+  private watch(hand: Hand): void {
     hand.worker.on('message', (m: FromWorker) => {
-      if (m.type === 'fault') o.onFault?.(`l7-${hand.index}: ${m.what}`);
-      else if (m.type === 'stopped') waiting.get(`stopped ${hand.index}`)?.(m);
-      else waiting.get(`${m.type} ${m.seq} ${hand.index}`)?.(m);
+      if (m.type === 'fault') this.o.onFault?.(`l7-${hand.index}: ${m.what}`);
+      else if (m.type === 'stopped') this.waiting.get(`stopped ${hand.index}`)?.(m);
+      else this.waiting.get(`${m.type} ${m.seq} ${hand.index}`)?.(m);
     });
-    hand.worker.on('error', (error: Error) => o.onFault?.(`l7-${hand.index}: ${error.stack ?? error.message}`));
-    hand.worker.on('exit', () => lost(hand));
+    hand.worker.on('error', (error: Error) => this.o.onFault?.(`l7-${hand.index}: ${error.stack ?? error.message}`));
+    hand.worker.on('exit', () => this.lost(hand));
   }
 
-  function lost(hand: Hand): void {
+  private lost(hand: Hand): void {
     hand.alive = false;
-    if (stopping) return;
-    crashes += 1;
-    o.onFault?.(`l7-${hand.index} ended by itself`);
-    later(RESTART_MS, () => {
-      if (stopping) return;
-      start(hand);
-      for (const e of endpoints.values()) send(hand, { type: 'endpoints', endpoints: e });
-      chain = chain.then(() => (running === undefined ? undefined : give([hand], running, [])));
+    if (this.stopping) return;
+    this.lostWorkers += 1;
+    this.o.onFault?.(`l7-${hand.index} ended by itself`);
+    hand.losses += 1;
+    this.later(Math.min(RESTART_MS * 2 ** hand.losses, MAX_RESTART_MS), () => {
+      if (this.stopping) return;
+      hand.worker = this.spawn(hand.index, hand.memory);
+      hand.alive = true;
+      this.watch(hand);
+      for (const endpoints of this.latest.values()) this.send(hand, { type: 'endpoints', endpoints });
+      this.chain = this.chain.then(() => this.catchUp(hand));
     });
   }
 
-  function later(ms: number, call: () => void): void {
-    const timer = clock.after(ms, () => {
-      timers.delete(timer);
+  /** Gives a new worker what the others serve; one that can't serve it makes room for the next. */
+  private async catchUp(hand: Hand): Promise<void> {
+    if (this.inForce === undefined || !hand.alive) return;
+    const why = await this.give([hand], this.inForce, []);
+    if (why === undefined) hand.losses = 0;
+    else {
+      this.o.onFault?.(`l7-${hand.index}: ${why}`);
+      await hand.worker.terminate();
+    }
+  }
+
+  private later(ms: number, call: () => void): void {
+    const timer = this.clock.after(ms, () => {
+      this.timers.delete(timer);
       call();
     });
-    timers.add(timer);
+    this.timers.add(timer);
   }
 
-  function send(hand: Hand, m: ToWorker): void {
+  private send(hand: Hand, m: ToWorker): void {
     if (hand.alive) hand.worker.postMessage(m);
   }
 
   /** Sends to each and waits for each one's answer; undefined from one that gave none in time. */
-  function ask(to: readonly Hand[], m: ToWorker, key: string, ms: number): Promise<(FromWorker | undefined)[]> {
+  private ask(to: readonly Hand[], m: ToWorker, key: string, ms: number): Promise<(FromWorker | undefined)[]> {
     return Promise.all(
       to.map(
         (hand) =>
@@ -146,164 +182,118 @@ export function startRouter(o: RouterOptions = {}): Router {
             const name = `${key} ${hand.index}`;
             const settle = (answer: FromWorker | undefined) => {
               timer[Symbol.dispose]();
-              waiting.delete(name);
+              this.waiting.delete(name);
               resolve(answer);
             };
-            const timer = clock.after(ms, () => settle(undefined));
-            waiting.set(name, settle);
-            send(hand, m);
+            const timer = this.clock.after(ms, () => settle(undefined));
+            this.waiting.set(name, settle);
+            this.send(hand, m);
           }),
       ),
     );
   }
 
   /** Both steps with some workers. Gives why it failed; then nothing has changed, unless a worker died on the way. */
-  async function give(to: readonly Hand[], snapshot: Snapshot, fresh: readonly number[]): Promise<string | undefined> {
-    seq += 1;
-    const mine = seq;
-    const prepare: ToWorker = { type: 'prepare', seq: mine, snapshot, stats: stats.rows(), fresh };
-    const prepared = await ask(to, prepare, `prepared ${mine}`, ackMs);
-    const failed = prepared.map((m) => (m?.type === 'prepared' ? m.why : `no answer in ${ackMs} ms`));
+  private async give(to: readonly Hand[], snapshot: Snapshot, fresh: readonly number[]): Promise<string | undefined> {
+    this.seq += 1;
+    const mine = this.seq;
+    const prepare: ToWorker = { type: 'prepare', seq: mine, snapshot, stats: this.stats.rows(), fresh };
+    const prepared = await this.ask(to, prepare, `prepared ${mine}`, this.ackMs);
+    const failed = prepared.map((m) => (m?.type === 'prepared' ? m.why : `no answer in ${this.ackMs} ms`));
     const why = failed.find((w) => w !== undefined);
     if (why !== undefined) {
-      for (const hand of to) send(hand, { type: 'abort', seq: mine });
+      for (const hand of to) this.send(hand, { type: 'abort', seq: mine });
       return why;
     }
-    const committed = await ask(to, { type: 'commit', seq: mine }, `committed ${mine}`, ackMs);
-    return committed.includes(undefined) ? `no answer in ${ackMs} ms` : undefined;
+    const committed = await this.ask(to, { type: 'commit', seq: mine }, `committed ${mine}`, this.ackMs);
+    return committed.includes(undefined) ? `no answer in ${this.ackMs} ms` : undefined;
   }
 
-  async function offer(snapshot: Snapshot): Promise<Ack | Nack> {
+  offer(snapshot: Snapshot): Promise<Ack | Nack> {
+    const result = this.chain.then(() => this.take(snapshot));
+    this.chain = result;
+    return result;
+  }
+
+  private async take(snapshot: Snapshot): Promise<Ack | Nack> {
     const { version } = snapshot;
-    if (stopping) return { ok: false, version, why: 'the router is stopping' };
-    const added = stats.add(snapshot);
-    if (added === undefined) {
-      stats.settle(running);
-      return { ok: false, version, why: `more than ${STAT_ROWS - 1} routes` };
+    const refuse = (why: string): Nack => ({ ok: false, version, why });
+    if (this.stopping) return refuse('the router is stopping');
+    const fresh = this.stats.add(snapshot);
+    if (fresh === undefined) {
+      this.stats.settle(this.inForce);
+      return refuse(`more than ${STAT_ROWS - 1} routes`);
     }
-    const why = await give(hands, snapshot, added);
-    stats.settle(why === undefined ? snapshot : running);
-    if (why !== undefined) return { ok: false, version, why };
-    running = snapshot;
+    // A worker that is being replaced gets what is in force when it comes.
+    const alive = this.hands.filter((hand) => hand.alive);
+    const why = alive.length === 0 ? 'no worker is running' : await this.give(alive, snapshot, fresh);
+    this.stats.settle(why === undefined ? snapshot : this.inForce);
+    if (why !== undefined) return refuse(why);
+    this.inForce = snapshot;
     return { ok: true, version };
   }
 
-  function watchLog(): void {
-    const file = o.accessLog;
-    if (file === undefined || stopping) return;
-    later(LOG_LOOK_MS, () => {
-      rotate(file, o.accessLogBytes ?? LOG_BYTES, () => hands.forEach((hand) => send(hand, { type: 'reopen' })));
-      watchLog();
+  endpoints(e: Endpoints): void {
+    if (e.list.length === 0) this.latest.delete(e.cluster);
+    else this.latest.set(e.cluster, e);
+    for (const hand of this.hands) this.send(hand, { type: 'endpoints', endpoints: e });
+  }
+
+  running(): Snapshot | undefined {
+    return this.inForce;
+  }
+
+  routeStats(): readonly RouteRow[] {
+    const memories = this.hands.map((hand) => hand.memory);
+    const list: RouteRow[] = [];
+    for (const [table, route, row] of this.stats.inForce()) list.push({ table, route, ...readStats(memories, row) });
+    list.push({ table: '', route: '', ...readStats(memories, NO_ROUTE) });
+    return list;
+  }
+
+  async workerStats(): Promise<readonly WorkerStats[]> {
+    this.seq += 1;
+    const { seq } = this;
+    const answers = await this.ask(this.hands, { type: 'stats', seq }, `stats ${seq}`, this.ackMs);
+    return answers.flatMap((m, worker) =>
+      m?.type === 'stats' ? [{ worker, ...m.engine, logDropped: m.logDropped, faults: m.faults }] : [],
+    );
+  }
+
+  crashes(): number {
+    return this.lostWorkers;
+  }
+
+  async endWorker(index: number): Promise<void> {
+    await this.hands[index]?.worker.terminate();
+  }
+
+  private watchLog(): void {
+    const file = this.o.accessLog;
+    if (file === undefined || this.stopping) return;
+    this.later(LOG_LOOK_MS, () => {
+      try {
+        const reopen = () => this.hands.forEach((hand) => this.send(hand, { type: 'reopen' }));
+        rotate(file, this.o.accessLogBytes ?? LOG_BYTES, reopen);
+      } catch (error) {
+        this.o.onFault?.(`access log: ${(error as Error).message}`);
+      }
+      this.watchLog();
     });
   }
 
-  async function stop(drainMs = DRAIN_MS): Promise<void> {
-    if (stopping) return;
-    stopping = true;
-    for (const timer of timers) timer[Symbol.dispose]();
-    const alive = hands.filter((hand) => hand.alive);
-    await ask(alive, { type: 'stop', drainMs }, 'stopped', drainMs + ackMs);
-    await Promise.all(hands.map((hand) => hand.worker.terminate()));
+  async stop(drainMs = DRAIN_MS): Promise<void> {
+    if (this.stopping) return;
+    this.stopping = true;
+    for (const timer of this.timers) timer[Symbol.dispose]();
+    const alive = this.hands.filter((hand) => hand.alive);
+    await this.ask(alive, { type: 'stop', drainMs }, 'stopped', drainMs + this.ackMs);
+    await Promise.all(this.hands.map((hand) => hand.worker.terminate()));
   }
 
-  const count = o.workers ?? availableParallelism();
-  for (let index = 0; index < count; index += 1) {
-    const hand = { index, memory: counterMemory(), alive: false } as unknown as Hand;
-    hands.push(hand);
-    start(hand);
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0);
   }
-  watchLog();
-
-  return {
-    offer(snapshot) {
-      const result = chain.then(() => offer(snapshot));
-      chain = result;
-      return result;
-    },
-    endpoints(e) {
-      if (e.list.length === 0) endpoints.delete(e.cluster);
-      else endpoints.set(e.cluster, e);
-      for (const hand of hands) send(hand, { type: 'endpoints', endpoints: e });
-    },
-    running: () => running,
-    routeStats() {
-      const memories = hands.map((hand) => hand.memory);
-      const list: RouteRow[] = [];
-      for (const [table, route, row] of stats.inForce()) list.push({ table, route, ...readStats(memories, row) });
-      list.push({ table: '', route: '', ...readStats(memories, NO_ROUTE) });
-      return list;
-    },
-    async workerStats() {
-      seq += 1;
-      const answers = await ask(hands, { type: 'stats', seq }, `stats ${seq}`, ackMs);
-      return answers.flatMap((m, worker) =>
-        m?.type === 'stats' ? [{ worker, ...m.engine, logDropped: m.logDropped, faults: m.faults }] : [],
-      );
-    },
-    crashes: () => crashes,
-    async endWorker(index) {
-      await hands[index]?.worker.terminate();
-    },
-    stop,
-    [Symbol.asyncDispose]: () => stop(0),
-  };
-}
-
-/** Rows of the counters: one a route, kept while its table and name stay. */
-function createStatRows() {
-  const rows = new Map<string, number>([['', NO_ROUTE]]);
-  const free: number[] = [];
-  let next = NO_ROUTE + 1;
-  let order: (readonly [string, string, number])[] = [];
-
-  function each(snapshot: Snapshot | undefined, call: (key: string, table: string, route: string) => void): void {
-    for (const table of snapshot?.routes ?? []) {
-      const seen = new Set<string>();
-      for (const host of table.hosts) {
-        for (const { name } of host.routes) {
-          if (seen.has(name)) continue;
-          seen.add(name);
-          call(statKey(table.name, name), table.name, name);
-        }
-      }
-    }
-  }
-
-  return {
-    rows: (): ReadonlyMap<string, number> => rows,
-    inForce: () => order,
-    /** Rows for all routes; those given out now must be cleared. Undefined: no room. */
-    add(snapshot: Snapshot): number[] | undefined {
-      const fresh: number[] = [];
-      let full = false;
-      each(snapshot, (key) => {
-        if (rows.has(key)) return;
-        if (next >= STAT_ROWS && free.length === 0) {
-          full = true;
-          return;
-        }
-        // A row that was freed is used last, when nobody counts in it any more.
-        const row = next < STAT_ROWS ? next++ : free.shift()!;
-        rows.set(key, row);
-        fresh.push(row);
-      });
-      return full ? undefined : fresh;
-    },
-    /** Gives back the rows of what is not in force. */
-    settle(snapshot: Snapshot | undefined): void {
-      const keep = new Set<string>(['']);
-      order = [];
-      each(snapshot, (key, table, route) => {
-        keep.add(key);
-        order.push([table, route, rows.get(key)!]);
-      });
-      for (const [key, row] of rows) {
-        if (keep.has(key)) continue;
-        rows.delete(key);
-        free.push(row);
-      }
-    },
-  };
 }
 
 /** Moves a log that has grown beyond `bytes` aside. */

@@ -118,7 +118,7 @@ class NetEngine implements Engine {
     const slot = this.free.pop() ?? (this.open.size < this.maxConnections ? this.open.size : -1);
     if (address === undefined || slot < 0) {
       if (slot >= 0) this.free.push(slot);
-      this.totals.refused += 1;
+      else this.totals.refused += 1;
       socket.on('error', () => {});
       socket.resetAndDestroy();
       return;

@@ -11,11 +11,10 @@ export const ROW_WORDS = 48;
 export const ROWS = 256;
 export const MAX_RUNS = 16;
 
-/** The read part of the arena, how much of one connection is laid out at once, and the scratch part behind it. */
+/** The read part of the arena (scratch begins behind it), and how much of one connection is laid out at once. */
 export const READ_BYTES = 1 << 20;
 export const ROW_BYTES = 40 * 1024;
 export const SCRATCH_ROW = 12 * 1024;
-export const SCRATCH_OFF = READ_BYTES;
 export const ARENA_BYTES = READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW;
 
 // Words that the engine fills.
@@ -60,8 +59,7 @@ export const REQUEST = 1;
 export const RESPONSE = 2;
 /** Bytes of a connection in bytes mode. Answers: wait (W_HEAD bytes are used up), close. */
 export const BYTES = 3;
-/** Not sent by an engine yet: bytes of a body that someone asked to see. */
-export const BODY = 4;
+// 4 is kept for BODY: bytes of a body that someone asked to see.
 /** The upstream failed before a response head came. Answers: retry, reply, close. */
 export const FAILED = 5;
 /** A deadline passed. Answers: reply (only without IN_STARTED), close. */

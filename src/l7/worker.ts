@@ -4,16 +4,17 @@ import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import type { Endpoints, Snapshot } from '../mesh/snapshot.ts';
-import { createChain } from './chain.ts';
-import type { Chain } from './chain.ts';
+import { Chain } from './chain.ts';
 import { counterWriter } from './counters.ts';
-import { createListeners } from './listener.ts';
+import type { CounterWriter } from './counters.ts';
+import { Listeners } from './listener.ts';
 import type { Prepared } from './listener.ts';
 import { openAccessLog } from './log.ts';
+import type { AccessLog } from './log.ts';
 import { createRandom } from './pick.ts';
 import { openNetEngine } from './transport-net.ts';
-import type { EngineStats, EngineTimes } from './transport.ts';
-import { createUpstreams } from './upstream.ts';
+import type { Engine, EngineStats, EngineTimes } from './transport.ts';
+import { Upstreams } from './upstream.ts';
 
 export interface WorkerStart {
   readonly counters: SharedArrayBuffer;
@@ -43,91 +44,96 @@ export type FromWorker =
 /** How often a stopping worker looks whether its connections are done. */
 const DRAIN_LOOK_MS = 20;
 
-function run(start: WorkerStart, say: (m: FromWorker) => void, hear: (on: (m: ToWorker) => void) => void): void {
-  // Patterns come from configuration; a bad one must cost time that grows with the path, not with its square.
-  setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
-  let chain: Chain;
-  let faults = 0;
-  const engine = openNetEngine({
-    onBatch: (n) => chain.onBatch(n),
-    times: start.times,
-    maxConnections: start.maxConnections,
-  });
-  const random = createRandom(start.seed);
-  const upstreams = createUpstreams(engine, random);
-  const listeners = createListeners(engine, upstreams, random);
-  const counters = counterWriter(start.counters);
-  const log = start.accessLog === undefined ? undefined : openAccessLog(start.accessLog);
-  chain = createChain(engine, {
-    clock: systemClock,
-    upstreams,
-    counters,
-    log,
-    normalisePaths: start.normalisePaths,
-    listener: listeners.view,
-    fault(error) {
-      faults += 1;
-      say({ type: 'fault', what: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-    },
-  });
-  let prepared: Prepared | undefined;
-  let preparedSeq = 0;
+class L7Worker {
+  private readonly say: (m: FromWorker) => void;
+  private readonly engine: Engine;
+  private readonly upstreams: Upstreams;
+  private readonly listeners: Listeners;
+  private readonly counters: CounterWriter;
+  private readonly log: AccessLog | undefined;
+  private faults = 0;
+  private prepared: Prepared | undefined;
+  private preparedSeq = 0;
 
-  function prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
-    if (prepared !== undefined) listeners.abort(prepared);
-    prepared = undefined;
+  constructor(start: WorkerStart, say: (m: FromWorker) => void) {
+    const { times, maxConnections, normalisePaths, accessLog } = start;
+    this.say = say;
+    this.engine = openNetEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
+    const random = createRandom(start.seed);
+    this.upstreams = new Upstreams(this.engine, random);
+    this.listeners = new Listeners(this.engine, this.upstreams, random);
+    this.counters = counterWriter(start.counters);
+    this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
+    const chain = new Chain(this.engine, {
+      clock: systemClock,
+      upstreams: this.upstreams,
+      counters: this.counters,
+      log: this.log,
+      normalisePaths,
+      listener: (id) => this.listeners.view(id),
+      fault: (error) => this.fault(error),
+    });
+  }
+
+  private fault(error: unknown): void {
+    this.faults += 1;
+    this.say({ type: 'fault', what: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+
+  private prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
+    this.abort();
     try {
-      prepared = listeners.prepare(m.snapshot, m.stats);
-      preparedSeq = m.seq;
-      for (const stat of m.fresh) counters.clear(stat);
-      say({ type: 'prepared', seq: m.seq, why: undefined });
+      this.prepared = this.listeners.prepare(m.snapshot, m.stats);
+      this.preparedSeq = m.seq;
+      for (const stat of m.fresh) this.counters.clear(stat);
+      this.say({ type: 'prepared', seq: m.seq, why: undefined });
     } catch (error) {
-      say({ type: 'prepared', seq: m.seq, why: (error as Error).message });
+      this.say({ type: 'prepared', seq: m.seq, why: (error as Error).message });
     }
   }
 
-  async function stop(drainMs: number): Promise<void> {
-    listeners.stop();
+  private commit(seq: number): void {
+    if (this.preparedSeq !== seq || this.prepared === undefined) return;
+    this.listeners.commit(this.prepared);
+    this.prepared = undefined;
+    this.say({ type: 'committed', seq });
+  }
+
+  private abort(): void {
+    if (this.prepared !== undefined) this.listeners.abort(this.prepared);
+    this.prepared = undefined;
+  }
+
+  private async stop(drainMs: number): Promise<void> {
+    this.listeners.stop();
     const until = performance.now() + drainMs;
-    while (engine.stats().connections > 0 && performance.now() < until) {
-      engine.closeIdle();
+    while (this.engine.stats().connections > 0 && performance.now() < until) {
+      this.engine.closeIdle();
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
     }
-    engine.shut();
-    await log?.close();
-    say({ type: 'stopped' });
+    this.engine.shut();
+    await this.log?.close();
+    this.say({ type: 'stopped' });
   }
 
-  hear((m) => {
-    switch (m.type) {
-      case 'prepare':
-        return prepare(m);
-      case 'commit':
-        if (preparedSeq !== m.seq || prepared === undefined) return;
-        listeners.commit(prepared);
-        prepared = undefined;
-        return say({ type: 'committed', seq: m.seq });
-      case 'abort':
-        if (prepared !== undefined) listeners.abort(prepared);
-        prepared = undefined;
-        return;
-      case 'endpoints':
-        return upstreams.endpoints(m.endpoints);
-      case 'stats':
-        return say({ type: 'stats', seq: m.seq, engine: engine.stats(), logDropped: log?.dropped() ?? 0, faults });
-      case 'reopen':
-        return log?.reopen();
-      default:
-        return void stop(m.drainMs);
+  hear(m: ToWorker): void {
+    if (m.type === 'prepare') this.prepare(m);
+    else if (m.type === 'commit') this.commit(m.seq);
+    else if (m.type === 'abort') this.abort();
+    else if (m.type === 'endpoints') this.upstreams.endpoints(m.endpoints);
+    else if (m.type === 'reopen') this.log?.reopen();
+    else if (m.type === 'stop') void this.stop(m.drainMs);
+    else {
+      const logDropped = this.log?.dropped() ?? 0;
+      this.say({ type: 'stats', seq: m.seq, engine: this.engine.stats(), logDropped, faults: this.faults });
     }
-  });
+  }
 }
 
 if (parentPort !== null) {
   const port = parentPort;
-  run(
-    workerData as WorkerStart,
-    (m) => port.postMessage(m),
-    (on) => port.on('message', on),
-  );
+  // Patterns come from configuration; a bad one must cost time that grows with the path, not with its square.
+  setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
+  const worker = new L7Worker(workerData as WorkerStart, (m) => port.postMessage(m));
+  port.on('message', (m: ToWorker) => worker.hear(m));
 }

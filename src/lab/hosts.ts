@@ -21,6 +21,8 @@ const host = network.extend({
   mtu: z.int().optional(),
   /** Tagged networks by VLAN id: each is a device v<id> in the host. */
   vlans: z.record(z.string(), network).default({}),
+  /** Runs an Envoy that the switch at this address programs. */
+  envoy: z.strictObject({ xds: z.string() }).optional(),
   /** As a NIC would have it: offloads off and a program at the far end, so that XDP reaches it. */
   nic: z.boolean().default(false),
 });

@@ -8,8 +8,7 @@ interface Cost {
   readonly p: number;
 }
 
-// 32 MiB and some 80 ms: what OWASP asks of scrypt with r=8 would be ln=17, but a switch has no 128 MiB to spare per
-// try.
+// 32 MiB and some 80 ms. OWASP asks for ln=17 with r=8, but a switch has no 128 MiB to spare for each try.
 const cost: Cost = { ln: 15, r: 8, p: 1 };
 const hashLength = 32;
 
@@ -46,9 +45,10 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
 function parseHash(hash: string): (Cost & { readonly salt: Buffer; readonly expected: Buffer }) | undefined {
   const match = format.exec(hash);
   if (!match) return undefined;
-  const [ln, r, p] = [match[1], match[2], match[3]].map(Number) as [number, number, number];
+  const [, , , , salt = '', key = ''] = match;
+  const [ln = 0, r = 0, p = 0] = match.slice(1, 4).map(Number);
   if (ln < 10 || r < 1 || p < 1 || p > 4 || memoryOf({ ln, r, p }) > mostMemory) return undefined;
-  return { ln, r, p, salt: Buffer.from(match[4]!, 'base64'), expected: Buffer.from(match[5]!, 'base64') };
+  return { ln, r, p, salt: Buffer.from(salt, 'base64'), expected: Buffer.from(key, 'base64') };
 }
 
 function memoryOf({ ln, r, p }: Cost): number {

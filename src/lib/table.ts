@@ -29,22 +29,23 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
 function shrink(columns: readonly Column[], widths: number[], width: number): void {
   let excess = widths.reduce((sum, w) => sum + w, 0) + gap.length * (columns.length - 1) - width;
   while (excess > 0) {
-    let widest = -1;
-    columns.forEach((column, i) => {
+    let widest = { index: -1, width: 0 };
+    columns.forEach((column, index) => {
+      const now = widths[index] ?? 0;
       const floor = Math.max(narrowestFlex, textWidth(column.title));
-      if (column.flex !== true || widths[i]! <= floor) return;
-      if (widest < 0 || widths[i]! > widths[widest]!) widest = i;
+      if (column.flex === true && now > floor && now > widest.width) widest = { index, width: now };
     });
-    if (widest < 0) return;
-    widths[widest]! -= 1;
+    if (widest.index < 0) return;
+    widths[widest.index] = widest.width - 1;
     excess -= 1;
   }
 }
 
 function line(row: readonly string[], columns: readonly Column[], widths: readonly number[]): string {
   const cells = columns.map((column, i) => {
-    const text = cut(row[i] ?? '', widths[i]!);
-    const pad = ' '.repeat(widths[i]! - textWidth(text));
+    const room = widths[i] ?? 0;
+    const text = cut(row[i] ?? '', room);
+    const pad = ' '.repeat(room - textWidth(text));
     return column.align === 'right' ? pad + text : text + pad;
   });
   return cells.join(gap).trimEnd();
@@ -73,7 +74,7 @@ export function textWidth(text: string): number {
 export function charWidth(char: string): 0 | 1 | 2 {
   const code = char.codePointAt(0) ?? 0;
   if (code < 0x300) return 1;
-  if (/^[\p{M}\u200b-\u200f\ufe00-\ufe0f]/u.test(char)) return 0;
+  if (/^[\p{M}\p{Cf}]/u.test(char)) return 0;
   return wideRanges.some(([from, to]) => code >= from && code <= to) ? 2 : 1;
 }
 
@@ -106,8 +107,7 @@ export function keyValues(pairs: readonly (readonly [string, string | number | u
   return lines.length === 0 ? '' : lines.join('\n') + '\n';
 }
 
-/** A span of milliseconds in its two largest units: "850ms", "4.2s", "3m12s", "2h05m", "4d03h". Negative counts as 0.
- * */
+/** A span of milliseconds in its two largest units: "850ms", "4.2s", "3m12s", "2h05m", "4d03h". Never negative. */
 export function ago(ms: number): string {
   if (!Number.isFinite(ms)) return '-';
   const span = Math.max(0, ms);

@@ -61,7 +61,8 @@ async function main(seconds: number, connections: number, workers: number): Prom
   const cpu = (used.user + used.system) / 1e6;
   const row = router.routeStats().find((r) => r.route === 'r7-7');
   console.log(
-    `${Math.round(done / seconds)} requests/s, ${errors} errors, ${((cpu / done) * 100_000).toFixed(2)} CPU-s per 100k, ` +
+    `${Math.round(done / seconds)} requests/s, ${errors} errors, ` +
+      `${((cpu / done) * 100_000).toFixed(2)} CPU-s per 100k, ` +
       `p50 ${row?.p50Ms} ms, p99 ${row?.p99Ms} ms`,
   );
   await router.stop(0);

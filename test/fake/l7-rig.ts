@@ -1,15 +1,14 @@
 // One worker's worth of the router in this thread: engine, chain and listeners, without threads and ports between them.
 import { systemClock } from '../../src/lib/clock.ts';
-import { createChain } from '../../src/l7/chain.ts';
-import type { Chain } from '../../src/l7/chain.ts';
+import { Chain } from '../../src/l7/chain.ts';
 import { counterMemory, counterWriter, readStats } from '../../src/l7/counters.ts';
 import type { RouteStats } from '../../src/l7/counters.ts';
-import { createListeners } from '../../src/l7/listener.ts';
+import { Listeners } from '../../src/l7/listener.ts';
 import type { AccessRecord } from '../../src/l7/log.ts';
 import { createRandom } from '../../src/l7/pick.ts';
 import { openNetEngine } from '../../src/l7/transport-net.ts';
 import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
-import { createUpstreams } from '../../src/l7/upstream.ts';
+import { Upstreams } from '../../src/l7/upstream.ts';
 import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
 import { endpoint, freePort, snapshot } from './l7.ts';
 
@@ -34,21 +33,20 @@ export interface RigOptions {
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
   const port = await freePort();
-  let chain: Chain;
   const log: AccessRecord[] = [];
   const faults: unknown[] = [];
   const memory = counterMemory();
   const engine = openNetEngine({ ...o, onBatch: (n) => chain.onBatch(n) });
   const random = createRandom(1);
-  const upstreams = createUpstreams(engine, random);
-  const listeners = createListeners(engine, upstreams, random);
-  chain = createChain(engine, {
+  const upstreams = new Upstreams(engine, random);
+  const listeners = new Listeners(engine, upstreams, random);
+  const chain = new Chain(engine, {
     clock: systemClock,
     upstreams,
     counters: counterWriter(memory),
     log: { write: (r) => void log.push(r), dropped: () => 0, reopen() {}, close: async () => {} },
     normalisePaths: o.normalisePaths ?? false,
-    listener: listeners.view,
+    listener: (id) => listeners.view(id),
     fault: (error) => void faults.push(error),
   });
   const apply = (s: Snapshot) => listeners.commit(listeners.prepare(s, new Map()));

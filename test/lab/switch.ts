@@ -4,49 +4,15 @@ import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type HostsInput, hostsSchema, type Lab, openLab } from '../../src/lab/hosts.ts';
-import { type Ran, run, start } from '../../src/lab/process.ts';
-import { openKernel } from '../../src/kernel/open.ts';
+import { hostsSchema, type Lab, openLab } from '../../src/lab/hosts.ts';
+import { run, start } from '../../src/lab/process.ts';
 import { checkInvariant } from './invariant.ts';
+import { type CliAnswer, kernel, objects, root, type SwitchInput, type TestSwitch } from './rig.ts';
 
-export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-export const objects = join(root, 'native', 'build');
-export const kernel = openKernel();
-
-export interface SwitchInput {
-  readonly document: string;
-  readonly hosts: HostsInput;
-  readonly manifests?: Readonly<Record<string, string>>;
-  readonly args?: readonly string[];
-  /** Files beside the document, by name. */
-  readonly files?: Readonly<Record<string, string>>;
-}
-
-export interface TestSwitch extends AsyncDisposable {
-  readonly instance: string;
-  readonly state: string;
-  readonly folder: string;
-  readonly lab: Lab;
-  readonly hosts: readonly string[];
-  /** Lines that the daemon logged so far. */
-  readonly log: readonly Record<string, unknown>[];
-  /** Device that a host is plugged into, which is its port's name too. */
-  portOf(host: string): string;
-  pid(): number;
-  /** Runs a command in a host's namespace ("switch": the switch's own). */
-  on(host: string, ...command: readonly string[]): Promise<Ran>;
-  /** Pings once a sequence; how many of `count` came back. */
-  ping(host: string, to: string, o?: { count?: number; size?: number; args?: readonly string[] }): Promise<number>;
-  /** Starts the daemon and waits until it says ready. */
-  boot(args?: readonly string[]): Promise<void>;
-  /** Ends the daemon by a signal; waits until it is gone. */
-  kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
-  /** Ids of ports, by name. */
-  portIds(): Readonly<Record<string, number>>;
-}
+export { kernel, objects, root, type TestSwitch } from './rig.ts';
 
 let count = 0;
 
@@ -62,25 +28,32 @@ export async function openSwitch(input: SwitchInput): Promise<TestSwitch> {
   const lab = openLab({ kernel, prefix: instance, hosts, objects });
   const made = { instance, folder, state, lab, hosts, args: input.args ?? [] };
   const daemon = daemonOf(made);
+  const arp = countArp(lab.switchNetns);
   const self: TestSwitch = {
     ...made,
     ...daemon,
     hosts: Object.keys(hosts),
     on: (host, ...command) => run(lab.netnsOf(host), command),
     ping: (host, to, o) => ping(lab.netnsOf(host), to, o),
+    arpSeen: () => arp.seen(),
+    api: (method, path, body) => api(join('/run/midplane', instance, 'api.sock'), method, path, body),
+    cli: async (line) => (await self.api<CliAnswer>('POST', '/v1/command', { line })).body,
     portOf: (host) => hosts[host]?.port ?? '',
     portIds: () => readIds(state),
     async [Symbol.asyncDispose]() {
       try {
         await checkInvariant(self);
       } finally {
+        await arp.end();
         await close(made, daemon);
       }
     },
   };
   try {
+    await arp.ready;
     await daemon.boot();
   } catch (error) {
+    await arp.end();
     await close(made, daemon);
     throw error;
   }
@@ -155,6 +128,53 @@ async function close(made: Made, daemon: Daemon): Promise<void> {
   made.lab[Symbol.dispose]();
   rmSync(made.folder, { recursive: true, force: true });
   assert.equal(ran.code, 0, `midplane down: ${ran.stderr}`);
+}
+
+/** Counts ARP frames that come in to vlanN devices: their own rx counters do not see redirected frames. */
+function countArp(netns: string): { ready: Promise<void>; seen(): number; end(): Promise<void> } {
+  const child = start(netns, ['tcpdump', '-i', 'any', '-n', '-e', '-l', '--immediate-mode', 'arp'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  child.stdout?.on('data', (data: Buffer) => (text += data.toString()));
+  const ready = new Promise<void>((resolve) => {
+    child.stderr?.on('data', (data: Buffer) => {
+      if (data.toString().includes('listening')) resolve();
+    });
+    child.once('exit', () => resolve());
+  });
+  return {
+    ready,
+    seen: () => text.split('\n').filter((line) => /\bvlan\d+\s+(In|B|M)\b/.test(line)).length,
+    async end() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    },
+  };
+}
+
+function api<T>(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: T }> {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const headers =
+    body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath, method, path, headers }, (response) => {
+      let answer = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
+      response.once('end', () => {
+        const type = response.headers['content-type'] ?? '';
+        resolve({ status: response.statusCode ?? 0, body: (type.includes('json') ? JSON.parse(answer) : answer) as T });
+      });
+    });
+    sent.once('error', reject).end(text);
+  });
 }
 
 async function ping(

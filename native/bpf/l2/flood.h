@@ -90,7 +90,7 @@ STAGE flood_frame(ctx_t *ctx, struct pkt *p)
 		c->copies_up_skbs += 1;
 		c->copies += p->segments;
 		c->handed += p->segments;
-		trace_copy(d->svi_port, 0);
+		trace_copy(p, d->svi_port, 0);
 		trace_end(p, TRACE_FLOOD);
 		ctx->mark = p->in_port;
 		return bpf_redirect(d->svi_ifindex, BPF_F_INGRESS);

@@ -1,67 +1,63 @@
-// The candidate of one session: a revision's text with the session's edits. Each edit gives a new value; nothing here
-// changes the running configuration.
+// The candidate of one session: a revision with the session's edits. Each edit gives a new draft; nothing here changes
+// the running configuration. Edits are made on the plain value, and written into the text once it is asked for, so that
+// a pasted page of `set` lines costs one rewrite and keeps the comments.
+import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
-import { diff, renderDiff } from '../../config/diff.ts';
-import { deleteIn, merge, setIn } from '../../config/edit.ts';
-import { printPath } from '../../config/path.ts';
-import { parseDocument } from '../../config/yaml.ts';
+import { diff, isMap, mergeValues, renderDiff } from '../../config/diff.ts';
+import { rewrite } from '../../config/edit.ts';
+import { type Path, printPath } from '../../config/path.ts';
 import type { Candidate, Revision } from '../../engine/engine.ts';
+import { valueAt, valueOf, withoutValue, withValue } from './value.ts';
 
-/** Text under edit, and the revision that it was made from. */
+/** A value under edit, and what it was made from. */
 export interface Draft {
+  /** The revision that was running when the edits began. */
   readonly base: Revision;
-  readonly document: string;
+  /** The text that the edits go into: the base's, or that of a revision that was rolled back to. */
+  readonly text: string;
+  readonly value: unknown;
   /** Set where a rollback brought the manifests of another revision. */
   readonly manifests?: Readonly<Record<string, string>>;
 }
 
 /** A draft that is the revision itself. */
 export function draftOf(base: Revision): Draft {
-  return { base, document: base.document };
+  return { base, text: base.document, value: valueOf(base.document) };
+}
+
+/** A draft on top of `base` that is an old revision. */
+export function draftOfOld(base: Revision, { document, manifests }: Revision): Draft {
+  const draft = { base, text: document, value: valueOf(document) };
+  return isDeepStrictEqual(manifests, base.manifests) ? draft : { ...draft, manifests };
 }
 
 /** Whether a commit of the draft would change anything against its base. */
-export function isChanged(draft: Draft): boolean {
-  return draft.document !== draft.base.document || draft.manifests !== undefined;
+export function isChanged({ base, text, value, manifests }: Draft): boolean {
+  return manifests !== undefined || text !== base.document || !isDeepStrictEqual(value, valueOf(text));
+}
+
+const texts = new WeakMap<Draft, string>();
+
+/** The draft as YAML, with the comments of the text that it came from. */
+export function textOf(draft: Draft): string {
+  const known = texts.get(draft);
+  if (known !== undefined) return known;
+  const text = draft.value === valueOf(draft.text) ? draft.text : rewrite(draft.text, draft.value);
+  texts.set(draft, text);
+  return text;
 }
 
 /** The draft as the engine takes it. */
 export function candidateOf(draft: Draft): Candidate {
-  const { document, manifests, base } = draft;
-  return manifests ? { document, manifests, base: base.number } : { document, base: base.number };
-}
-
-// One parse for all that is asked about the same text: completion asks at every key.
-let parsed: { text: string; value: unknown } = { text: '', value: undefined };
-
-/** The document's plain value; undefined where it is empty or can't be read. */
-export function valueOf(text: string): unknown {
-  if (parsed.text !== text) parsed = { text, value: parseDocument(text, 'candidate').value };
-  return parsed.value;
-}
-
-/** What the document holds at a path. */
-export function valueAt(text: string, path: readonly string[]): unknown {
-  let value = valueOf(text);
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<string, unknown>)[step];
-  }
-  return value;
-}
-
-/** Keys of the map at a path, or the scalars of the list there. */
-export function namesAt(text: string, path: readonly string[]): readonly string[] {
-  const value = valueAt(text, path);
-  if (Array.isArray(value)) return value.filter((item) => typeof item !== 'object').map(String);
-  return typeof value === 'object' && value !== null ? Object.keys(value) : [];
+  const candidate = { document: textOf(draft), base: draft.base.number };
+  return draft.manifests ? { ...candidate, manifests: draft.manifests } : candidate;
 }
 
 /** Sets the value; `append` adds the items to the list that stands there, without those that it has. An empty map
- * leaves an existing entry as it is. */
+ * leaves an existing entry as it is. Throws RangeError where a single value stands on the way. */
 export function setValue(draft: Draft, path: readonly string[], value: unknown, append: boolean): Draft {
-  const before = valueAt(draft.document, path);
-  if (isEmptyMap(value) && before !== undefined) return draft;
+  const before = valueAt(draft.value, path);
+  if (isMap(value) && Object.keys(value).length === 0 && before !== undefined) return draft;
   let after = value;
   if (append && Array.isArray(value)) {
     const existing: readonly unknown[] = Array.isArray(before) ? before : isScalar(before) ? [before] : [];
@@ -69,88 +65,94 @@ export function setValue(draft: Draft, path: readonly string[], value: unknown, 
     if (added.length === 0 && existing.length > 0) return draft;
     after = [...existing, ...added];
   }
-  return { ...draft, document: setIn(draft.document, path, after) };
+  return { ...draft, value: withValue(draft.value, path, after) };
 }
 
 /** Takes the value away, or only these items of the list there. Undefined: there is no such thing. */
 export function deleteValue(draft: Draft, path: readonly string[], items: readonly string[]): Draft | undefined {
-  const before = valueAt(draft.document, path);
+  const before = valueAt(draft.value, path);
   if (before === undefined) return undefined;
-  if (items.length === 0) return { ...draft, document: deleteIn(draft.document, path) };
-  if (!Array.isArray(before)) {
-    if (items.length > 1 || String(before) !== items[0]) return undefined;
-    return { ...draft, document: deleteIn(draft.document, path) };
-  }
-  const left = before.filter((item) => !items.includes(String(item)));
+  const gone = { ...draft, value: withoutValue(draft.value, path) };
+  if (items.length === 0) return gone;
+  if (isScalar(before)) return items.length === 1 && scalarText(before) === items[0] ? gone : undefined;
+  if (!Array.isArray(before)) return undefined;
+  const left = before.filter((item) => !items.includes(scalarText(item)));
   if (before.length - left.length < items.length) return undefined;
-  const document = left.length === 0 ? deleteIn(draft.document, path) : setIn(draft.document, path, left);
-  return { ...draft, document };
+  return left.length === 0 ? gone : { ...draft, value: withValue(draft.value, path, left) };
 }
 
 function isScalar(value: unknown): boolean {
   return value !== undefined && value !== null && typeof value !== 'object';
 }
 
-function isEmptyMap(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
-}
-
 function same(a: unknown, b: unknown): boolean {
-  return typeof a === 'object' ? JSON.stringify(a) === JSON.stringify(b) : String(a) === String(b);
+  return isScalar(a) && isScalar(b) ? scalarText(a) === scalarText(b) : isDeepStrictEqual(a, b);
 }
 
-/** The YAML at a path; the whole text where the path is empty, with its comments. */
-export function yamlAt(text: string, path: readonly string[]): string {
-  if (path.length === 0) return text;
-  const value = valueAt(text, path);
-  return value === undefined ? '' : stringify(value, { lineWidth: 0 });
+function scalarText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** What differs between two documents, for people; empty where nothing does. */
-export function compareText(from: string, to: string): string {
-  if (from === to) return '';
-  const changes = renderDiff(diff(valueOf(from), valueOf(to)));
-  return changes.length === 0 ? 'only comments or layout differ\n' : changes.map((line) => `${line}\n`).join('');
+/** The YAML of what stands at a path; nothing where nothing does. */
+export function yamlAt(value: unknown, path: readonly string[]): string {
+  const found = valueAt(value, path);
+  return found === undefined ? '' : stringify(found, { lineWidth: 0 });
+}
+
+/** What differs between two values, a line each; empty where nothing does. */
+export function compareValues(from: unknown, to: unknown): string {
+  return renderDiff(diff(from ?? {}, to ?? {}))
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+/** What a draft changes against a document. */
+export function compareTo(document: string, draft: Draft): string {
+  const changes = compareValues(valueOf(document), draft.value);
+  const otherManifests = draft.manifests ? 'the manifests are those of the revision rolled back to\n' : '';
+  if (changes !== '' || otherManifests !== '') return changes + otherManifests;
+  return document === textOf(draft) ? '' : 'only comments or layout differ\n';
 }
 
 export type Rebased =
   | { readonly ok: true; readonly draft: Draft }
-  | { readonly ok: false; readonly conflicts: readonly (readonly (string | number)[])[] };
+  | { readonly ok: false; readonly conflicts: readonly Path[] };
 
 /** The draft's edits on top of `running`. Where both changed the same place, `prefer` says whose counts; without it the
  * paths are given back and nothing changes. */
 export function rebase(draft: Draft, running: Revision, prefer?: 'mine' | 'theirs'): Rebased {
-  const [base, ours, theirs] = [draft.base.document, draft.document, running.document];
-  const first = merge(base, ours, theirs);
-  if ('text' in first) return { ok: true, draft: { ...draft, base: running, document: first.text } };
+  const [base, ours, theirs] = [valueOf(draft.base.document), draft.value, valueOf(running.document)];
+  const onTop = (value: unknown): Rebased => ({
+    ok: true,
+    draft: { ...draft, base: running, text: running.document, value },
+  });
+  const first = mergeValues(base, ours, theirs);
+  if ('value' in first) return onTop(first.value);
   if (!prefer) return { ok: false, conflicts: first.conflicts };
   // A side that is made equal to its base at a collision has no change of its own there.
-  const [from, into] = prefer === 'mine' ? [theirs, base] : [theirs, ours];
-  const levelled = copyPaths(from, into, first.conflicts);
-  const second = prefer === 'mine' ? merge(levelled, ours, theirs) : merge(base, levelled, theirs);
-  if (!('text' in second)) return { ok: false, conflicts: second.conflicts };
-  return { ok: true, draft: { ...draft, base: running, document: second.text } };
+  const second =
+    prefer === 'mine'
+      ? mergeValues(copyPaths(theirs, base, first.conflicts), ours, theirs)
+      : mergeValues(base, copyPaths(theirs, ours, first.conflicts), theirs);
+  return 'value' in second ? onTop(second.value) : { ok: false, conflicts: second.conflicts };
 }
 
-function copyPaths(from: string, into: string, paths: readonly (readonly (string | number)[])[]): string {
-  let text = into;
+function copyPaths(from: unknown, into: unknown, paths: readonly Path[]): unknown {
+  let value = into;
   for (const path of paths) {
-    const value = valueAt(from, path.map(String));
-    text = value === undefined ? deleteIn(text, path) : setIn(text, path, value);
+    const names = path.map(String);
+    const found = valueAt(from, names);
+    value = found === undefined ? withoutValue(value, names) : withValue(value, names, found);
   }
-  return text;
+  return value;
 }
 
 /** Both sides of each collision, for people. */
-export function explainConflicts(
-  draft: Draft,
-  running: Revision,
-  paths: readonly (readonly (string | number)[])[],
-): string {
+export function explainConflicts(draft: Draft, running: Revision, paths: readonly Path[]): string {
   const lines = paths.map((path) => {
     const names = path.map(String);
-    const [base, ours, theirs] = [draft.base.document, draft.document, running.document].map((text) =>
-      oneLine(valueAt(text, names)),
+    const [base, ours, theirs] = [valueOf(draft.base.document), draft.value, valueOf(running.document)].map((value) =>
+      oneLine(valueAt(value, names)),
     );
     return `${printPath(path)}\n  was     ${base}\n  yours   ${ours}\n  theirs  ${theirs}\n`;
   });

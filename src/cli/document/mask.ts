@@ -5,8 +5,7 @@ import type { Place } from './place.ts';
 
 const hidden = '********';
 
-/** The text with every value whose schema says `.meta({ secret: true })` replaced. Text that is no YAML is hidden
- * whole. */
+/** The text with every value whose schema says `.meta({ secret: true })` replaced; what is no YAML is hidden whole. */
 export function maskSecrets(text: string, root: Place): string {
   const document = parseDocument(text, { uniqueKeys: false, prettyErrors: false });
   if (document.errors.length > 0) return `# hidden: ${hidden}\n`;
@@ -30,8 +29,7 @@ function maskNode(document: Document, node: unknown, place: Place): boolean {
   return changed;
 }
 
-/** Every scalar at and below a node. An alias leads to a node that its anchor's place may show: it is hidden there too.
- * */
+/** Hides every scalar at and below a node, and what its aliases lead to, though that may stand elsewhere in sight. */
 function hideScalars(document: Document, node: unknown): boolean {
   let changed = false;
   const hide = (found: unknown): void => {

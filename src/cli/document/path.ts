@@ -44,7 +44,9 @@ function stepFrom(place: Place, word: Word, last: boolean): Step {
   // A value or a name may begin like a fixed word: then only words with something behind them are abbreviations.
   if (!word.literal && !place.entries && !(takesValue && last)) {
     const matches = [...place.words.keys()].filter((known) => known.startsWith(word.text));
-    if (matches.length === 1) return { name: matches[0]!, place: place.words.get(matches[0]!)!() };
+    const [name = ''] = matches;
+    const next = matches.length === 1 ? place.words.get(name) : undefined;
+    if (next) return { name, place: next() };
     if (matches.length > 1 && !takesValue) return { message: 'ambiguous', options: matches };
   }
   if (isYaml(word)) return 'value';

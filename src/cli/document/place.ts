@@ -90,7 +90,13 @@ export function placeOf(schema: Schema, outer: Notes = {}, depth = 0): Place {
 function nothing(schema: Schema, notes: Notes = {}): Place {
   const { help = '', examples = [], secret = false, fallback, names } = notes;
   return {
-    ...{ schema, help, examples, secret, words: new Map(), leaf: false, values: [] },
+    schema,
+    help,
+    examples,
+    secret,
+    words: new Map(),
+    leaf: false,
+    values: [],
     ...(fallback === undefined ? {} : { fallback }),
     ...(names === undefined ? {} : { names }),
   };

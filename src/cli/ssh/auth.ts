@@ -48,7 +48,7 @@ function rsaBits(blob: Buffer): number {
   }
   const modulus = blob.subarray(at, at + length);
   const first = modulus.findIndex((byte) => byte !== 0);
-  return first < 0 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first]!) + 24;
+  return first < 0 ? 0 : (modulus.length - first) * 8 - (Math.clz32(modulus.readUInt8(first)) - 24);
 }
 
 /** 'probe': the key would do, a signature must follow (RFC 4252 7). */

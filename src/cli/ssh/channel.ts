@@ -10,7 +10,7 @@ export interface ChannelOptions {
   openSession(): Session;
   readonly greeting: string;
   /** Called when a key was pressed or a command ran. */
-  touch(): void;
+  readonly touch: () => void;
 }
 
 /** Serves the channels of a connection that is logged in, until its socket closes. */
@@ -19,7 +19,10 @@ export function serveChannels(connection: Connection, socket: Socket, options: C
   socket.once('close', () => closed.abort());
   let open = 0;
   connection.on('session', (accept, reject) => {
-    if (open >= options.mostChannels) return void reject();
+    if (open >= options.mostChannels) {
+      reject();
+      return;
+    }
     open += 1;
     const session = accept();
     session.once('close', () => void (open -= 1));

@@ -42,7 +42,7 @@ async function serverWith(limits: Partial<SshLimits>): Promise<{ server: SshServ
       }),
     clock: systemClock,
     log,
-    limits: { refusalMs: 50, ...limits },
+    limits: { refusalMs: 50, ratePerAddress: 100, burstPerAddress: 100, ...limits },
     greeting: () => 'leaf1, a test\n',
   });
   const at = await opened.listen({ address: '127.0.0.1', port: 0 });
@@ -143,7 +143,7 @@ test('commands: output, data, exit codes', async () => {
   assert.equal(bad.code, 1);
   assert.match(bad.stderr, /unknown word/);
   assert.equal((await ssh(['kim@127.0.0.1', 'show ports swp9'])).code, 2);
-  const several = await ssh(['kim@127.0.0.1', 'show ports swp1 ; show log 1\nshow log 2']);
+  const several = await ssh(['kim@127.0.0.1', 'show ports swp1 ; show lines 1\nshow lines 2']);
   assert.equal(several.stdout, 'Port   MTU\nswp1  9000\nline 1\nline 1\nline 2\n');
 });
 
@@ -157,19 +157,19 @@ test('a change over one command, named in the history', async () => {
 
 test('keys of each kind; others are refused', async () => {
   for (const key of ['ed25519', 'ecdsa', 'rsa']) {
-    assert.equal((await ssh(['vera@127.0.0.1', 'show log 1'], { key })).stdout, 'line 1\n', key);
+    assert.equal((await ssh(['vera@127.0.0.1', 'show lines 1'], { key })).stdout, 'line 1\n', key);
   }
-  assert.equal((await ssh(['kim@127.0.0.1', 'show log 1'], { key: 'other' })).code, 255);
-  assert.equal((await ssh(['nobody@127.0.0.1', 'show log 1'])).code, 255);
-  const sha1 = await ssh(['-o', 'PubkeyAcceptedAlgorithms=ssh-rsa', 'kim@127.0.0.1', 'show log 1'], { key: 'rsa' });
+  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'], { key: 'other' })).code, 255);
+  assert.equal((await ssh(['nobody@127.0.0.1', 'show lines 1'])).code, 255);
+  const sha1 = await ssh(['-o', 'PubkeyAcceptedAlgorithms=ssh-rsa', 'kim@127.0.0.1', 'show lines 1'], { key: 'rsa' });
   assert.equal(sha1.code, 255);
 });
 
 test('passwords: right, wrong, nobody', async () => {
-  const right = await ssh(['vera@127.0.0.1', 'show log 1'], { password: 'correct horse' });
+  const right = await ssh(['vera@127.0.0.1', 'show lines 1'], { password: 'correct horse' });
   assert.deepEqual(right, { code: 0, stdout: 'line 1\n', stderr: '' });
   for (const who of ['vera', 'kim', 'nobody', '__proto__']) {
-    const { code, stderr } = await ssh([`${who}@127.0.0.1`, 'show log 1'], { password: 'wrong' });
+    const { code, stderr } = await ssh([`${who}@127.0.0.1`, 'show lines 1'], { password: 'wrong' });
     assert.equal(code, 255, who);
     assert.doesNotMatch(stderr, /line 1/);
   }
@@ -182,7 +182,7 @@ test('roles hold over SSH', async () => {
 });
 
 test('a script on standard input, without a terminal', async () => {
-  const good = await ssh(['-T', 'kim@127.0.0.1'], { input: 'show log 1\n# a note\n\nshow ports swp1 | json\n' });
+  const good = await ssh(['-T', 'kim@127.0.0.1'], { input: 'show lines 1\n# a note\n\nshow ports swp1 | json\n' });
   assert.equal(good.code, 0);
   assert.match(good.stdout, /^line 1\n\[\n/);
   const bad = await ssh(['-T', 'kim@127.0.0.1'], {
@@ -210,7 +210,7 @@ test('only the CLI: no forwarding, no subsystem, no agent', async () => {
   const sftp = await ssh(['-s', 'kim@127.0.0.1', 'sftp']);
   assert.notEqual(sftp.code, 0);
   assert.match(sftp.stderr, /subsystem request failed/);
-  const forward = await ssh(['-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:9', 'kim@127.0.0.1', 'show log 1']);
+  const forward = await ssh(['-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:9', 'kim@127.0.0.1', 'show lines 1']);
   assert.equal(forward.code, 255);
   const direct = await ssh(['-W', `127.0.0.1:${port}`, 'kim@127.0.0.1']);
   assert.notEqual(direct.code, 0);
@@ -224,9 +224,9 @@ test('old algorithms are not spoken', async () => {
     'HostKeyAlgorithms=rsa-sha2-256',
   ]) {
     const cipher = option.startsWith('MACs') ? ['-o', 'Ciphers=aes128-ctr'] : [];
-    assert.equal((await ssh([...cipher, '-o', option, 'kim@127.0.0.1', 'show log 1'])).code, 255, option);
+    assert.equal((await ssh([...cipher, '-o', option, 'kim@127.0.0.1', 'show lines 1'])).code, 255, option);
   }
-  assert.equal((await ssh(['-o', 'Ciphers=aes128-gcm@openssh.com', 'kim@127.0.0.1', 'show log 1'])).code, 0);
+  assert.equal((await ssh(['-o', 'Ciphers=aes128-gcm@openssh.com', 'kim@127.0.0.1', 'show lines 1'])).code, 0);
 });
 
 test('strangers are bounded in number and time', async () => {
@@ -238,14 +238,24 @@ test('strangers are bounded in number and time', async () => {
   });
   const started = performance.now();
   const times = (await Promise.all(closed)).map((time) => time - started).sort((a, b) => a - b);
-  assert.ok(times[0]! < 200, `the third is refused at once: ${times}`);
-  assert.ok(times[1]! > 200, `the others have their time: ${times}`);
+  assert.ok(times[0]! < 200, `the third is refused at once: ${times.join(' ')}`);
+  assert.ok(times[1]! > 200, `the others have their time: ${times.join(' ')}`);
+  await limited.server[Symbol.asyncDispose]();
+});
+
+test('an address that comes too often waits', async () => {
+  const limited = await serverWith({ ratePerAddress: 1, burstPerAddress: 3 });
+  const outcomes: number[] = [];
+  for (let i = 0; i < 4; i += 1) {
+    outcomes.push((await ssh(['kim@127.0.0.1', 'show lines 1'], { port: limited.port })).code);
+  }
+  assert.deepEqual(outcomes, [0, 0, 0, 255]);
   await limited.server[Symbol.asyncDispose]();
 });
 
 test('three wrong passwords end the connection', async () => {
   const started = performance.now();
-  const { code, stderr } = await ssh(['-o', 'NumberOfPasswordPrompts=9', 'vera@127.0.0.1', 'show log 1'], {
+  const { code, stderr } = await ssh(['-o', 'NumberOfPasswordPrompts=9', 'vera@127.0.0.1', 'show lines 1'], {
     password: 'x',
   });
   assert.equal(code, 255);
@@ -281,7 +291,7 @@ test('noise instead of SSH does not disturb others', async () => {
     socket.end(Buffer.from(noise, 'latin1'));
     await new Promise((resolve) => socket.once('close', resolve));
   }
-  assert.equal((await ssh(['kim@127.0.0.1', 'show log 1'])).stdout, 'line 1\n');
+  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'])).stdout, 'line 1\n');
 });
 
 test('what a public key line may be', async () => {

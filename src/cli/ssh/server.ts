@@ -19,6 +19,9 @@ export interface SshLimits {
   readonly strangers: number;
   readonly strangersPerAddress: number;
   readonly connections: number;
+  /** New connections a second from one address, and how many at once. */
+  readonly ratePerAddress: number;
+  readonly burstPerAddress: number;
   readonly channelsPerConnection: number;
   readonly passwordTries: number;
   readonly keyTries: number;
@@ -33,6 +36,8 @@ export const sshLimits: SshLimits = {
   strangers: 64,
   strangersPerAddress: 10,
   connections: 128,
+  ratePerAddress: 10,
+  burstPerAddress: 40,
   channelsPerConnection: 8,
   passwordTries: 3,
   keyTries: 12,
@@ -100,11 +105,13 @@ interface Ssh {
   readonly options: SshOptions;
   readonly limits: SshLimits;
   readonly peers: Set<Peer>;
+  /** When the next connection of an address would be due at the allowed rate (GCRA), by monotonic milliseconds. */
+  readonly due: Map<string, number>;
 }
 
 /** An SSH server that listens nowhere yet. */
 export function openSshServer(options: SshOptions): SshServer {
-  const ssh: Ssh = { options, limits: { ...sshLimits, ...options.limits }, peers: new Set() };
+  const ssh: Ssh = { options, limits: { ...sshLimits, ...options.limits }, peers: new Set(), due: new Map() };
   const listeners = new Set<NetServer>();
   return {
     async listen(at) {
@@ -165,7 +172,8 @@ function welcome(ssh: Ssh, socket: Socket): void {
   const full =
     peers.size >= limits.connections ||
     strangers.length >= limits.strangers ||
-    neighbours.length >= limits.strangersPerAddress;
+    neighbours.length >= limits.strangersPerAddress ||
+    comesTooOften(ssh, from);
   if (full) {
     options.log.debug({ from }, 'too many connections: refused');
     socket.destroy();
@@ -191,7 +199,24 @@ function welcome(ssh: Ssh, socket: Socket): void {
   server.injectSocket(socket as Parameters<typeof server.injectSocket>[0]);
 }
 
-function idleTimer(ssh: Ssh, peer: Peer): { touch(): void; stop(): void } {
+const mostAddresses = 4096;
+
+/** A key exchange costs the server more than the client: an address may ask for so many. */
+function comesTooOften({ due, limits, options }: Ssh, from: string): boolean {
+  const now = options.clock.monotonic();
+  const stepMs = 1000 / limits.ratePerAddress;
+  const next = Math.max(due.get(from) ?? now, now);
+  if (next - now > stepMs * (limits.burstPerAddress - 1)) return true;
+  due.delete(from);
+  due.set(from, next + stepMs);
+  for (const [address, at] of due) {
+    if (at > now && due.size <= mostAddresses) break;
+    due.delete(address);
+  }
+  return false;
+}
+
+function idleTimer(ssh: Ssh, peer: Peer): { readonly touch: () => void; readonly stop: () => void } {
   const { clock } = ssh.options;
   let timer: Disposable | undefined;
   const touch = (): void => {
@@ -248,7 +273,8 @@ async function authenticate(ssh: Ssh, peer: Peer, connection: Connection, contex
 }
 
 function letIn(peer: Peer, users: Users, context: AuthContext): void {
-  const { role } = users[context.username]!;
+  const role = users[context.username]?.role;
+  if (role === undefined) return context.reject();
   const to = peer.socket.localAddress === undefined ? {} : { to: plainAddress(peer.socket.localAddress) };
   peer.visitor = { user: context.username, role, from: peer.from, ...to };
   context.accept();

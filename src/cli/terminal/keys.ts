@@ -69,7 +69,7 @@ export function keyDecoder(): KeyDecoder {
           afterReturn = false;
           continue;
         }
-        const char = String.fromCodePoint(text.codePointAt(0)!);
+        const char = String.fromCodePoint(text.codePointAt(0) ?? 0);
         text = text.slice(char.length);
         const skip = char === '\n' && afterReturn;
         afterReturn = char === '\r';
@@ -81,7 +81,7 @@ export function keyDecoder(): KeyDecoder {
 }
 
 function pushChar(keys: Key[], char: string): void {
-  const code = char.codePointAt(0)!;
+  const code = char.codePointAt(0) ?? 0;
   if (code === 0x0d || code === 0x0a) keys.push({ kind: 'key', name: 'enter' });
   else if (code === 0x09) keys.push({ kind: 'key', name: 'tab' });
   else if (code === 0x08 || code === 0x7f) keys.push({ kind: 'key', name: 'backspace' });

@@ -52,17 +52,27 @@ export function lineEditor(
   isText: (before: string) => boolean,
 ): LineEditor {
   const state: State = {
-    ...{ write, columns, history: [], prompt: '', chars: [], cursor: 0, row: 0, historyAt: 0, draft: '' },
-    ...{ killed: '', literalNext: false, search: undefined },
+    write,
+    columns,
+    history: [],
+    prompt: '',
+    chars: [],
+    cursor: 0,
+    row: 0,
+    historyAt: 0,
+    draft: '',
+    killed: '',
+    literalNext: false,
+    search: undefined,
   };
   return {
     before: () => before(state),
     begin: (prompt) => begin(state, prompt),
     press: (key) => press(state, key, isText),
     replace(start, text) {
-      const kept = [...before(state).slice(0, start)];
-      state.chars = [...kept, ...text, ...state.chars.slice(state.cursor)];
-      state.cursor = kept.length + [...text].length;
+      const kept = charsOf(before(state).slice(0, start) + text);
+      state.chars = kept.concat(state.chars.slice(state.cursor));
+      state.cursor = kept.length;
       draw(state);
     },
     redraw() {
@@ -93,7 +103,10 @@ function begin(state: State, prompt: string): void {
 }
 
 function press(state: State, key: Key, isText: (before: string) => boolean): LineEvent | undefined {
-  if (key.kind === 'size') return void draw(state);
+  if (key.kind === 'size') {
+    draw(state);
+    return undefined;
+  }
   if (search(state, key)) return undefined;
   const literal = state.literalNext;
   state.literalNext = false;
@@ -133,6 +146,11 @@ const actions: Readonly<Partial<Record<KeyName, (state: State) => LineEvent | vo
   'ctrl-y': (s) => insert(s, s.killed),
 };
 
+/** Code points: the cursor never stands inside one. */
+function charsOf(text: string): string[] {
+  return Array.from(text);
+}
+
 function before(state: State): string {
   return state.chars.slice(0, state.cursor).join('');
 }
@@ -157,7 +175,7 @@ function draw(state: State): void {
 }
 
 function insert(state: State, text: string): void {
-  const added = [...text];
+  const added = charsOf(text);
   if (state.chars.length + added.length > longestLine) return state.write('\u0007');
   const atEnd = state.cursor === state.chars.length;
   const from = place(head(state) + before(state), state.columns());
@@ -182,7 +200,7 @@ function kill(state: State, from: number, to: number): void {
 }
 
 function setLine(state: State, text: string): void {
-  state.chars = [...text];
+  state.chars = charsOf(text);
   state.cursor = state.chars.length;
   draw(state);
 }
@@ -262,7 +280,7 @@ function find(state: State, query: string, from: number): void {
   const at = query === '' ? -1 : state.history.findLastIndex((line, i) => i <= from && line.includes(query));
   state.search = { query, at: at < 0 ? (state.search?.at ?? state.history.length) : at };
   if (at < 0) return draw(state);
-  setLine(state, state.history[at]!);
+  setLine(state, state.history[at] ?? '');
 }
 
 /** Where the cursor stands behind a text that begins in the first column and wraps. */

@@ -26,8 +26,8 @@ export function pages(text: string, size: () => { columns: number; rows: number 
   const take = (rows: number): Pager => {
     const from = at;
     let used = 0;
-    while (at < lines.length) {
-      const height = rowsOf(lines[at]!, size().columns);
+    for (const line of lines.slice(from)) {
+      const height = rowsOf(line, size().columns);
       if (used > 0 && used + height > rows) break;
       used += height;
       at += 1;

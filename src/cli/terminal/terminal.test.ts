@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fakeClock, fakeEngine } from '../../../test/fake/engine.ts';
+import { fakeClock } from '../../../test/fake/clock.ts';
+import { fakeEngine } from '../../../test/fake/engine.ts';
 import { openSession } from '../session.ts';
 import { keyDecoder, type Key } from './keys.ts';
 import { runCommands, runTerminal } from './terminal.ts';
@@ -112,7 +113,7 @@ test('Tab completes', async () => {
 
 test('history, search, kill and yank, words', async () => {
   const terminal = fakeTerminal();
-  await terminal.type('show ports\r', 'show log 1\r', 'half', up, up);
+  await terminal.type('show ports\r', 'show lines 1\r', 'half', up, up);
   assert.equal(terminal.last(), 'midplane@leaf1> show ports');
   await terminal.type('\u001b[B\u001b[B');
   assert.equal(terminal.last(), 'midplane@leaf1> half');
@@ -137,7 +138,7 @@ test('a long line wraps and is edited in the middle', async () => {
 
 test('the pager: space, enter, q, and no-more', async () => {
   const terminal = fakeTerminal(80, 10);
-  await terminal.type('show log 100\r');
+  await terminal.type('show lines 100\r');
   assert.equal(terminal.last(), '--More--');
   assert.equal(terminal.lines().at(-2), 'line 9');
   await terminal.type('\r');
@@ -146,7 +147,7 @@ test('the pager: space, enter, q, and no-more', async () => {
   assert.equal(terminal.lines().at(-2), 'line 19');
   await terminal.type('q');
   assert.equal(terminal.last(), 'midplane@leaf1>');
-  await terminal.type('show log 100 | no-more\r');
+  await terminal.type('show lines 100 | no-more\r');
   assert.equal(terminal.lines().at(-2), 'line 100');
 });
 
@@ -171,7 +172,7 @@ test('^D leaves, edits are asked about first; a lost connection ends', async () 
 
 test('the size changes in band', async () => {
   const terminal = fakeTerminal(80, 24);
-  await terminal.type('\u001b[48;10;40;0;0t', 'show log 50\r');
+  await terminal.type('\u001b[48;10;40;0;0t', 'show lines 50\r');
   assert.equal(terminal.lines().at(-2), 'line 9');
 });
 
@@ -212,7 +213,7 @@ test('commands without a terminal stop at the first that fails', async () => {
   const write = (part: string): void => void (text += part);
   const sink = { columns: 80, write, writeError: write };
   const { signal } = new AbortController();
-  assert.equal(await runCommands(sessionOf(), 'show ports swp1 ; show log 1', sink, signal), 0);
+  assert.equal(await runCommands(sessionOf(), 'show ports swp1 ; show lines 1', sink, signal), 0);
   assert.equal(text, 'Port   MTU\nswp1  9000\nline 1\n');
   text = '';
   assert.equal(await runCommands(sessionOf(), 'configure\nset ports swp1 mtu 1\ncommit', sink, signal), 1);

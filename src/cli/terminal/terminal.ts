@@ -65,6 +65,7 @@ async function runLine(session: Session, text: string, how: Running): Promise<An
   const { keys, write, screen, signal, stream } = how;
   const interrupt = new AbortController();
   keys.onInterrupt = () => interrupt.abort();
+  if (keys.takeInterrupt()) interrupt.abort();
   const out = {
     columns: screen.columns,
     write(part: string): void {
@@ -137,6 +138,8 @@ async function complete(session: Session, editor: LineEditor, write: Running['wr
 interface KeyQueue extends AsyncIterableIterator<Key> {
   /** Set while a command runs: ^C goes there and not into the queue. */
   onInterrupt: (() => void) | undefined;
+  /** Drops what was typed up to a ^C, if one waits: it was meant for what starts now. */
+  takeInterrupt(): boolean;
 }
 
 /** The stream's keys one after the other. Beyond the bound the stream waits. */
@@ -180,6 +183,11 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
   signal.addEventListener('abort', cut, { once: true });
   const queue: KeyQueue = {
     onInterrupt: undefined,
+    takeInterrupt() {
+      const at = pending.findLastIndex((key) => key.kind === 'key' && key.name === 'ctrl-c');
+      pending.splice(0, at + 1);
+      return at >= 0;
+    },
     async next() {
       while (pending.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
       const key = pending.shift();

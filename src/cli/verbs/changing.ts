@@ -1,11 +1,13 @@
 // The verbs that make the candidate the running configuration, or take it back: commit, rebase, rollback, discard.
 import { z } from 'zod';
-import type { CommitAnswer, CommitOptions, RevisionInfo } from '../../engine/engine.ts';
+import type { CommitAnswer, CommitOptions } from '../../engine/engine.ts';
 import type { Action } from '../../engine/resource.ts';
 import { committed, failed, faulted, printActions, printRevision } from '../answers.ts';
-import { candidateOf, compareText, draftOf, explainConflicts, isChanged, rebase } from '../document/candidate.ts';
+import { candidateOf, compareTo, compareValues, draftOf, draftOfOld } from '../document/candidate.ts';
+import { explainConflicts, isChanged, rebase } from '../document/candidate.ts';
+import { valueOf } from '../document/value.ts';
 import { noArguments } from './editing.ts';
-import { done, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
+import { done, draftIn, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
 import type { Takes } from '../tree.ts';
 
 const longestConfirmMinutes = 7 * 24 * 60;
@@ -78,21 +80,15 @@ function commented(comment: readonly string[] | undefined): { comment?: string }
   return comment ? { comment: comment.join(' ') } : {};
 }
 
-/** The unconfirmed commit that is running, if one is. */
-export function pendingCommit(options: SessionOptions): RevisionInfo | undefined {
-  const { confirmBy } = options.engine.running();
-  return confirmBy === undefined ? undefined : options.engine.running();
-}
-
 /** Makes the pending commit permanent. */
-export async function confirm(options: SessionOptions): Promise<Result> {
+async function confirm(options: SessionOptions): Promise<Result> {
   const answer = await options.engine.confirm(options.who);
   if ('code' in answer) return faulted(answer);
   return { exitCode: 0, data: answer, text: () => `revision ${answer.number} is confirmed\n` };
 }
 
 async function check(state: State, options: SessionOptions): Promise<Result> {
-  const answer = await options.engine.plan(candidateOf(state.draft!));
+  const answer = await options.engine.plan(candidateOf(draftIn(state)));
   if (!answer.ok) return explainFailure(answer, state, options, 'the check failed');
   const { actions } = answer;
   const head = actions.length === 0 ? 'valid; nothing would change\n' : 'valid; a commit would do this:\n';
@@ -106,17 +102,18 @@ async function commit(
   how: Pick<CommitOptions, 'comment' | 'confirmMs'>,
 ): Promise<Result> {
   const { engine, clock, who } = options;
-  const draft = state.draft!;
-  const pending = pendingCommit(options);
+  const draft = draftIn(state);
   if (!isChanged(draft)) {
-    if (pending && how.confirmMs === undefined) return confirm(options);
-    return done('no changes to commit\n');
+    const confirmed = how.confirmMs === undefined ? await engine.confirm(who) : undefined;
+    if (confirmed === undefined || 'code' in confirmed) return done('no changes to commit\n');
+    return { exitCode: 0, data: confirmed, text: () => `revision ${confirmed.number} is confirmed\n` };
   }
   const candidate = candidateOf(draft);
-  if (how.confirmMs === undefined && options.cameInBy !== undefined) {
+  const { cameInBy } = options;
+  if (how.confirmMs === undefined && cameInBy !== undefined) {
     const plan = await engine.plan(candidate);
-    const cut = plan.ok ? plan.actions.find((action) => cuts(action, options.cameInBy!)) : undefined;
-    if (cut) return refused(warnOfCut(cut, options.cameInBy));
+    const cut = plan.ok ? plan.actions.find((action) => cuts(action, cameInBy)) : undefined;
+    if (cut) return refused(warnOfCut(cut, cameInBy));
   }
   const progress = (line: string, fraction?: number): void => call.out.write(progressLine(line, fraction));
   const answer = await engine.commit(candidate, { ...how, by: who, progress, signal: call.signal });
@@ -132,15 +129,12 @@ export function progressLine(line: string, fraction?: number): string {
 
 /** Whether an action takes away the address that the session stands on. It errs on the side of asking. */
 function cuts(action: Action, address: string): boolean {
-  if (action.verb !== 'drop') return false;
-  const text = `${action.ref} ${action.line}`.toLowerCase();
-  const at = text.indexOf(address.toLowerCase());
-  if (at < 0) return false;
-  const neighbours = [text[at - 1] ?? ' ', text[at + address.length] ?? ' '];
-  return !/[0-9a-f.]/.test(neighbours[0]!) && !/[0-9a-f.]/.test(neighbours[1]!);
+  if (action.verb !== 'drop' || action.unwanted !== true) return false;
+  const [before = '', after] = action.ref.toLowerCase().split(address.toLowerCase(), 2);
+  return after !== undefined && !/[0-9a-f.]$/.test(before) && !/^[0-9a-f.]/.test(after);
 }
 
-function warnOfCut(action: Action, address: string | undefined): string {
+function warnOfCut(action: Action, address: string): string {
   return `this takes away ${address}, the way that you came in by (${action.line}): use "commit confirmed MINUTES"`;
 }
 
@@ -153,27 +147,28 @@ function explainFailure(
   const moved = answer.faults.some((fault) => fault.code === 'base-moved');
   const result = failed(head, answer.problems, answer.faults);
   if (!moved) return result;
-  const draft = state.draft!;
+  const draft = draftIn(state);
   const running = options.engine.running();
   const text = [
-    `revision ${printRevision(running, options.clock.now())} is running; the candidate was made from ${draft.base.number}\n`,
+    `revision ${printRevision(running, options.clock.now())} is running\n`,
+    `the candidate was made from ${draft.base.number}\n`,
     `theirs, since ${draft.base.number}:\n`,
-    compareText(draft.base.document, running.document),
+    compareValues(valueOf(draft.base.document), valueOf(running.document)),
     'yours:\n',
-    compareText(draft.base.document, draft.document),
+    compareTo(draft.base.document, draft),
     '"rebase" puts your edits on top of theirs\n',
   ].join('');
   return { ...result, text: (columns) => result.text(columns) + text };
 }
 
 function rebased(state: State, options: SessionOptions, prefer?: 'mine' | 'theirs'): Result {
-  const draft = state.draft!;
+  const draft = draftIn(state);
   const running = options.engine.running();
   if (running.number === draft.base.number) return done(`revision ${running.number} is still the base\n`);
   const answer = rebase(draft, running, prefer);
   if (answer.ok) {
     state.draft = answer.draft;
-    const changes = compareText(running.document, answer.draft.document);
+    const changes = compareTo(running.document, answer.draft);
     return done(`the candidate is based on revision ${running.number} now\n${changes || 'it changes nothing\n'}`);
   }
   const many = answer.conflicts.length === 1 ? 'one place' : `${answer.conflicts.length} places`;
@@ -192,9 +187,7 @@ function loadRevision(state: State, options: SessionOptions, number: number): Re
   }
   const revision = engine.revision(number);
   if (!revision) return refused(`there is no revision ${number}`);
-  const { document, manifests } = revision;
-  const sameManifests = JSON.stringify(manifests) === JSON.stringify(running.manifests);
-  state.draft = { base: running, document, ...(sameManifests ? {} : { manifests }) };
+  state.draft = draftOfOld(running, revision);
   return done(`revision ${number} is the candidate; "compare" shows what it changes, "commit" makes it run\n`);
 }
 

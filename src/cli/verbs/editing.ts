@@ -1,9 +1,20 @@
 // The verbs of configuration mode that edit and show the candidate.
 import { z } from 'zod';
-import { compareText, deleteValue, isChanged, setValue, valueAt, yamlAt, type Draft } from '../document/candidate.ts';
+import { compareTo, compareValues, deleteValue, setValue, textOf, yamlAt, type Draft } from '../document/candidate.ts';
+import { valueAt, valueOf } from '../document/value.ts';
 import { lost } from '../answers.ts';
 import { readValue, walk, type Walked } from '../document/path.ts';
-import { done, levelOf, refused, type Call, type Result, type SessionOptions, type State, type Verb } from './state.ts';
+import {
+  done,
+  draftIn,
+  levelOf,
+  refused,
+  type Call,
+  type Result,
+  type SessionOptions,
+  type State,
+  type Verb,
+} from './state.ts';
 import type { Takes } from '../tree.ts';
 import { splitLine, type Word } from '../words.ts';
 
@@ -12,7 +23,6 @@ export const noArguments: Takes = { kind: 'arguments', args: z.object({}) };
 
 /** `set delete edit up top show compare`, on the state's candidate. `line` gives the line being run, for messages. */
 export function editingVerbs(state: State, options: SessionOptions, line: () => string): readonly Verb[] {
-  const draft = (): Draft => state.draft!;
   const verb = (path: string, help: string, takes: Takes, run: (call: Call) => Result): Verb => ({
     path,
     help,
@@ -31,29 +41,15 @@ export function editingVerbs(state: State, options: SessionOptions, line: () => 
       at(call, (walked, path) => {
         if (path.length === 0) return refused('set what? a path and a value are expected');
         const read = readValue(walked.place, walked.rest);
-        if (!read.ok)
-          return notFound(line(), call.words, call.words.length - walked.rest.length, { ...read, options: [] });
-        return trySet(state, path, read.value, walked.place.item !== undefined);
+        if (read.ok) return trySet(state, path, read.value, walked.place.item !== undefined);
+        return notFound(line(), call.words, call.words.length - walked.rest.length, { ...read, options: [] });
       }),
     ),
     verb('delete', 'take a value, an entry or a section away', { kind: 'place', value: 'delete' }, (call) =>
-      at(call, (walked, path) => {
-        if (path.length === 0) return refused('delete what? a path is expected');
-        const items = walked.rest.map((word) => word.text);
-        const next = deleteValue(draft(), path, items);
-        if (!next) return refused(`there is no ${[...path, ...items].join(' ')}`);
-        state.draft = next;
-        return done();
-      }),
+      at(call, ({ rest }, path) => remove(state, path, rest)),
     ),
     verb('edit', 'go to a place, so that paths start there', { kind: 'place', value: 'none' }, (call) =>
-      at(call, (walked, path) => {
-        const { place, rest } = walked;
-        if (rest.length > 0 || (place.words.size === 0 && !place.entries))
-          return refused('nothing can be edited below this');
-        if (walked.path.length > 0) state.levels.push({ path, place });
-        return done();
-      }),
+      at(call, (walked, path) => goTo(state, walked, path)),
     ),
     verb('up', 'one level up', noArguments, () => goUp(state)),
     verb('top', 'to the top of the document', noArguments, () => {
@@ -63,19 +59,34 @@ export function editingVerbs(state: State, options: SessionOptions, line: () => 
     verb('show', 'the candidate, or a part of it', { kind: 'place', value: 'none' }, (call) =>
       at(call, (walked, path) => {
         if (walked.rest.length > 0) return refused('a path without a value is expected');
-        return showDraft(draft(), path);
+        return showDraft(draftIn(state), path);
       }),
     ),
-    verb('compare', 'what the candidate changes, against its base or revision N', compareTakes, (call) => {
-      const { revision } = call.args as { revision?: number };
-      const from = revision === undefined ? draft().base : options.engine.revision(revision);
-      if (!from) return refused(`there is no revision ${revision}`);
-      const text = compareText(from.document, draft().document);
-      const manifests =
-        isChanged(draft()) && draft().manifests ? 'the manifests are those of the revision rolled back to\n' : '';
-      return done(`${text}${manifests}` || 'no changes\n');
-    }),
+    verb('compare', 'what the candidate changes, against its base or revision N', compareTakes, ({ args }) =>
+      compare(draftIn(state), (args as { revision?: number }).revision, options),
+    ),
   ];
+}
+
+function remove(state: State, path: readonly string[], rest: readonly Word[]): Result {
+  if (path.length === 0) return refused('delete what? a path is expected');
+  const items = rest.map((word) => word.text);
+  const next = deleteValue(draftIn(state), path, items);
+  if (!next) return refused(`there is no ${[...path, ...items].join(' ')}`);
+  state.draft = next;
+  return done();
+}
+
+function goTo(state: State, { place, rest, path: steps }: Walked, path: readonly string[]): Result {
+  if (rest.length > 0 || (place.words.size === 0 && !place.entries)) return refused('nothing can be edited below this');
+  if (steps.length > 0) state.levels.push({ path, place });
+  return done();
+}
+
+function compare(draft: Draft, revision: number | undefined, { engine }: SessionOptions): Result {
+  const from = revision === undefined ? draft.base : engine.revision(revision);
+  if (!from) return refused(`there is no revision ${revision}`);
+  return done(compareTo(from.document, draft) || 'no changes\n');
 }
 
 const compareTakes: Takes = {
@@ -85,7 +96,7 @@ const compareTakes: Takes = {
 
 function trySet(state: State, path: readonly string[], value: unknown, append: boolean): Result {
   try {
-    state.draft = setValue(state.draft!, path, value, append);
+    state.draft = setValue(draftIn(state), path, value, append);
     return done();
   } catch (error) {
     // The document has a single value where the path goes on, as a union allows.
@@ -97,19 +108,19 @@ function trySet(state: State, path: readonly string[], value: unknown, append: b
 function showDraft(draft: Draft, path: readonly string[]): Result {
   return {
     exitCode: 0,
-    data: valueAt(draft.document, path) ?? null,
-    text: () => yamlAt(draft.document, path),
+    data: valueAt(draft.value, path) ?? null,
+    text: () => (path.length === 0 ? textOf(draft) : yamlAt(draft.value, path)),
     compare: () =>
       path.length === 0
-        ? compareText(draft.base.document, draft.document)
-        : compareText(yamlAt(draft.base.document, path), yamlAt(draft.document, path)),
+        ? compareTo(draft.base.document, draft)
+        : compareValues(valueAt(valueOf(draft.base.document), path), valueAt(draft.value, path)),
   };
 }
 
 function goUp(state: State): Result {
   const { path } = levelOf(state);
   if (path.length === 0) return refused('this is the top');
-  const root = state.levels[0]!;
+  const [root = levelOf(state)] = state.levels;
   // A name and its entry are one step for the writer, so up goes to the nearest place where something can be edited.
   for (let length = path.length - 1; length >= 0; length -= 1) {
     const walked = walk(root.place, path.slice(0, length).map(literal));

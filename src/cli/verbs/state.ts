@@ -74,7 +74,15 @@ export interface State {
 
 /** The level that paths start from. */
 export function levelOf(state: State): Level {
-  return state.levels.at(-1)!;
+  const level = state.levels.at(-1);
+  if (!level) throw new Error('the top level is always there');
+  return level;
+}
+
+/** The candidate under edit; configuration mode always has one. */
+export function draftIn(state: State): Draft {
+  if (!state.draft) throw new Error('configuration mode without a candidate');
+  return state.draft;
 }
 
 /** Done, with a text for people. */

@@ -1,15 +1,19 @@
 // Up or down: apart from the device itself, so that its hook is attached before the first frame can come in.
 import type { Kernel } from '../../kernel/kernel.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { linkBook, watchLinks } from './links.ts';
 import { kernelFault, readAlias } from './mark.ts';
 
 export interface AdminSpec {
   readonly up: boolean;
 }
 
-/** A dropped admin state is down; the device may be gone already. */
+/** A dropped admin state is down; the device may be gone already. Down is what a device is that nobody looks after, so
+ * one that is down counts as ours only where this process has put it down. */
 export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec, AdminSpec> {
   const nl = kernel.netlink();
+  const book = linkBook(nl);
+  const downs = new Set<Ref>();
   const set = (ref: Ref, up: boolean, missing: 'fails' | 'is fine'): void => {
     const [code] = nl.apply([{ op: 'link-set', name: nameOf(ref), up }]);
     if (code === undefined || (code === 'ENODEV' && missing === 'is fine')) return;
@@ -18,22 +22,32 @@ export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec,
   return {
     kind: 'admin',
     read: (refs) => {
-      const links = refs === 'all' ? nl.links() : refs.flatMap((ref) => nl.link(nameOf(ref)) ?? []);
-      const ours = links.filter((link) => readAlias(instance, link.alias) !== undefined && (link.up || refs !== 'all'));
-      return Promise.resolve(new Map(ours.map((link) => [`admin/${link.name}` as Ref, { up: link.up }])));
+      const links = refs === 'all' ? nl.links() : refs.flatMap((ref) => book.byName(nameOf(ref)) ?? []);
+      const ours = links.filter((link) => readAlias(instance, link.alias) !== undefined);
+      const states = ours.map((link) => [`admin/${link.name}` as Ref, { up: link.up }] as const);
+      return Promise.resolve(new Map(states.filter(([ref, { up }]) => up || downs.has(ref))));
     },
     diff: (spec, actual) => (spec.up === actual.up ? 'same' : 'update'),
     put: (batch) => {
-      for (const [ref, spec] of batch) set(ref, spec.up, 'fails');
+      for (const [ref, spec] of batch) {
+        set(ref, spec.up, 'fails');
+        if (spec.up) downs.delete(ref);
+        else downs.add(ref);
+      }
       return Promise.resolve();
     },
     drop: (refs) => {
-      for (const ref of refs) set(ref, false, 'is fine');
+      for (const ref of refs) {
+        set(ref, false, 'is fine');
+        downs.delete(ref);
+      }
       return Promise.resolve();
     },
     watch: (dirty) =>
-      nl.watch(['link'], (event) => {
-        if (event.type === 'link') dirty(`admin/${event.link.name}`);
-      }),
+      watchLinks(
+        nl,
+        (name) => dirty(`admin/${name}`),
+        () => dirty('all'),
+      ),
   };
 }

@@ -1,6 +1,5 @@
 // Programs on devices' hooks: pinned links, so that forwarding outlives the daemon, and a new program takes the old
 // one's place by link update, between two frames.
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BpfHook, BpfLink } from '../../kernel/bpf.ts';
 import type { Datapath } from '../../kernel/datapath.ts';
@@ -9,6 +8,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { FaultError } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { linkBook } from './links.ts';
 import { asFault } from './mark.ts';
 
 export interface LinkSpec {
@@ -18,6 +18,7 @@ export interface LinkSpec {
 }
 
 export interface LinkActual {
+  readonly hook: string;
   readonly ifindex: number;
   readonly programId: number;
 }
@@ -34,16 +35,25 @@ export function linkDriver(
   maxPorts: number,
 ): Driver<LinkSpec, LinkActual> {
   const folder = join(datapath.pins, 'links');
-  mkdirSync(folder, { recursive: true });
-  const pinOf = (ref: Ref): string => {
-    const [port = '', hook] = nameOf(ref).split('@');
-    return join(folder, `${ids.id('port', port, maxPorts)}@${hook}`);
+  const book = linkBook(kernel.netlink());
+  const pinOf = (ref: Ref, id: number): string => join(folder, `${id}@${nameOf(ref).split('@')[1]}`);
+  const portOf = (ref: Ref): string => nameOf(ref).split('@')[0] ?? '';
+  /** Undefined where the port has no id, and so no pin. A pin whose port has lost its name is "#<id>". */
+  const pinIfAny = (ref: Ref): string | undefined => {
+    const stale = /^#(\d+)$/.exec(portOf(ref))?.[1];
+    const id = stale === undefined ? ids.find('port', portOf(ref)) : Number(stale);
+    return id === undefined ? undefined : pinOf(ref, id);
   };
   const read = (ref: Ref): [Ref, LinkActual][] => {
-    using link = kernel.bpf.openLink(pinOf(ref));
-    const info = link?.info();
-    // A severed link (its device is gone) is as good as none.
-    return info === undefined || info.ifindex === 0 ? [] : [[ref, info]];
+    const pin = pinIfAny(ref);
+    if (pin === undefined) return [];
+    return asFault(ref, () => {
+      using link = kernel.bpf.openLink(pin);
+      const info = link?.info();
+      // A severed link (its device is gone) is as good as none.
+      if (info === undefined || info.ifindex === 0) return [];
+      return [[ref, { hook: nameOf(ref).split('@')[1] ?? '', ifindex: info.ifindex, programId: info.programId }]];
+    });
   };
   const refOfPin = (pin: string): Ref => {
     const [id, hook] = pin.split('@');
@@ -52,23 +62,28 @@ export function linkDriver(
   return {
     kind: 'link',
     read: (refs) => {
-      const list = refs === 'all' ? readdirSync(folder).map(refOfPin) : refs;
+      const list = refs === 'all' ? kernel.bpf.pins(folder).map(refOfPin) : refs;
       return Promise.resolve(new Map(list.flatMap(read)));
     },
     diff(spec, actual) {
-      if (kernel.netlink().link(spec.device)?.index !== actual.ifindex) return 'replace';
+      if (book.byName(spec.device)?.index !== actual.ifindex) return 'replace';
       return datapath.programOf(spec.hook).id === actual.programId ? 'same' : 'update';
     },
     claims: (spec) => [`hook ${spec.device} ${spec.hook}`],
+    held: ({ hook, ifindex }) => [`hook ${book.byIndex(ifindex)?.name} ${hook}`],
     put: (batch) => {
-      for (const [ref, spec] of batch) asFault(ref, () => put(kernel, datapath, pinOf(ref), ref, spec));
+      for (const [ref, spec] of batch) {
+        asFault(ref, () => put(kernel, datapath, pinOf(ref, ids.id('port', spec.port, maxPorts)), ref, spec));
+      }
       return Promise.resolve();
     },
     drop: (refs) => {
-      for (const ref of refs) rmSync(pinOf(ref), { force: true });
+      for (const ref of refs) {
+        const pin = pinIfAny(ref);
+        if (pin !== undefined) asFault(ref, () => kernel.bpf.unpin(pin));
+      }
       return Promise.resolve();
     },
-    watch: () => ({ [Symbol.dispose]: () => undefined }),
   };
 }
 
@@ -79,7 +94,7 @@ function put(kernel: Kernel, datapath: Datapath, pin: string, ref: Ref, spec: Li
   using old = kernel.bpf.openLink(pin);
   if (old !== undefined) {
     if (updated(old, device.index, () => old.update(program))) return;
-    rmSync(pin);
+    kernel.bpf.unpin(pin);
   }
   using link = kernel.bpf.attach(program, device.index, spec.hook);
   link.pin(pin);

@@ -29,6 +29,7 @@ const codes: Readonly<Record<string, FaultCode>> = {
   EEXIST: 'already-exists',
   ENODEV: 'no-device',
   ENXIO: 'no-device',
+  ENOENT: 'not-found',
   EPERM: 'not-permitted',
   EACCES: 'not-permitted',
   EOPNOTSUPP: 'not-supported',
@@ -46,11 +47,15 @@ export function kernelFault(what: Ref, code: string, detail = ''): FaultError {
   return new FaultError(codes[code] ?? 'refused', what, why, code === 'EAGAIN' || code === 'EBUSY');
 }
 
-/** Runs a call that throws KernelError, as one that throws a Fault for `what`. */
+/** Runs a call that throws KernelError or a Fault of something else, as one that throws a Fault for `what`. */
 export function asFault<T>(what: Ref, call: () => T): T {
   try {
     return call();
   } catch (error) {
+    if (error instanceof FaultError) {
+      const { code, why, retry } = error.fault;
+      throw new FaultError(code, what, why, retry);
+    }
     if (!(error instanceof Error) || error.name !== 'KernelError') throw error;
     const { code, message } = error as KernelError;
     throw kernelFault(what, code, message);

@@ -3,6 +3,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import type { Link, Op } from '../../kernel/netlink.ts';
 import { FaultError } from '../faults.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { linkBook, watchLinks } from './links.ts';
 import { aliasOf, hashOf, kernelFault, readAlias } from './mark.ts';
 
 /** The ref's name is the device's name in the switch's namespace. */
@@ -36,11 +37,12 @@ const linkKinds = { veth: 'veth', tap: 'tun' } as const;
 /** Drift: a device that goes, comes, or is changed. */
 export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpec, NetdevActual> {
   const nl = kernel.netlink();
+  const book = linkBook(nl);
   return {
     kind: 'netdev',
     read: (refs) => {
       const own = new Map<Ref, NetdevActual>();
-      for (const link of refs === 'all' ? nl.links() : refs.flatMap((ref) => nl.link(nameOf(ref)) ?? [])) {
+      for (const link of refs === 'all' ? nl.links() : refs.flatMap((ref) => book.byName(nameOf(ref)) ?? [])) {
         const mark = readAlias(instance, link.alias);
         if (mark?.ref !== `netdev/${link.name}`) continue;
         own.set(mark.ref, { kind: link.kind, mtu: link.mtu, mac: link.mac, hash: mark.hash });
@@ -56,7 +58,7 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
     put: (batch) => {
       const ops = batch.map(([ref, spec]) => [ref, opsFor(ref, spec, nl.link(nameOf(ref)), instance)] as const);
       run(kernel, ops);
-      for (const [ref, spec] of batch) matchPeer(kernel, ref, spec);
+      for (const [ref, spec] of batch) matchPeer(kernel, instance, ref, spec);
       return Promise.resolve();
     },
     drop: (refs) => {
@@ -65,9 +67,11 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
       return Promise.resolve();
     },
     watch: (dirty) =>
-      nl.watch(['link'], (event) => {
-        if (event.type === 'link') dirty(`netdev/${event.link.name}`);
-      }),
+      watchLinks(
+        nl,
+        (name) => dirty(`netdev/${name}`),
+        () => dirty('all'),
+      ),
   };
 }
 
@@ -100,15 +104,20 @@ function opsFor(ref: Ref, spec: NetdevSpec, link: Link | undefined, instance: st
   return [add, set];
 }
 
-/** The far end of a veth follows its MTU, where we can name it. */
-function matchPeer(kernel: Kernel, ref: Ref, spec: NetdevSpec): void {
-  if (spec.type !== 'veth' || spec.mtu === undefined) return;
+/** The far end of a veth follows its MTU, where we can name it, and is marked too where it lives with us. */
+function matchPeer(kernel: Kernel, instance: string, ref: Ref, spec: NetdevSpec): void {
+  if (spec.type !== 'veth') return;
   const far = kernel.netlink(spec.peerNetns);
   try {
     const peer = far.link(spec.peer);
-    if (peer === undefined || peer.mtu === spec.mtu) return;
-    const [code] = far.apply([{ op: 'link-set', name: spec.peer, mtu: spec.mtu }]);
-    if (code !== undefined) throw kernelFault(ref, code, `mtu of ${spec.peer}`);
+    if (peer === undefined) return;
+    const mtu = spec.mtu === undefined || peer.mtu === spec.mtu ? {} : { mtu: spec.mtu };
+    const mark = aliasOf(instance, ref, 'peer');
+    const alias = spec.peerNetns !== undefined || peer.alias === mark ? {} : { alias: mark };
+    const change = { ...mtu, ...alias };
+    if (Object.keys(change).length === 0) return;
+    const [code] = far.apply([{ op: 'link-set', name: spec.peer, ...change }]);
+    if (code !== undefined) throw kernelFault(ref, code, `the far end ${spec.peer}`);
   } finally {
     if (spec.peerNetns !== undefined) far.close();
   }
@@ -121,14 +130,25 @@ function dropOps(link: Link | undefined, ref: Ref, instance: string): readonly O
   return [made ? { op: 'link-del', name: link.name } : { op: 'link-set', name: link.name, alias: '' }];
 }
 
-/** Applies ops of several refs at once; the first that is refused is the Fault. ENODEV of a drop is no failure. */
+/** Applies ops of several refs at once; the first that is refused is the Fault. ENODEV of a drop is no failure. A
+ * device that was made and then could not be set, its mark too, is taken away: nobody would know it for ours. */
 function run(kernel: Kernel, ops: readonly (readonly [Ref, readonly Op[]])[]): void {
   const flat = ops.flatMap(([ref, list]) => list.map((op) => [ref, op] as const));
-  const results = kernel.netlink().apply(flat.map(([, op]) => op));
+  const nl = kernel.netlink();
+  const why = new Map<number, string>();
+  const results = nl.apply(
+    flat.map(([, op]) => op),
+    (index, text) => why.set(index, text),
+  );
+  let fault: FaultError | undefined;
   for (const [i, code] of results.entries()) {
     const [ref, op] = flat[i] ?? [];
     if (code === undefined || ref === undefined || op === undefined) continue;
     if (op.op === 'link-del' && code === 'ENODEV') continue;
-    throw kernelFault(ref, code, `${op.op} ${nameOf(ref)}`);
+    const [before, made] = flat[i - 1] ?? [];
+    const justMade = before === ref && (made?.op === 'tap-add' || made?.op === 'link-add-veth');
+    if (op.op === 'link-set' && justMade && results[i - 1] === undefined) nl.apply([{ op: 'link-del', name: op.name }]);
+    fault ??= kernelFault(ref, code, [`${op.op} ${nameOf(ref)}`, why.get(i)].filter(Boolean).join(': '));
   }
+  if (fault !== undefined) throw fault;
 }

@@ -1,6 +1,6 @@
 // Static routes in the kernel's own table, marked by their protocol number.
 import type { Kernel } from '../../kernel/kernel.ts';
-import type { NextHop, Route } from '../../kernel/netlink.ts';
+import type { Netlink, NextHop, Route } from '../../kernel/netlink.ts';
 import { FaultError } from '../faults.ts';
 import { type Driver, type Ref } from '../resource.ts';
 import { kernelFault, protocolNumber } from './mark.ts';
@@ -36,10 +36,13 @@ function parseRef(ref: Ref): Pick<Route, 'prefix' | 'table' | 'metric' | 'protoc
 
 export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
   const nl = kernel.netlink();
+  const made = new Set<Ref>();
   const ours = (): Map<Ref, RouteSpec> => {
     const names = new Map(nl.links().map((link) => [link.index, link.name]));
     const specs = nl.routes({ protocol: protocolNumber }).map((route) => readRoute(route, names));
-    return new Map(specs.map((spec) => [routeRef(spec), spec]));
+    const all = new Map(specs.map((spec) => [routeRef(spec), spec]));
+    for (const ref of all.keys()) made.add(ref);
+    return all;
   };
   return {
     kind: 'route',
@@ -51,10 +54,12 @@ export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
     },
     diff: (spec, actual) => (sameRoute(spec, actual) ? 'same' : 'update'),
     put: (batch) => {
+      refuseForeign(nl, ours(), batch);
       const ops = batch.map(([ref, spec]) => ({ op: 'route-put' as const, route: toKernel(kernel, ref, spec) }));
       for (const [i, code] of nl.apply(ops).entries()) {
         const [ref] = batch[i] ?? [];
         if (code !== undefined && ref !== undefined) throw kernelFault(ref, code, whyRoute(code));
+        if (ref !== undefined) made.add(ref);
       }
       return Promise.resolve();
     },
@@ -63,14 +68,34 @@ export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
       for (const [i, code] of results.entries()) {
         const ref = refs[i];
         if (code !== undefined && code !== 'ESRCH' && ref !== undefined) throw kernelFault(ref, code);
+        if (ref !== undefined) made.delete(ref);
       }
       return Promise.resolve();
     },
     watch: (dirty) =>
-      nl.watch(['route'], (event) => {
+      nl.watch(['route', 'link'], (event) => {
+        if (event.type === 'overrun') dirty('all');
         if (event.type === 'route' && event.route.protocol === protocolNumber) dirty(routeRef(event.route));
+        // Linux says nothing of IPv4 routes that go with their device, or because it is put down.
+        if (event.type === 'link' && (event.gone || !event.link.up)) for (const ref of made) dirty(ref);
       }),
   };
+}
+
+/** The kernel would put ours in the place of a route that another program made. */
+function refuseForeign(
+  nl: Netlink,
+  ours: ReadonlyMap<Ref, RouteSpec>,
+  batch: readonly (readonly [Ref, RouteSpec])[],
+): void {
+  const fresh = new Map(batch.filter(([ref]) => !ours.has(ref)));
+  for (const table of new Set([...fresh.values()].map((spec) => spec.table))) {
+    for (const route of nl.routes({ table })) {
+      const ref = routeRef(route);
+      if (route.table !== table || route.protocol === protocolNumber || !fresh.has(ref)) continue;
+      throw new FaultError('already-exists', ref, `a route that is not ours is there (protocol ${route.protocol})`);
+    }
+  }
 }
 
 function whyRoute(code: string): string {

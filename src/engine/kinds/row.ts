@@ -5,6 +5,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { FaultError } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { linkBook } from './links.ts';
 import { asFault } from './mark.ts';
 
 /** What a table may ask in order to turn words into numbers and back. Functions that take a ref throw a Fault for it.
@@ -15,7 +16,9 @@ export interface RowWorld {
   peerElsewhere(device: string): boolean;
   mac(ref: Ref, device: string): string;
   deviceName(ifindex: number): string | undefined;
+  /** Gives the port an id where it has none. */
   portId(name: string): number;
+  knownPortId(name: string): number | undefined;
   portName(id: number): string | undefined;
 }
 
@@ -39,18 +42,19 @@ export function rowRef(map: string, row: string): Ref {
 }
 
 export function rowWorld(kernel: Kernel, ids: Ids, maxPorts: number): RowWorld {
-  const nl = kernel.netlink();
+  const book = linkBook(kernel.netlink());
   const linkOf = (ref: Ref, device: string) => {
-    const link = nl.link(device);
+    const link = book.byName(device);
     if (link === undefined) throw new FaultError('no-device', ref, `no device ${device}`, true);
     return link;
   };
   return {
     ifindex: (ref, device) => linkOf(ref, device).index,
     mac: (ref, device) => linkOf(ref, device).mac,
-    peerElsewhere: (device) => nl.link(device)?.peerElsewhere ?? false,
-    deviceName: (ifindex) => nl.links().find((link) => link.index === ifindex)?.name,
+    peerElsewhere: (device) => book.byName(device)?.peerElsewhere ?? false,
+    deviceName: (ifindex) => book.byIndex(ifindex)?.name,
     portId: (name) => ids.id('port', name, maxPorts),
+    knownPortId: (name) => ids.find('port', name),
     portName: (id) => ids.name('port', id),
   };
 }
@@ -72,6 +76,7 @@ export function rowDriver(
   maps: ReadonlyMap<string, BpfMap>,
   world: RowWorld,
 ): Driver<unknown, RowActual> {
+  const looking = withoutNewIds(world);
   const byName = new Map(tables.map((table) => [table.map, table]));
   const partsOf = (ref: Ref): Parts => {
     const [mapName = '', ...row] = nameOf(ref).split('/');
@@ -82,10 +87,10 @@ export function rowDriver(
   };
   return {
     kind: 'row',
-    read: (refs) => Promise.resolve(refs === 'all' ? readAll(tables, maps, world) : readSome(refs, partsOf, world)),
+    read: (refs) => Promise.resolve(refs === 'all' ? readAll(tables, maps, world) : readSome(refs, partsOf, looking)),
     diff(spec, actual) {
       try {
-        const wanted = partsOf(actual.ref).table.value(spec, actual.ref, world);
+        const wanted = partsOf(actual.ref).table.value(spec, actual.ref, looking);
         return Buffer.from(wanted).equals(actual.value) ? 'same' : 'update';
       } catch (error) {
         // What it names is gone: the put will say so.
@@ -103,14 +108,29 @@ export function rowDriver(
     drop: (refs) => {
       for (const ref of refs) {
         const { table, map, row } = partsOf(ref);
-        const key = keyOrGone(table, row, ref, world);
+        const key = keyOrGone(table, row, ref, looking);
         if (key === undefined) continue;
-        if (table.array) map.update(key, new Uint8Array(map.valueSize));
-        else map.delete(key);
+        asFault(ref, () => (table.array ? map.update(key, new Uint8Array(map.valueSize)) : map.delete(key)));
       }
       return Promise.resolve();
     },
   };
+}
+
+/** To look at the world makes nothing in it: a port that has no id has no row. */
+function withoutNewIds(world: RowWorld): RowWorld {
+  const portId = (name: string): number => {
+    const id = world.knownPortId(name);
+    if (id === undefined) throw new FaultError('not-found', name, 'the port has no id yet');
+    return id;
+  };
+  return { ...world, portId };
+}
+
+/** Names of the ports whose rows or hooks these are. */
+export function portsIn(refs: Iterable<Ref>): Set<string> {
+  const names = [...refs].flatMap((ref) => /^(?:row\/port\/|link\/)([^@]+)/.exec(ref)?.[1] ?? []);
+  return new Set(names);
 }
 
 function keyOrGone(table: AnyTable, row: string, ref: Ref, world: RowWorld): Uint8Array | undefined {

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { FaultError } from '../faults.ts';
-import { writeDurably } from '../ids.ts';
+import { writeDurably } from '../revision/disk.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
+import { watchLinks } from './links.ts';
 import { asFault } from './mark.ts';
 
 /** The ref's name is the path below /proc/sys: "sysctl/net/ipv4/ip_forward". */
@@ -15,7 +16,7 @@ export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, S
   const first = readFirst(file);
   const save = (): void => writeDurably(file, JSON.stringify(Object.fromEntries(first)));
   const actual = (ref: Ref): [Ref, SysctlSpec][] => {
-    const value = kernel.sysctl.read(nameOf(ref));
+    const value = asFault(ref, () => kernel.sysctl.read(nameOf(ref)));
     return value === undefined || !first.has(nameOf(ref)) ? [] : [[ref, { value }]];
   };
   return {
@@ -24,11 +25,11 @@ export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, S
       const list = refs === 'all' ? [...first.keys()].map((key): Ref => `sysctl/${key}`) : refs;
       return Promise.resolve(new Map(list.flatMap(actual)));
     },
-    diff: (spec, now) => (spec.value === now.value ? 'same' : 'update'),
+    diff: (spec, now) => (words(spec.value) === words(now.value) ? 'same' : 'update'),
     put: (batch) => {
       const fresh = batch.filter(([ref]) => !first.has(nameOf(ref)));
       for (const [ref] of fresh) {
-        const value = kernel.sysctl.read(nameOf(ref));
+        const value = asFault(ref, () => kernel.sysctl.read(nameOf(ref)));
         if (value === undefined) throw new FaultError('no-device', ref, 'the kernel has no such setting', true);
         first.set(nameOf(ref), value);
       }
@@ -39,7 +40,7 @@ export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, S
     drop: (refs) => {
       for (const ref of refs) {
         const value = first.get(nameOf(ref));
-        const there = kernel.sysctl.read(nameOf(ref)) !== undefined;
+        const there = asFault(ref, () => kernel.sysctl.read(nameOf(ref))) !== undefined;
         if (value !== undefined && there) asFault(ref, () => kernel.sysctl.write(nameOf(ref), value));
         first.delete(nameOf(ref));
       }
@@ -47,12 +48,18 @@ export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, S
       return Promise.resolve();
     },
     watch: (dirty) =>
-      kernel.netlink().watch(['link'], (event) => {
-        if (event.type !== 'link' || event.gone) return;
-        for (const key of first.keys()) if (key.includes(`/conf/${event.link.name}/`)) dirty(`sysctl/${key}`);
-      }),
+      watchLinks(
+        kernel.netlink(),
+        (name) => {
+          for (const key of first.keys()) if (key.includes(`/conf/${name}/`)) dirty(`sysctl/${key}`);
+        },
+        () => dirty('all'),
+      ),
   };
 }
+
+/** The kernel separates several values by tabs, people by spaces. */
+const words = (value: string): string => value.trim().split(/\s+/).join(' ');
 
 function readFirst(file: string): Map<string, string> {
   try {

@@ -16,7 +16,7 @@ import {
 import { request } from 'node:http';
 import { delimiter, join } from 'node:path';
 import { FaultError } from '../../engine/faults.ts';
-import { writeDurably } from '../../engine/ids.ts';
+import { writeDurably } from '../../engine/revision/disk.ts';
 import type { Folders } from '../../engine/slice.ts';
 import { isUnified } from '../cgroup.ts';
 import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../process.ts';

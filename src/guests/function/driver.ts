@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { FaultError } from '../../engine/faults.ts';
-import { writeDurably } from '../../engine/ids.ts';
+import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost } from '../../engine/slice.ts';

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname, join } from 'node:path';
-import { writeDurably } from '../../engine/ids.ts';
+import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Accel, type Board, trialArgs } from './machine.ts';
 import { imagePath } from './schema.ts';

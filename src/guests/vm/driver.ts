@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { FaultError } from '../../engine/faults.ts';
-import { writeDurably } from '../../engine/ids.ts';
+import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost, Folders } from '../../engine/slice.ts';

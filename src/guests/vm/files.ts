@@ -5,7 +5,7 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { FaultError } from '../../engine/faults.ts';
-import { writeDurably } from '../../engine/ids.ts';
+import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import type { Progress } from '../../engine/resource.ts';
 import type { Folders } from '../../engine/slice.ts';

@@ -1,7 +1,5 @@
-import { closeSync } from 'node:fs';
-import { addon } from '../addon.ts';
+import { addon, Descriptor } from '../addon.ts';
 import type { BpfHook, BpfLink, BpfLinkInfo, BpfProgram } from '../bpf.ts';
-import { Descriptor } from '../fd.ts';
 import { Channel } from '../net/channel.ts';
 import { inNetns } from '../netns.ts';
 import { decodeLinkXdp, linkGetRequest } from '../../wire/netlink/link.ts';
@@ -73,6 +71,6 @@ function tagOf(programId: number): string {
   try {
     return addon().programInfo(fd).tag;
   } finally {
-    closeSync(fd);
+    addon().fdClose(fd);
   }
 }

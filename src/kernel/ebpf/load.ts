@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, unlinkSync } from 'node:fs';
+import { readFileSync, unlinkSync } from 'node:fs';
 import { addon } from '../addon.ts';
 import type { MapDeclaration, NamedFd, Native } from '../addon.ts';
 import type { BpfLoad, BpfObject } from '../bpf.ts';
@@ -22,7 +22,7 @@ export function loadObject(o: BpfLoad): BpfObject {
     pinNew(maps, o.pins ?? {}, adopted);
     return new LoadedObject(maps, programs);
   } catch (error) {
-    for (const { fd } of [...maps, ...programs]) closeSync(fd);
+    for (const { fd } of [...maps, ...programs]) addon().fdClose(fd);
     throw error;
   } finally {
     addon().objectClose(object);
@@ -48,7 +48,7 @@ function adoptPins(object: Native, o: BpfLoad): Set<string> {
       adopt(object, declaration, fd, btf);
       adopted.add(name);
     } finally {
-      closeSync(fd);
+      addon().fdClose(fd);
     }
   }
   return adopted;

@@ -1,10 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { addon } from '../addon.ts';
+import { addon, Descriptor } from '../addon.ts';
 import type { MapInfo } from '../addon.ts';
 import type { BpfMap, MapRows } from '../bpf.ts';
 import { KernelError } from '../errno.ts';
-import { Descriptor } from '../fd.ts';
 
 const PERCPU_HASH = 5;
 const PERCPU_ARRAY = 6;

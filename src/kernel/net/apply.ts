@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { addon } from '../addon.ts';
 import { KernelError } from '../errno.ts';
@@ -12,6 +13,7 @@ import {
   linkChangeRequest,
   linkDeleteRequest,
   linkGetRequest,
+  linkGroupDeleteRequest,
   vethRequest,
 } from '../../wire/netlink/link.ts';
 import type { Request } from '../../wire/netlink/message.ts';
@@ -43,8 +45,21 @@ function required<T>(value: T | undefined, what: string): T {
   return value;
 }
 
+/** What the kernel takes as a device's name (dev_valid_name), so that each kind of op refuses others alike. */
+function validName(name: string): string {
+  if (/^[^\s/:\0]{1,15}$/.test(name) && name !== '.' && name !== '..') return name;
+  throw new RangeError(`no name for a device: ${JSON.stringify(name)}`);
+}
+
 function mac(text: string | undefined): { mac?: Uint8Array } {
   return text === undefined ? {} : { mac: required(parseMac(text), `no MAC address: ${text}`) };
+}
+
+interface Pending {
+  readonly index: number;
+  readonly request: Request;
+  /** The link that it takes away. */
+  readonly deletes?: string;
 }
 
 /** Ops on their way: requests are held back until something needs their effect. */
@@ -53,7 +68,7 @@ class Batch implements Disposable {
   readonly #channel: Channel;
   readonly #netns: string | undefined;
   readonly #why: Why | undefined;
-  readonly #pending: { index: number; request: Request }[] = [];
+  readonly #pending: Pending[] = [];
   /** Whether a pending request may change what a name stands for. */
   #namesMove = false;
   readonly #indexes = new Map<string, number>();
@@ -70,7 +85,7 @@ class Batch implements Disposable {
     try {
       const request = this.#requestOf(op);
       if (request === undefined) return;
-      this.#pending.push({ index, request });
+      this.#pending.push(op.op === 'link-del' ? { index, request, deletes: op.name } : { index, request });
       if (op.op.startsWith('link-')) this.#namesMove = true;
     } catch (error) {
       if (error instanceof RangeError) this.#refuse(index, 'EINVAL', error.message);
@@ -80,16 +95,42 @@ class Batch implements Disposable {
   }
 
   flush(): void {
-    if (this.#pending.length === 0) return;
     const sent = this.#pending.splice(0);
     this.#namesMove = false;
-    const outcomes = this.#channel.batch(sent.map((one) => one.request));
-    for (const [i, { index }] of sent.entries()) {
-      const outcome = outcomes[i];
-      if (outcome !== undefined && outcome.errno !== 0) {
-        this.#refuse(index, addon().errnoName(outcome.errno), outcome.text);
-      }
+    for (let at = 0; at < sent.length;) {
+      let end = at;
+      while (end < sent.length && (sent[end]?.deletes === undefined) === (sent[at]?.deletes === undefined)) end++;
+      const run = sent.slice(at, end);
+      if (run.length > 1 && run[0]?.deletes !== undefined) this.#deleteLinks(run);
+      else this.#send(run);
+      at = end;
     }
+  }
+
+  #send(run: readonly Pending[]): Pending[] {
+    const outcomes = this.#channel.batch(run.map((one) => one.request));
+    return run.filter(({ index }, i) => {
+      const { errno, text } = outcomes[i] ?? { errno: 0, text: '' };
+      if (errno !== 0) this.#refuse(index, addon().errnoName(errno), text);
+      return errno === 0;
+    });
+  }
+
+  /** The kernel waits some 20 ms for each deletion, but for a group of links only once. */
+  #deleteLinks(run: readonly Pending[]): void {
+    const group = randomInt(1, 0x7fff_ffff);
+    const change = (one: Pending, to: number): Pending => ({
+      ...one,
+      request: linkChangeRequest({ name: one.deletes ?? '', group: to }),
+    });
+    const found = new Set(this.#send(run.map((one) => change(one, group))).map(({ index }) => index));
+    const rest = run.filter(({ index }) => found.has(index));
+    if (rest.length === 0) return;
+    const [outcome] = this.#channel.batch([linkGroupDeleteRequest(group)]);
+    if (outcome?.errno === 0) return;
+    // One of them stays whatever we do, so each for itself.
+    const gone = new Set(this.#send(rest));
+    this.#channel.batch(rest.filter((one) => !gone.has(one)).map((one) => change(one, 0).request));
   }
 
   #refuse(index: number, code: string, text: string): void {
@@ -126,7 +167,7 @@ class Batch implements Disposable {
     switch (op.op) {
       case 'tap-add':
         this.flush();
-        inNetns(this.#netns, () => addon().tapAdd(op.name, op.owner ?? -1));
+        inNetns(this.#netns, () => addon().tapAdd(validName(op.name), op.owner ?? -1));
         return undefined;
       case 'link-add-veth':
         return this.#veth(op);
@@ -175,6 +216,8 @@ class Batch implements Disposable {
   }
 
   #veth(op: VethAdd): Request {
+    validName(op.name);
+    validName(op.peer);
     const mtu = op.mtu === undefined ? {} : { mtu: op.mtu };
     const there = op.peerNetns === undefined ? {} : { netnsFd: this.#namespaceFd(op.peerNetns) };
     return vethRequest(
@@ -191,6 +234,7 @@ class Batch implements Disposable {
       ...(op.alias === undefined ? {} : { alias: op.alias }),
     };
     if (op.rename === undefined) return linkChangeRequest({ name: op.name, ...change });
+    validName(op.rename);
     const index = this.#indexOf(op.name);
     this.#indexes.delete(op.name);
     this.#indexes.delete(op.rename);
@@ -203,6 +247,7 @@ class Batch implements Disposable {
       this.#indexes.delete(op.name);
       return linkChangeRequest({ name: op.name, netnsFd });
     }
+    validName(op.rename);
     const index = this.#indexOf(op.name);
     this.#indexes.delete(op.name);
     return linkChangeRequest({ index, rename: op.rename, netnsFd });

@@ -1,6 +1,5 @@
-import { addon } from '../addon.ts';
+import { addon, Descriptor } from '../addon.ts';
 import { KernelError } from '../errno.ts';
-import { Descriptor } from '../fd.ts';
 import { inNetns } from '../netns.ts';
 import { concatBytes, decodeMessages, encodeMessage, NLM_F_ACK, NLM_F_DUMP } from '../../wire/netlink/message.ts';
 import type { Message, Request } from '../../wire/netlink/message.ts';

@@ -1,5 +1,5 @@
 // A route's action, compiled: everything that a request needs once its route is known.
-import type { PathMatch, Route, RouteAction, VirtualHost } from '../../mesh/snapshot.ts';
+import type { PathMatch, Route, RouteAction } from '../../mesh/snapshot.ts';
 import type { ClusterState } from '../upstream.ts';
 import { checkedHost, foldEdits } from './edits.ts';
 import type { Edits } from './edits.ts';
@@ -40,7 +40,6 @@ export interface Act {
 /** Compiles one route. Throws an Error that names the route where it can't be served. */
 export function compileAct(
   route: Route,
-  _host: VirtualHost,
   o: { stat: number; turn: number; cluster: (key: string) => ClusterState | undefined },
 ): Act {
   try {

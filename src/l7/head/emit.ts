@@ -1,12 +1,12 @@
 // Writes the out words of a row: pieces of the head that stay, and new bytes put together in the scratch part.
-import { ARENA_BYTES, MAX_RUNS, SCRATCH_OFF, W_RUNS, W_TAIL } from '../transport.ts';
+import { ARENA_BYTES, MAX_RUNS, READ_BYTES, W_RUNS, W_TAIL } from '../transport.ts';
 
 /** One a worker. Pieces go out in the order in which they are added. */
 export class Emitter {
   readonly arena: Uint8Array;
   readonly rows: Int32Array;
   /** Next free byte of scratch. */
-  at = SCRATCH_OFF;
+  at = READ_BYTES;
   private base = 0;
   private runs = 0;
   /** End of the last run, so that a neighbour joins it. */
@@ -20,7 +20,7 @@ export class Emitter {
 
   /** Called before the first row of a batch. */
   batch(): void {
-    this.at = SCRATCH_OFF;
+    this.at = READ_BYTES;
   }
 
   start(base: number): void {

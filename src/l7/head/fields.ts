@@ -25,11 +25,10 @@ export const UPGRADE = 5;
 export const EXPECT = 6;
 export const KEEP_ALIVE = 7;
 export const PROXY_CONNECTION = 8;
-export const TE = 9;
+// 9: te
 export const TRAILER = 10;
 export const X_FORWARDED_FOR = 11;
-export const X_FORWARDED_PROTO = 12;
-export const HTTP2_SETTINGS = 13;
+// 12: x-forwarded-proto, 13: http2-settings
 const known = ['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade', 'expect', 'keep-alive'].concat([
   'proxy-connection',
   'te',

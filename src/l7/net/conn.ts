@@ -152,6 +152,8 @@ export class Up {
   /** More came than the response said: never used again. */
   dirty = false;
   ended = false;
+  /** It ended by a reset. */
+  broken = false;
   /** The response head has been passed on. */
   inBody = false;
   pending: Buffer | undefined;

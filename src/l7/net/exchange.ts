@@ -32,7 +32,7 @@ import {
   none,
 } from './conn.ts';
 import type { Conn, Up } from './conn.ts';
-import type { Pool } from './pool.ts';
+import type { Pool, UpstreamEvents } from './pool.ts';
 import type { RowQueue } from './rows.ts';
 import type { Wheel } from './wheel.ts';
 
@@ -51,7 +51,7 @@ export interface ExchangeOptions {
 }
 
 /** Calls are what sockets say; each leaves the connection in a phase of conn.ts. */
-export class Exchanges {
+export class Exchanges implements UpstreamEvents {
   private readonly o: ExchangeOptions;
   private readonly wheel: Wheel;
   private readonly times: EngineTimes;
@@ -130,6 +130,8 @@ export class Exchanges {
     if (!c.keep) return this.closeSoon(c);
     c.phase = DISCARD;
     c.discarded = 0;
+    // Not put off by what comes: who sends its rest too slowly is closed.
+    this.wheel.set(c.idle, this.o.now() + this.times.headMs);
     if (c.socket.isPaused()) c.socket.resume();
     this.discard(c);
   }
@@ -216,7 +218,6 @@ export class Exchanges {
         if (c.pending.length > AHEAD) c.socket.pause();
         return;
       case DISCARD:
-        this.touch(c);
         c.pending = bytes;
         return this.discard(c);
       case TUNNELED:
@@ -264,7 +265,7 @@ export class Exchanges {
   upstreamEnd(c: Conn, up: Up): void {
     if (c.phase === TUNNELED) c.socket.end();
     else if (up.inBody) {
-      if (c.response.mode !== BODY_CLOSE) return this.abort(c, WHY_EOF);
+      if (c.response.mode !== BODY_CLOSE || up.broken) return this.abort(c, up.broken ? WHY_RESET : WHY_EOF);
       c.response.done = true;
       if (c.responseChunk) c.socket.write(lastChunk);
       this.finish(c);
@@ -279,7 +280,11 @@ export class Exchanges {
       if (clean) this.closeSoon(c);
       else this.abort(c, WHY_RESET);
     } else if (up.inBody) this.abort(c, why);
-    else this.fail(c, why);
+    else if (c.queued && up.pending !== undefined) {
+      // A server that answers early and closes sends a reset behind its answer: the answer counts.
+      up.ended = true;
+      up.broken = true;
+    } else this.fail(c, why);
   }
 
   clientDrain(c: Conn): void {

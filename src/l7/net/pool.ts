@@ -3,8 +3,7 @@
 import net from 'node:net';
 import { WHY_CONNECT, WHY_CONNECT_TIMEOUT, WHY_RESET } from '../transport.ts';
 import { Up } from './conn.ts';
-import type { EndpointState } from './conn.ts';
-import type { Exchanges } from './exchange.ts';
+import type { Conn, EndpointState } from './conn.ts';
 import { Timer } from './wheel.ts';
 import type { Wheel } from './wheel.ts';
 
@@ -15,16 +14,25 @@ export interface PoolOptions {
   readonly maxPerEndpoint: number;
 }
 
-/** The pools of an engine. `exchanges` hears what happens on a connection that carries a request. */
+/** Hears what happens on a connection that carries a request. */
+export interface UpstreamEvents {
+  upstreamReady(c: Conn): void;
+  upstreamData(c: Conn, up: Up, bytes: Buffer): void;
+  upstreamEnd(c: Conn, up: Up): void;
+  upstreamDrain(c: Conn): void;
+  upstreamLost(c: Conn, up: Up, why: number): void;
+}
+
+/** The pools of an engine. */
 export class Pool {
   private readonly o: PoolOptions;
-  private readonly exchanges: () => Exchanges;
+  private readonly exchanges: () => UpstreamEvents;
   private readonly endpoints = new Map<number, EndpointState>();
   private readonly all = new Set<Up>();
   private last = 0;
   private connects = 0;
 
-  constructor(o: PoolOptions, exchanges: () => Exchanges) {
+  constructor(o: PoolOptions, exchanges: () => UpstreamEvents) {
     this.o = o;
     this.exchanges = exchanges;
   }
@@ -113,7 +121,7 @@ export class Pool {
     if (endpoint === undefined) return;
     endpoint.dropped = true;
     this.endpoints.delete(id);
-    for (const up of [...endpoint.idle]) this.destroy(up);
+    while (endpoint.idle.length > 0) this.destroy(endpoint.idle.at(-1)!);
   }
 
   /** A free or new connection; undefined where the endpoint is gone or full. */
@@ -149,6 +157,6 @@ export class Pool {
   }
 
   shut(): void {
-    for (const up of [...this.all]) this.destroy(up);
+    for (const up of this.all) this.destroy(up);
   }
 }

@@ -13,8 +13,8 @@ export function intersect(a: string, b: string): string | undefined {
   return covers(b, a) ? a : undefined;
 }
 
-/** Less than 0 where `a` is more specific: an exact name, then the longer wildcard, then "*" (HTTPRouteSpec.hostnames).
- * */
+/** Less than 0 where `a` is more specific: an exact name, then the longer wildcard, then "*"
+ * (HTTPRouteSpec.hostnames). */
 export function compareHosts(a: string, b: string): number {
   const rank = (host: string): number => (host.startsWith('*') ? host.length : 1000 + host.length);
   return rank(b) - rank(a);

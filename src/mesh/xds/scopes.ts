@@ -8,8 +8,10 @@ export type ProxyScope = Exclude<Scope, 'router'>;
 export interface Scopes {
   /** The consumer for one scope. It always acknowledges: what a remote proxy refuses is shown, and fails nothing. */
   consumer(scope: ProxyScope): Consumer;
-  current(scope: ProxyScope): ResourceSet;
-  /** Calls with the new state after each change, at the end of the turn, so that changes made together are told together. */
+  /** Undefined before the first offer. */
+  current(scope: ProxyScope): ResourceSet | undefined;
+  /** Calls with the new state after each change, at the end of the turn, so that changes made together are told
+   * together. */
   watch(scope: ProxyScope, told: (set: ResourceSet) => void): Disposable;
 }
 
@@ -35,7 +37,7 @@ export function openScopes(): Scopes {
   const states: Readonly<Record<ProxyScope, State>> = { gateway: fresh(), sidecar: fresh() };
   return {
     consumer: (scope) => consumerOf(scope, states[scope]),
-    current: (scope) => settled(states[scope]),
+    current: (scope) => (states[scope].snapshot === undefined ? undefined : settled(states[scope])),
     watch(scope, told) {
       states[scope].watchers.add(told);
       return { [Symbol.dispose]: () => void states[scope].watchers.delete(told) };
@@ -66,12 +68,12 @@ function consumerOf(scope: ProxyScope, state: State): Consumer {
 }
 
 function change(state: State): void {
-  if (state.dirty) return;
+  // Endpoints that come before the first snapshot are told with it.
+  if (state.dirty || state.snapshot === undefined) return;
   state.dirty = true;
   queueMicrotask(() => {
-    const before = state.set;
     const set = settled(state);
-    if (set !== before) for (const told of state.watchers) told(set);
+    for (const told of state.watchers) told(set);
   });
 }
 

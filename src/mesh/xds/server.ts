@@ -1,5 +1,5 @@
 // The aggregated discovery service over gRPC, on a unix socket and, where it is said, on TCP.
-import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import {
@@ -34,8 +34,6 @@ import type { Request, Response, Variant } from './subscription.ts';
 export interface XdsOptions {
   /** Unix socket; a stale one is replaced. Its folder decides who may connect. */
   readonly socketPath: string;
-  /** "ip:port" in plain text, which anyone who reaches it can read and use. */
-  readonly listen: readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -55,8 +53,9 @@ export interface Xds extends AsyncDisposable {
   /** Takes the snapshots of a scope. A proxy's NACK never fails an offer. */
   consumer(scope: ProxyScope): Consumer;
   proxies(): readonly Proxy[];
-  /** Where it listens on TCP, with the port that was given for port 0. */
-  readonly addresses: readonly string[];
+  /** Listens on "ip:port" in plain text, which anyone who reaches it can read and use. Resolves with the port that was
+   * given for port 0. Disposing stops listening and cuts nobody. FaultError 'in-use' where it can't. */
+  listen(address: string): Promise<AsyncDisposable & { readonly port: number }>;
 }
 
 /** More streams than this are refused. */
@@ -78,26 +77,27 @@ export async function openXds(options: XdsOptions): Promise<Xds> {
     streamAggregatedResources: serve('sotw') as handleBidiStreamingCall<unknown, unknown>,
     deltaAggregatedResources: serve('delta') as handleBidiStreamingCall<unknown, unknown>,
   } satisfies UntypedServiceImplementation);
-  const addresses: string[] = [];
+  let remove = (): void => undefined;
   try {
-    removeStale(options.socketPath);
-    await bind(server, `unix:${options.socketPath}`, options.socketPath);
-    chmodSync(options.socketPath, 0o600);
-    for (const address of options.listen) {
-      const port = await bind(server, address, address);
-      addresses.push(`${address.slice(0, address.lastIndexOf(':'))}:${port}`);
-    }
+    const inode = await bindSocket(server, options.socketPath);
+    remove = () => removeSocket(options.socketPath, inode);
   } catch (error) {
     server.forceShutdown();
+    remove();
     throw error;
   }
   return {
-    consumer: scopes.consumer,
+    consumer: (scope) => scopes.consumer(scope),
     proxies: () => [...clients].map((client) => client.proxy()),
-    addresses,
+    async listen(address) {
+      const port = await bind(server, address, address);
+      const bound = `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
+      return { port, [Symbol.asyncDispose]: () => Promise.resolve(server.unbind(bound)) };
+    },
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.end();
       server.forceShutdown();
+      remove();
     },
   };
 }
@@ -111,9 +111,19 @@ function bind(server: Server, address: string, what: string): Promise<number> {
   });
 }
 
-/** A socket that a dead daemon left. Two daemons on one path are kept apart by the state lock, not here. */
-function removeStale(path: string): void {
-  if (existsSync(path) && lstatSync(path).isSocket()) unlinkSync(path);
+/** Binds beside the path and renames: a socket that another daemon left, or still has, is replaced in one step, nobody
+ * meets it before its mode is set, and the other daemon's end does not take ours away. Returns its inode. */
+async function bindSocket(server: Server, path: string): Promise<number> {
+  const fresh = `${path}~`;
+  rmSync(fresh, { force: true });
+  await bind(server, `unix:${fresh}`, path);
+  chmodSync(fresh, 0o600);
+  renameSync(fresh, path);
+  return lstatSync(path).ino;
+}
+
+function removeSocket(path: string, inode: number): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) rmSync(path, { force: true });
 }
 
 interface Client {

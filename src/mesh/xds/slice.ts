@@ -1,3 +1,5 @@
+import { listenerResource } from '../../engine/kinds/listener.ts';
+import { parseEndpoint } from '../../lib/endpoint.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { Look, Slice } from '../../engine/slice.ts';
 import { type XdsSection, xdsSchema } from './schema.ts';
@@ -15,5 +17,6 @@ export const xdsSlice: Slice<typeof xdsSchema> = {
   name: 'xds',
   schema: xdsSchema,
   check: checkXds,
+  compile: ({ listen }) => listen.flatMap((text) => parseEndpoint(text) ?? []).map((at) => listenerResource('xds', at)),
   commands: [showProxies],
 };

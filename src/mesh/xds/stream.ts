@@ -47,75 +47,110 @@ export interface XdsStream {
 
 type Stage = 'make' | 'switch' | 'idle';
 
-/** A stream that begins with `start`; responses leave by `send`. */
-export function openStream(variant: Variant, start: ResourceSet, send: Send, clock: Clock): XdsStream {
-  const subs = Object.fromEntries(types.map((type) => [type, newSubscription(type, variant)])) as Record<
-    Type,
-    Subscription
-  >;
-  let stage: Stage = 'idle';
-  let settled = start;
-  let base = start;
-  let target = start;
-  let timer: Disposable | undefined;
-  let count = 0;
-  let view = viewOf(stage, base, target);
+/** Where a stream is. */
+interface Travel {
+  readonly subs: Readonly<Record<Type, Subscription>>;
+  readonly send: Send;
+  readonly clock: Clock;
+  stage: Stage;
+  /** The last state that the client had whole. */
+  settled: ResourceSet;
+  /** What the client may be using until the target is there. */
+  base: ResourceSet;
+  target: ResourceSet;
+  /** What it is told of at this stage. */
+  view: ResourceSet;
+  timer: Disposable | undefined;
+  responses: number;
+}
 
-  const enter = (next: Stage): void => {
-    stage = next;
-    timer?.[Symbol.dispose]();
-    timer = next === 'idle' ? undefined : clock.after(patienceMs, () => impatient(next));
-    if (next === 'idle') settled = base = target;
-    view = viewOf(stage, base, target);
-  };
-  const impatient = (at: Stage): void => {
-    const watched = at === 'make' ? (['cds', 'eds'] as const) : (['lds', 'rds'] as const);
-    if (stage !== at || watched.some((type) => subs[type].refusal !== undefined)) return;
-    enter(at === 'make' ? 'switch' : 'idle');
-    flush();
-  };
-  const flushType = (type: Type): void => {
-    const sub = subs[type];
-    const response = due(sub, view[type], stage === 'idle');
-    if (response === undefined) return;
-    if (type === 'cds') oweEndpoints(response, sub, subs.eds);
-    sent(sub, response, String(++count), view[type]);
-    send(type, response, sub.nonce);
-  };
-  const flush = (): void => {
-    for (;;) {
-      for (const type of stage === 'idle' ? breaking : types) flushType(type);
-      if (stage === 'make' && isMade(subs, view, target)) enter('switch');
-      else if (stage === 'switch' && isTaken(subs.lds, view) && isTaken(subs.rds, view)) enter('idle');
-      else return;
-    }
-  };
+/** Requests that may come before there is anything to answer them with. */
+const mostEarly = 64;
 
+/** A stream that begins with `start`; responses leave by `send`. Without `start` (a manager that has just come up)
+ * nothing is answered until the first update: an empty answer would take from a proxy all that it has. */
+export function openStream(variant: Variant, start: ResourceSet | undefined, send: Send, clock: Clock): XdsStream {
+  const fresh = (type: Type): Subscription => newSubscription(type, variant);
+  const subs = { cds: fresh('cds'), eds: fresh('eds'), lds: fresh('lds'), rds: fresh('rds') };
+  const travel: Travel = { subs, send, clock, stage: 'idle', ...restAt(start), timer: undefined, responses: 0 };
+  let early: Request[] | undefined = start === undefined ? [] : undefined;
+  const answer = (request: Request): string | undefined => {
+    const end = take(subs[request.type], request, travel.view[request.type]);
+    if (end === undefined) flush(travel);
+    return end;
+  };
   return {
     request(request) {
-      const end = take(subs[request.type], request, view[request.type]);
-      if (end === undefined) flush();
-      return end;
+      if (early === undefined) return answer(request);
+      return early.push(request) > mostEarly ? 'too many requests before there is an answer' : undefined;
     },
     update(next) {
-      // What the client may use meanwhile: the last settled state, and the one that was on its way with routes.
-      base = stage === 'switch' ? unionOf(settled, target) : settled;
-      target = next;
-      enter('make');
-      flush();
+      if (early !== undefined) {
+        const waiting = early;
+        early = undefined;
+        Object.assign(travel, restAt(next));
+        for (const request of waiting) answer(request);
+        return;
+      }
+      const { stage, settled, target } = travel;
+      // Routes of the last target may be in use already where it came so far.
+      travel.base = stage === 'switch' ? unionOf(settled, target) : settled;
+      travel.target = next;
+      enter(travel, 'make');
+      flush(travel);
     },
     state: () =>
       types
         .map((type) => subs[type])
         .filter((sub) => sub.seen)
-        .map((sub) => ({
-          type: sub.type,
-          sent: sub.version,
-          acked: sub.acked,
-          ...(sub.refusal !== undefined && { nack: sub.refusal }),
+        .map(({ type, version, acked, refusal }) => ({
+          type,
+          sent: version,
+          acked,
+          ...(refusal !== undefined && { nack: refusal }),
         })),
-    close: () => timer?.[Symbol.dispose](),
+    close: () => travel.timer?.[Symbol.dispose](),
   };
+}
+
+function restAt(set: ResourceSet = emptySet): Pick<Travel, 'settled' | 'base' | 'target' | 'view'> {
+  return { settled: set, base: set, target: set, view: set };
+}
+
+function enter(travel: Travel, stage: Stage): void {
+  travel.stage = stage;
+  travel.timer?.[Symbol.dispose]();
+  travel.timer = stage === 'idle' ? undefined : travel.clock.after(patienceMs, () => impatient(travel, stage));
+  if (stage === 'idle') travel.settled = travel.base = travel.target;
+  travel.view = viewOf(stage, travel.base, travel.target);
+}
+
+function impatient(travel: Travel, at: Stage): void {
+  const watched = at === 'make' ? (['cds', 'eds'] as const) : (['lds', 'rds'] as const);
+  if (travel.stage !== at || watched.some((type) => travel.subs[type].refusal !== undefined)) return;
+  enter(travel, at === 'make' ? 'switch' : 'idle');
+  flush(travel);
+}
+
+/** Tells all that may be told, through as many stages as the client has followed. */
+function flush(travel: Travel): void {
+  for (;;) {
+    for (const type of travel.stage === 'idle' ? breaking : types) flushType(travel, type);
+    const { stage, subs, view, target } = travel;
+    if (stage === 'make' && isMade(subs, view, target)) enter(travel, 'switch');
+    else if (stage === 'switch' && isTaken(subs.lds, view) && isTaken(subs.rds, view)) enter(travel, 'idle');
+    else return;
+  }
+}
+
+function flushType(travel: Travel, type: Type): void {
+  const { subs, view, stage, send } = travel;
+  const sub = subs[type];
+  const response = due(sub, view[type], stage === 'idle');
+  if (response === undefined) return;
+  if (type === 'cds') oweEndpoints(response, sub, subs.eds);
+  sent(sub, response, String(++travel.responses), view[type]);
+  send(type, response, sub.nonce);
 }
 
 function viewOf(stage: Stage, base: ResourceSet, target: ResourceSet): ResourceSet {

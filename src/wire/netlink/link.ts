@@ -25,6 +25,7 @@ const IFLA_LINK_NETNSID = 37;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
+const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_XDP = 43;
@@ -89,6 +90,8 @@ export interface LinkChange {
   readonly alias?: string;
   readonly rename?: string;
   readonly netnsFd?: number;
+  /** What linkGroupDeleteRequest names; 0 is the group of devices that have none. */
+  readonly group?: number;
 }
 
 function header(index: number, flags: number, change: number): Uint8Array {
@@ -137,6 +140,7 @@ export function linkChangeRequest(change: LinkChange): Request {
   if (change.mtu !== undefined) attributes.push([IFLA_MTU, change.mtu]);
   if (change.alias !== undefined) attributes.push([IFLA_IFALIAS, new TextEncoder().encode(change.alias)]);
   if (change.netnsFd !== undefined) attributes.push([IFLA_NET_NS_FD, change.netnsFd]);
+  if (change.group !== undefined) attributes.push([IFLA_GROUP, change.group]);
   const flags = change.up === true ? IFF_UP : 0;
   return {
     type: RTM_NEWLINK,
@@ -148,6 +152,11 @@ export function linkChangeRequest(change: LinkChange): Request {
 
 export function linkDeleteRequest(name: string): Request {
   return { type: RTM_DELLINK, flags: 0, fixed: header(0, 0, 0), attributes: [[IFLA_IFNAME, name]] };
+}
+
+/** Takes away all links of a group, which costs as much as one alone. EOPNOTSUPP, and none goes, where one can't. */
+export function linkGroupDeleteRequest(group: number): Request {
+  return { type: RTM_DELLINK, flags: 0, fixed: header(0, 0, 0), attributes: [[IFLA_GROUP, group]] };
 }
 
 /** One link by name or index. `stats` false: cheaper. */

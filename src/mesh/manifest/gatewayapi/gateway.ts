@@ -151,7 +151,8 @@ function attach(
 ): void {
   const { source } = route;
   const key = `${ref.namespace ?? source.namespace}/${ref.name}`;
-  const part = `Gateway ${key}${ref.sectionName === undefined ? '' : `/${ref.sectionName}`}${ref.port === undefined ? '' : `:${ref.port}`}`;
+  const section = ref.sectionName === undefined ? '' : `/${ref.sectionName}`;
+  const part = `Gateway ${key}${section}${ref.port === undefined ? '' : `:${ref.port}`}`;
   const refuse = (reason: string, message: string): void =>
     book.set(source.manifest, bad('Accepted', reason, message), part);
   book.set(source.manifest, route.resolvedRefs, part);

@@ -1,4 +1,5 @@
-// Which of several matches counts: HTTPRouteRule.matches of Gateway API, "precedence must be given to the match having".
+// Which of several matches counts: HTTPRouteRule.matches of Gateway API, "precedence must be given to the match
+// having".
 import type { Manifest } from '../../../config/manifest.ts';
 import type { Route } from '../../snapshot.ts';
 import { compareAge, type FirstSeen } from '../age.ts';

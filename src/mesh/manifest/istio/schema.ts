@@ -1,4 +1,5 @@
-// Istio's networking.istio.io as far as it is implemented. A field that Istio has and this lacks is named as unsupported.
+// Istio's networking.istio.io as far as it is implemented. A field that Istio has and this lacks is named as
+// unsupported.
 import { z } from 'zod';
 import { ipAddress } from '../../../config/types.ts';
 import { unsupported } from '../read.ts';

@@ -24,7 +24,8 @@ const policies = {
 } as const;
 
 /** The cluster as Envoy takes it by CDS; its endpoints come by EDS. Idle upstream connections are closed before common
- * servers close theirs (5 s in Node), so that no request meets a closing one. Unhealthy endpoints never get requests. */
+ * servers close theirs (5 s in Node), so that no request meets a closing one. Unhealthy endpoints never get
+ * requests. */
 export function clusterOf(cluster: SnapshotCluster): Cluster {
   const http = create(HttpProtocolOptionsSchema, {
     commonHttpProtocolOptions: { idleTimeout: seconds(4) },

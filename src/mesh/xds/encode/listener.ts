@@ -1,8 +1,8 @@
 // Listener -> envoy.config.listener.v3.Listener with an HTTP connection manager.
 //
 // Set so that Envoy treats a request as the switch's own router does: the path as it came (no normalisation, no merged
-// slashes), Host with its port, no x-request-id, no x-envoy-* headers, Server of the upstream; the client's address goes
-// to the end of x-forwarded-for. No time limit on a whole request but the route's.
+// slashes), Host with its port, no x-request-id, no x-envoy-* headers, Server of the upstream; the client's address
+// goes to the end of x-forwarded-for. No time limit on a whole request but the route's.
 import { create } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import type { Listener as SnapshotListener } from '../../snapshot.ts';

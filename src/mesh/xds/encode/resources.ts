@@ -1,5 +1,6 @@
-// A snapshot and its endpoints as named, versioned bytes. Equal content gives equal bytes, so that nothing is sent twice:
-// fields go out in the order of the descriptors, lists in the snapshot's, and the one map field has one entry.
+// A snapshot and its endpoints as named, versioned bytes. Equal content gives equal bytes, so that nothing is sent
+// twice: fields go out in the order of the descriptors, lists in the snapshot's, and the one map field has one
+// entry.
 import { createHash } from 'node:crypto';
 import { type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, AnySchema } from '@bufbuild/protobuf/wkt';

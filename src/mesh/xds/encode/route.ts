@@ -42,8 +42,6 @@ export function routeConfiguration(table: RouteTable): RouteConfiguration {
       routes: host.routes.map(routeOf),
     })),
     ignorePortInHostMatching: true,
-    // Edits of the route first, then those of the cluster.
-    mostSpecificHeaderMutationsWins: true,
     // What Envoy adds for itself about the client, and our router does not.
     requestHeadersToRemove: ['x-envoy-external-address', 'x-envoy-internal'],
     maxDirectResponseBodySizeBytes: 1 << 20,
@@ -51,11 +49,38 @@ export function routeConfiguration(table: RouteTable): RouteConfiguration {
 }
 
 function routeOf(route: Route): Init<typeof RouteSchema> {
+  const { action } = route;
+  // Envoy applies a cluster's edits before its route's: so where a cluster has some, it gets the route's too.
+  const byCluster =
+    action.kind === 'forward' && action.clusters.some((c) => hasEdits(c.request) || hasEdits(c.response));
+  const clusters = byCluster
+    ? action.clusters.map((c) => ({
+        ...c,
+        request: both(route.request, c.request),
+        response: both(route.response, c.response),
+      }))
+    : [];
   return {
     name: route.name,
     match: matchOf(route.match),
-    action: actionOf(route.action, route.match.path),
-    ...editsOf(route.request, route.response),
+    action: actionOf(byCluster ? { ...action, clusters } : action, route.match.path),
+    ...(byCluster ? {} : editsOf(route.request, route.response)),
+  };
+}
+
+function hasEdits(edits: HeaderEdits): boolean {
+  return edits.remove.length + edits.set.length + edits.add.length > 0;
+}
+
+/** The edits that do what `first` and then `second` would. */
+function both(first: HeaderEdits, second: HeaderEdits): HeaderEdits {
+  const undone = new Set([...second.remove, ...second.set.map(([name]) => name)]);
+  const kept = first.set.filter(([name]) => !undone.has(name));
+  const added = first.add.filter(([name]) => !undone.has(name));
+  return {
+    remove: [...new Set([...first.remove, ...second.remove])],
+    set: [...kept, ...second.set],
+    add: [...added, ...second.add],
   };
 }
 

@@ -14,18 +14,14 @@ const image = join(here, 'envoy.binpb');
 
 /** What src/mesh/xds imports. */
 const roots = [
-  'envoy/config/bootstrap/v3/bootstrap.proto',
   'envoy/config/listener/v3/listener.proto',
   'envoy/config/route/v3/route.proto',
   'envoy/config/cluster/v3/cluster.proto',
   'envoy/config/endpoint/v3/endpoint.proto',
-  'envoy/extensions/access_loggers/file/v3/file.proto',
-  'envoy/extensions/access_loggers/stream/v3/stream.proto',
   'envoy/extensions/filters/http/router/v3/router.proto',
   'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto',
   'envoy/extensions/upstreams/http/v3/http_protocol_options.proto',
-  'envoy/service/discovery/v3/ads.proto',
-  'envoy/service/status/v3/csds.proto',
+  'envoy/service/discovery/v3/discovery.proto',
 ];
 
 const optionFiles = /^(validate|udpa\/annotations|envoy\/annotations|xds\/annotations|google\/api)\//;

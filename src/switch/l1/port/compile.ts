@@ -61,6 +61,7 @@ function sysctls(device: string, netdev: Ref, routed: boolean): readonly Resourc
     ? [
         [`net/ipv6/conf/${device}/disable_ipv6`, '0'],
         [`net/ipv6/conf/${device}/accept_ra`, '0'],
+        [`net/ipv6/conf/${device}/accept_dad`, '0'],
         [`net/ipv4/conf/${device}/arp_ignore`, '1'],
         [`net/ipv4/conf/${device}/rp_filter`, '0'],
       ]

@@ -49,8 +49,9 @@ export function runFdb(host: Host): AsyncDisposable & { live: FdbLive } {
 
 type Args = Omit<Parameters<typeof encodeAgeArgs>[0], 'removed'>;
 
-/** How many rows went. */
+/** How many rows went. The kernel writes a syscall program's argument back in place. */
 function run(datapath: Datapath, args: Args): number {
-  const { ctx } = datapath.age.testRun({ ctx: encodeAgeArgs({ ...args, removed: 0 }) });
-  return ctx.length === 0 ? 0 : decodeAgeArgs(ctx).removed;
+  const ctx = encodeAgeArgs({ ...args, removed: 0 });
+  datapath.age.testRun({ ctx });
+  return decodeAgeArgs(ctx).removed;
 }

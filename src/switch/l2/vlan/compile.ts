@@ -48,6 +48,8 @@ function sysctls(svi: string, far: string, netdev: Ref): readonly Resource[] {
     [`net/ipv4/conf/${svi}/rp_filter`, '0'],
     [`net/ipv4/conf/${svi}/send_redirects`, '0'],
     [`net/ipv6/conf/${svi}/accept_ra`, '0'],
+    // Duplicate address detection would keep neighbour discovery, and so forwarding, waiting for two seconds.
+    [`net/ipv6/conf/${svi}/accept_dad`, '0'],
     [`net/ipv6/conf/${far}/disable_ipv6`, '1'],
     [`net/ipv4/conf/${far}/arp_ignore`, '8'],
   ];

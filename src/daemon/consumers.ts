@@ -1,0 +1,95 @@
+// The snapshot's consumers in this process: the L7 router and the xDS manager, with what people see of them.
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import type { Collector } from '../api/metrics.ts';
+import type { Opener } from '../engine/kinds/listener.ts';
+import { type AnyCommand, type AnySlice, command, type Read } from '../engine/slice.ts';
+import { startRouter, type Router } from '../l7/router.ts';
+import {
+  httpRoutes,
+  httpRoutesData,
+  httpWorkers,
+  httpWorkersData,
+  renderHttpRoutes,
+  renderHttpWorkers,
+} from '../l7/show.ts';
+import { systemClock } from '../lib/clock.ts';
+import { named } from '../lib/log.ts';
+import { printEndpoint } from '../lib/endpoint.ts';
+import { guestHealth, type MeshLive, meshSlice } from './mesh.ts';
+
+export interface Mesh extends AsyncDisposable {
+  readonly slice: AnySlice;
+  readonly listen: Opener;
+  readonly commands: readonly AnyCommand[];
+  readonly metrics: Collector;
+  /** Puts what the mesh's commands show where they look for it. */
+  offerLive(live: Map<string, unknown>, read: Read): void;
+}
+
+export interface MeshInput {
+  readonly run: string;
+  readonly state: string;
+  readonly log: Logger;
+}
+
+/** Starts both; they serve nothing before the first snapshot. */
+export async function openMesh(input: MeshInput): Promise<Mesh> {
+  await using stack = new AsyncDisposableStack();
+  // Loaded here, and not with the program: its generated code takes longer than the rest of the start.
+  const { openXds } = await import('../mesh/xds/server.ts');
+  const log = named(input.log, 'xds');
+  const xds = stack.use(await openXds({ socketPath: join(input.run, 'xds.sock'), log, clock: systemClock }));
+  const router = stack.use(
+    startRouter({
+      accessLog: join(input.state, 'access.log'),
+      onFault: (what) => input.log.error({ what, part: 'l7' }, 'router'),
+    }),
+  );
+  const slice = meshSlice({ router, gateway: xds.consumer('gateway'), sidecar: xds.consumer('sidecar') });
+  const kept = stack.move();
+  return {
+    slice,
+    listen: (at) => xds.listen(printEndpoint(at)),
+    commands: routerCommands(router),
+    metrics: () => routerMetrics(router),
+    offerLive(live, read) {
+      live.set('services', { health: guestHealth(read) });
+      live.set('gateway', { status: () => read.live<MeshLive>('snapshots')?.status() ?? [] });
+      live.set('xds', { proxies: () => xds.proxies() });
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+function routerCommands(router: Router): readonly AnyCommand[] {
+  return [
+    command({
+      path: 'show http routes',
+      help: 'Routes of the L7 router and what they answered',
+      role: 'viewer',
+      args: z.object({}),
+      data: httpRoutesData,
+      run: () => Promise.resolve(httpRoutes(router.running(), router.routeStats())),
+      render: renderHttpRoutes,
+    }),
+    command({
+      path: 'show http workers',
+      help: 'Threads of the L7 router',
+      role: 'viewer',
+      args: z.object({}),
+      data: httpWorkersData,
+      run: async () => httpWorkers(await router.workerStats()),
+      render: (data) => renderHttpWorkers(data),
+    }),
+  ];
+}
+
+function routerMetrics(router: Router): ReturnType<Collector> {
+  const rows = router.routeStats();
+  const samples = rows.flatMap((row) =>
+    row.classes.map((value, i) => ({ labels: { table: row.table, route: row.route || '-', class: `${i}xx` }, value })),
+  );
+  return [{ name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples }];
+}

@@ -1,0 +1,95 @@
+// How people and programs come in: SSH, the HTTP API, and both on unix sockets in the instance's run folder.
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Socket } from 'node:net';
+import { type ApiServer, openApi } from '../api/http.ts';
+import type { Logger } from 'pino';
+import type { Collector } from '../api/metrics.ts';
+import { describeApi } from '../api/openapi.ts';
+import { apiSchema } from '../api/schema.ts';
+import { maskSecrets } from '../cli/document/mask.ts';
+import { documentRoot } from '../cli/document/place.ts';
+import { type Door, openDoor } from '../cli/door.ts';
+import { loadHostKey } from '../cli/ssh/hostkey.ts';
+import { openSshServer, type SshServer } from '../cli/ssh/server.ts';
+import { systemSchema } from '../cli/system/schema.ts';
+import { usersSchema } from '../cli/users/schema.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Opener } from '../engine/kinds/listener.ts';
+import { descriptorOf, peerCredentials } from '../kernel/socket.ts';
+import { systemClock } from '../lib/clock.ts';
+import { named } from '../lib/log.ts';
+import { root } from './places.ts';
+
+export interface DoorsInput {
+  readonly engine: Engine;
+  readonly log: Logger;
+  readonly state: string;
+  readonly run: string;
+  readonly collectors: readonly Collector[];
+}
+
+export interface Doors extends AsyncDisposable {
+  readonly openers: Readonly<Record<string, Opener>>;
+  /** Begins to listen on the unix sockets. */
+  openSockets(): Promise<void>;
+}
+
+export const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+
+/** Servers that listen nowhere yet; `openers` is what the driver of kind `listener` calls. */
+export async function openDoors(input: DoorsInput): Promise<Doors> {
+  await using stack = new AsyncDisposableStack();
+  const { engine } = input;
+  const hostname = (): string => engine.read.running(systemSchema).hostname;
+  const door = openDoor({ engine, commands: engine.commands, clock: systemClock, hostname });
+  const api = stack.use(apiServer(input, door));
+  const ssh = stack.use(await sshServer(input, door));
+  const kept = stack.move();
+  return {
+    openers: { api: (at) => api.listen(at), ssh: (at) => ssh.listen(at) },
+    async openSockets() {
+      for (const [server, name] of [[api, 'api.sock'] as const, [ssh, 'ssh.sock'] as const]) {
+        const path = join(input.run, name);
+        rmSync(path, { force: true });
+        kept.use(await server.listen({ path }));
+      }
+      kept.use(engine.onRevision(() => ssh.recheck()));
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+function apiServer(input: DoorsInput, door: Door): ApiServer {
+  const { engine } = input;
+  return openApi({
+    engine,
+    door,
+    collectors: input.collectors,
+    log: named(input.log, 'api'),
+    openApi: () => describeApi(version, engine.slices, engine.commands),
+    mask: (document) => maskSecrets(document, documentRoot(engine.slices)),
+    tokens: () => engine.read.running(apiSchema).tokens,
+    peerUid,
+    terminal: (stream, guest, signal) => door.terminal(stream, guest, signal),
+    openMetrics: () => engine.read.running(apiSchema)['open-metrics'],
+  });
+}
+
+/** SO_PEERCRED; only sockets of the unix kind have it. */
+function peerUid(socket: Socket): number | undefined {
+  const fd = descriptorOf(socket);
+  return fd === undefined ? undefined : peerCredentials(fd).uid;
+}
+
+async function sshServer(input: DoorsInput, door: Door): Promise<SshServer> {
+  const { engine } = input;
+  const key = await loadHostKey(join(input.state, 'ssh'));
+  return openSshServer({
+    hostKey: key.private,
+    users: () => engine.read.running(usersSchema),
+    openSession: ({ user, role, from, to }) => door.open({ who: `${user}@ssh:${from}`, role }, to),
+    clock: systemClock,
+    log: named(input.log, 'ssh'),
+  });
+}

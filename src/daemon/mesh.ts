@@ -1,0 +1,132 @@
+// The mesh in the engine: one snapshot a scope, each a resource (put = offer, read = the version that is in force), and
+// endpoints beside them, which follow the guests' health without a commit.
+import type { Driver, Ref, Resource } from '../engine/resource.ts';
+import { FaultError } from '../engine/faults.ts';
+import type { AnySlice, Host, Look, Read, Slice } from '../engine/slice.ts';
+import { type Built, buildSnapshots } from '../mesh/manifest/build.ts';
+import { gatewaySectionSchema } from '../mesh/manifest/schema.ts';
+import { kindNames } from '../mesh/manifest/kinds.ts';
+import { registryOf } from '../mesh/registry/compile.ts';
+import type { Health } from '../mesh/registry/model.ts';
+import { servicesSchema } from '../mesh/registry/schema.ts';
+import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
+import { vlansSchema } from '../switch/l2/vlan/schema.ts';
+import { addressRefs } from './addresses.ts';
+import { compileSteer } from '../switch/l4/steer/compile.ts';
+
+export type Consumers = Readonly<Record<Scope, Consumer>>;
+
+const owner = 'snapshots';
+
+/** Snapshots and endpoints as the look has them. */
+function build(look: Look, health: Health): Built {
+  return buildSnapshots({
+    manifests: kindNames.flatMap((name) => look.manifests(name)),
+    services: registryOf(look(servicesSchema)),
+    gatewayAddress: look(gatewaySectionSchema).address,
+    health,
+  });
+}
+
+/** A slice without a section: what services, gateway and manifests mean together. */
+export function meshSlice(consumers: Consumers): AnySlice {
+  const slice: Slice = {
+    name: owner,
+    compile: (_, look) => compileSnapshots(look),
+    drivers: () => [snapshotDriver(consumers)],
+    start: (host) => Promise.resolve(followHealth(host, consumers)),
+  };
+  return slice;
+}
+
+function compileSnapshots(look: Look): readonly Resource[] {
+  const { snapshots } = build(look, () => false);
+  const router = snapshots.find((snapshot) => snapshot.scope === 'router');
+  const steer = compileSteer(router?.listeners ?? [], look(vlansSchema));
+  const own = addressRefs(look);
+  const needs = (router?.listeners ?? []).flatMap((listener) => own.get(listener.address) ?? []);
+  return [
+    ...steer.resources,
+    ...snapshots.map((spec): Resource => ({
+      ref: `snapshot/${spec.scope}`,
+      owner,
+      spec,
+      needs: spec.scope === 'router' ? [...new Set([...needs, ...steer.needs])] : [],
+    })),
+  ];
+}
+
+function snapshotDriver(consumers: Consumers): Driver<Snapshot, { readonly version: string }> {
+  const inForce = new Map<Ref, string>();
+  return {
+    kind: 'snapshot',
+    read: (refs) => {
+      const list = refs === 'all' ? [...inForce.keys()] : refs;
+      const rows = list.flatMap((ref) => {
+        const version = inForce.get(ref);
+        return version === undefined ? [] : [[ref, { version }] as const];
+      });
+      return Promise.resolve(new Map(rows));
+    },
+    diff: (spec, actual) => (spec.version === actual.version ? 'same' : 'update'),
+    async put(batch) {
+      for (const [ref, spec] of batch) {
+        const answer = await consumers[spec.scope].offer(spec);
+        if (!answer.ok) throw new FaultError('refused', ref, answer.why);
+        inForce.set(ref, spec.version);
+      }
+    },
+    drop: (refs) => {
+      // Every document has all three scopes, so one is dropped only when the instance is taken down.
+      for (const ref of refs) inForce.delete(ref);
+      return Promise.resolve();
+    },
+  };
+}
+
+/** What guest slices offer (guests/live.ts), as far as health goes. */
+interface HealthLive {
+  guests(): ReadonlyMap<string, { readonly healthy: boolean }>;
+  onChange(listener: () => void): Disposable;
+}
+
+const guestSlices = ['containers', 'vms', 'functions'] as const;
+
+/** Whether a guest may have traffic. */
+export function guestHealth(read: Read): Health {
+  return (guest) => guestSlices.some((slice) => read.live<HealthLive>(slice)?.guests().get(guest)?.healthy === true);
+}
+
+/** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
+function followHealth(host: Host, consumers: Consumers): AsyncDisposable & { readonly live: MeshLive } {
+  const health = guestHealth(host.read);
+  let built = build(host.read.look(), health);
+  const told = new Map<string, string>();
+  const tell = (): void => {
+    for (const endpoints of built.endpointsFor(health)) {
+      if (told.get(endpoints.cluster) === endpoints.version) continue;
+      told.set(endpoints.cluster, endpoints.version);
+      for (const consumer of Object.values(consumers)) consumer.endpoints(endpoints);
+    }
+  };
+  const again = (): void => {
+    built = build(host.read.look(), health);
+    tell();
+  };
+  const watches = [
+    host.onRevision(again),
+    ...guestSlices.flatMap((slice) => host.read.live<HealthLive>(slice)?.onChange(tell) ?? []),
+  ];
+  tell();
+  return {
+    live: { status: () => built.status },
+    [Symbol.asyncDispose]() {
+      for (const watch of watches) watch[Symbol.dispose]();
+      return Promise.resolve();
+    },
+  };
+}
+
+export interface MeshLive {
+  status(): Built['status'];
+}

@@ -1,0 +1,152 @@
+// What `midplane run` starts, one line a part, ended in reverse; a start that fails ends what it had begun.
+import { join } from 'node:path';
+import { reachCommands } from '../cli/system/reach.ts';
+import { systemCommands } from '../cli/system/show.ts';
+import { watchProcess } from '../cli/system/facts.ts';
+import type { Engine } from '../engine/engine.ts';
+import { openIds } from '../engine/ids.ts';
+import { listenerDriver, listenerResource, type Opener } from '../engine/kinds/listener.ts';
+import { type OpenEngine, openEngine } from '../engine/open.ts';
+import type { AnySlice } from '../engine/slice.ts';
+import { openDatapath } from '../kernel/datapath.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { openKernel } from '../kernel/open.ts';
+import { systemClock } from '../lib/clock.ts';
+import { type Endpoint, parseEndpoint } from '../lib/endpoint.ts';
+import { slices } from '../slices.ts';
+import { waitingForAddresses } from './addresses.ts';
+import { openMesh } from './consumers.ts';
+import { type Doors, openDoors, version } from './doors.ts';
+import { kernelDrivers } from './drivers.ts';
+import type { DaemonLog } from './log.ts';
+import { portMetrics } from './metrics.ts';
+import { objects, privateFolder, runFolder } from './places.ts';
+
+export interface DaemonInput {
+  readonly config: string;
+  readonly manifests?: string;
+  readonly state: string;
+  readonly instance: string;
+  readonly log: DaemonLog;
+  /** HOST:PORT, instead of what the document says. */
+  readonly ssh?: string;
+  readonly api?: string;
+  /** Records what the program does with each frame (tests). */
+  readonly trace?: boolean;
+}
+
+/** Brings the switch up. Throws ProblemsError for a document that nothing can run with. */
+export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableStack & { engine: OpenEngine }> {
+  await using stack = new AsyncDisposableStack();
+  const { state, instance } = input;
+  const run = privateFolder(runFolder(instance));
+  privateFolder(state);
+  const bare = openKernel();
+  const trace = input.trace ?? false;
+  const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace }));
+  const kernel: Kernel = { ...bare, datapath };
+  const ids = openIds(join(state, 'ids.json'));
+  const live = new Map<string, unknown>();
+  const facts = stack.use(watchProcess());
+  const late: { engine?: OpenEngine; doors?: Doors } = {};
+  const engineFace = lateObject<Engine>(() => late.engine);
+  const mesh = stack.use(await openMesh({ run, state, log: input.log.log }));
+  const used = [...withFlags(input), mesh.slice];
+  const opener = (service: string): Opener => openerOf(service, () => late.doors);
+  const commands = [
+    ...systemCommands({
+      engine: () => engineFace,
+      version,
+      now: () => systemClock.now(),
+      facts: () => facts.facts(),
+      logLines: input.log.lines,
+    }),
+    ...reachCommands,
+    ...mesh.commands,
+  ];
+  const face = lateFace(used, commands, engineFace);
+  const collectors = [portMetrics(face.read), mesh.metrics];
+  late.doors = stack.use(await openDoors({ engine: face, log: input.log.log, state, run, collectors }));
+  const engine = await openEngine({
+    slices: used,
+    kernel,
+    ids,
+    clock: systemClock,
+    log: input.log.log,
+    instance,
+    file: input.config,
+    ...(input.manifests === undefined ? {} : { manifests: input.manifests }),
+    state,
+    run,
+    drivers: [
+      ...kernelDrivers({ kernel, slices: used, ids, state, instance }),
+      listenerDriver({ ssh: opener('ssh'), api: opener('api'), xds: mesh.listen }),
+    ],
+    commands,
+    live,
+  });
+  late.engine = stack.use(engine);
+  await startSlices(used, engine, live, stack);
+  mesh.offerLive(live, engine.read);
+  await engine.settled();
+  await late.doors.openSockets();
+  return Object.assign(stack.move(), { engine });
+}
+
+async function startSlices(
+  list: readonly AnySlice[],
+  engine: OpenEngine,
+  live: Map<string, unknown>,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  const ending = new AbortController();
+  stack.defer(() => ending.abort());
+  for (const slice of list) {
+    // A slice may use what an earlier one offers.
+    const started = await slice.start?.(engine.host, ending.signal);
+    if (started === undefined) continue;
+    live.set(slice.name, started.live);
+    stack.use(started);
+  }
+}
+
+const listening = new Set(['ssh', 'api', 'xds']);
+
+function openerOf(service: string, doors: () => Doors | undefined): Opener {
+  return async (at) => {
+    const open = doors()?.openers[service];
+    if (open === undefined) throw new Error(`${service} is asked to listen before it is there`);
+    return open(at);
+  };
+}
+
+/** Listeners named by flags stand in for those of the document. */
+function withFlags(input: DaemonInput): readonly AnySlice[] {
+  const flags: Readonly<Record<string, Endpoint | undefined>> = {
+    ssh: input.ssh === undefined ? undefined : parseEndpoint(input.ssh),
+    api: input.api === undefined ? undefined : parseEndpoint(input.api),
+  };
+  return slices.map((slice) => {
+    const at = flags[slice.name];
+    if (at !== undefined) return { ...slice, compile: () => [listenerResource(slice.name, at)] };
+    return listening.has(slice.name) ? waitingForAddresses(slice) : slice;
+  });
+}
+
+/** The doors are made before the engine, since the engine opens their sockets while it boots. */
+function lateObject<T extends object>(get: () => T | undefined): T {
+  return new Proxy({} as T, {
+    get(_, key) {
+      const target = get();
+      if (target === undefined) throw new Error('not up yet');
+      return Reflect.get(target, key) as unknown;
+    },
+  });
+}
+
+function lateFace(used: readonly AnySlice[], own: Engine['commands'], engine: Engine): Engine {
+  const commands = [...used.flatMap((slice) => slice.commands ?? []), ...own];
+  const read = lateObject(() => engine.read);
+  const onRevision: Engine['onRevision'] = (listener) => engine.onRevision(listener);
+  return Object.assign(Object.create(engine) as Engine, { slices: used, commands, read, onRevision });
+}

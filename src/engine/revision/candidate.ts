@@ -1,0 +1,69 @@
+// Candidate text -> what it makes, with every file that it names.
+import { readFileSync } from 'node:fs';
+import { isAbsolute, join, relative } from 'node:path';
+import type { Problem } from '../../config/problem.ts';
+import type { Candidate } from '../engine.ts';
+import type { AnySlice } from '../slice.ts';
+import { compile, type Compiled } from './compile.ts';
+import { loadCandidate } from './load.ts';
+import type { StoredRevision } from './revision.ts';
+
+export interface CompileContext {
+  readonly slices: readonly AnySlice[];
+  readonly instance: string;
+  readonly baseMac: string;
+  /** Folder against which relative file names in the document are read. */
+  readonly folder: string;
+  running(): StoredRevision | undefined;
+}
+
+export interface Prepared {
+  readonly candidate: Candidate;
+  readonly compiled: Compiled;
+  readonly files: StoredRevision['files'];
+}
+
+/** Loads and compiles; `stored` files come from a stored revision, others are read from disk. */
+export function compileCandidate(
+  context: CompileContext,
+  candidate: Candidate,
+  stored?: StoredRevision['files'],
+): Prepared | readonly Problem[] {
+  const manifests = candidate.manifests ?? context.running()?.manifests ?? {};
+  const misnamed = Object.keys(manifests).filter((name) => !manifestName.test(name));
+  if (misnamed.length > 0) return misnamed.map(badName);
+  const loaded = loadCandidate(context.slices, candidate.document, manifests);
+  if (!loaded.ok) return loaded.problems;
+  const files: Record<string, Uint8Array> = {};
+  const file = (name: string): Uint8Array | undefined => {
+    const bytes = stored === undefined ? readInside(context.folder, name) : stored[name];
+    if (bytes !== undefined) files[name] = bytes;
+    return bytes;
+  };
+  const { slices, instance, baseMac } = context;
+  const compiled = compile({ slices, document: loaded.document, instance, baseMac, file });
+  if (!('resources' in compiled)) return compiled;
+  return { candidate: { ...candidate, manifests }, compiled, files };
+}
+
+/** A file of the manifests folder, and nothing that leads out of it. */
+const manifestName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.ya?ml$/;
+
+function badName(name: string): Problem {
+  const message = `${JSON.stringify(name)} is no name for a manifest file`;
+  return { file: name, line: 1, column: 1, path: '', message, hint: 'letters, digits, ".", "_" and "-", then .yaml' };
+}
+
+/** Files are named relative to FILE; a name that leads out of its folder reads nothing, nor does one that is too long
+ * to be kept under in history. */
+function readInside(folder: string, name: string): Uint8Array | undefined {
+  const path = join(folder, name);
+  const inner = relative(folder, path);
+  if (isAbsolute(name) || inner === '' || inner.split('/')[0] === '..') return undefined;
+  if (encodeURIComponent(name).length > 250) return undefined;
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,84 @@
+// What is known of a request on its way, and how it ended.
+import type { AccessRecord } from '../log.ts';
+import type { Table } from '../match.ts';
+import type { Backend } from '../pick.ts';
+import * as t from '../transport.ts';
+import type { Act, Target } from './act.ts';
+
+/** A listener in force, or one that was: requests find their table by it. */
+export interface ListenerView {
+  readonly name: string;
+  readonly port: number;
+  table: Table<Act>;
+}
+
+/** What is known of a connection's request between two rows. */
+export class Exchange {
+  conn = -1;
+  /** Bytes of the head seen so far, for heads that come in pieces. */
+  scanned = 0;
+  listener: ListenerView | undefined;
+  act: Act | undefined;
+  target: Target | undefined;
+  backend: Backend | undefined;
+  status = 0;
+  minor = 1;
+  isHead = false;
+  safe = false;
+  keep = false;
+  upgrade = false;
+  tries = 0;
+  interims = 0;
+  method = '';
+  host = '';
+  path = '';
+  flags = '';
+}
+
+/** Flags of a request that ended early for this reason. */
+export const endings: readonly string[] = (() => {
+  const names: string[] = [];
+  names[t.WHY_NONE] = '';
+  names[t.WHY_CONNECT] = 'upstream-refused';
+  names[t.WHY_CONNECT_TIMEOUT] = 'upstream-connect-timeout';
+  names[t.WHY_RESET] = 'upstream-reset';
+  names[t.WHY_EOF] = 'upstream-closed';
+  names[t.WHY_OVERFLOW] = 'upstream-overflow';
+  names[t.WHY_HEAD] = 'slow-head';
+  names[t.WHY_DEADLINE] = 'timeout';
+  names[t.WHY_STALL] = 'stalled';
+  names[t.WHY_CLIENT] = 'client-gone';
+  names[t.WHY_FRAMING] = 'bad-framing';
+  names[t.WHY_CLOSED] = 'closed';
+  return names;
+})();
+
+export interface Measure {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly us: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** WHY_ reason. */
+  readonly why: number;
+}
+
+/** The line of the access log for an exchange that is over. */
+export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
+  return {
+    timeMs: m.now - m.us / 1000,
+    listener: x.listener?.name ?? '',
+    route: x.act?.name ?? '',
+    method: x.method,
+    host: x.host,
+    path: x.path,
+    status: x.status,
+    bytesIn: m.bytesIn,
+    bytesOut: m.bytesOut,
+    durationMs: m.us / 1000,
+    upstream: x.backend?.name ?? '',
+    client: peer.address,
+    port: peer.mark & 0xffff,
+    flags: x.flags === '' ? (endings[m.why] ?? '') : x.flags,
+  };
+}

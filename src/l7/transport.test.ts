@@ -1,0 +1,163 @@
+// What every engine must do with rows, shown without the chain: rows in, rows out, bytes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect, freePort, sleep, upstream } from '../../test/fake/l7.ts';
+import { openNetEngine } from './transport-net.ts';
+import * as t from './transport.ts';
+
+interface Seen {
+  readonly kind: number;
+  readonly text: string;
+  readonly reason: number;
+  readonly flags: number;
+}
+
+/** An engine whose rows are answered by `decide`; everything that was laid out is kept. */
+async function engineWith(
+  decide: (engine: t.Engine, base: number, seen: Seen) => void,
+  times: Partial<t.EngineTimes> = {},
+) {
+  const seen: Seen[] = [];
+  const engine: t.Engine = openNetEngine({
+    times,
+    onBatch(n) {
+      for (let i = 0; i < n; i += 1) {
+        const base = i * t.ROW_WORDS;
+        const word = (w: number) => engine.rows[base + w]!;
+        const bytes = engine.arena.subarray(word(t.W_OFF), word(t.W_OFF) + word(t.W_LEN));
+        const row = {
+          kind: word(t.W_KIND),
+          text: word(t.W_KIND) === t.DONE ? '' : Buffer.from(bytes).toString('latin1'),
+          reason: word(t.W_REASON),
+          flags: word(t.W_IN),
+        };
+        seen.push(row);
+        decide(engine, base, row);
+      }
+    },
+  });
+  const port = await freePort();
+  const listener = engine.listen(engine.bind({ address: '127.0.0.1', port, transparent: false }));
+  return { engine, port, listener, seen, [Symbol.dispose]: () => engine.shut() };
+}
+
+/** The row's answer: these words, and a head that lies in scratch. */
+function say(engine: t.Engine, base: number, words: Record<number, number>, head = ''): void {
+  for (const [word, value] of Object.entries(words)) engine.rows[base + Number(word)] = value;
+  const at = t.READ_BYTES + base * 64;
+  engine.arena.set(Buffer.from(head, 'latin1'), at);
+  engine.rows[base + t.W_RUNS] = at;
+  engine.rows[base + t.W_RUNS + 1] = head.length;
+  engine.rows[base + t.W_TAIL] = head === '' ? 0 : 1;
+}
+
+const conn = (engine: t.Engine, base: number) => engine.rows[base + t.W_CONN]!;
+
+test('hold, then resume: the row is laid out again, with what came meanwhile', async () => {
+  let held = -1;
+  using s = await engineWith((engine, base, row) => {
+    if (row.kind !== t.REQUEST) return;
+    if (held < 0) {
+      held = conn(engine, base);
+      say(engine, base, { [t.W_ACTION]: t.HOLD });
+    } else say(engine, base, { [t.W_HEAD]: row.text.length, [t.W_ACTION]: t.REPLY, [t.W_OUT]: 0 }, 'later');
+  });
+  const c = await connect(s.port);
+  c.send('one');
+  await sleep(20);
+  c.send('two');
+  await sleep(20);
+  assert.deepEqual(
+    s.seen.map((r) => r.text),
+    ['one'],
+  );
+  s.engine.resume(held + (1 << 16));
+  s.engine.resume(held);
+  assert.equal(await c.closed(), 'later');
+  assert.equal(s.seen[1]?.text, 'onetwo');
+  assert.equal(s.seen[2]?.kind, t.DONE);
+});
+
+test('bytes mode: rows of bytes, answers by send, an end by close', async () => {
+  using s = await engineWith((engine, base, row) => {
+    if (row.kind === t.REQUEST) say(engine, base, { [t.W_HEAD]: 2, [t.W_ACTION]: t.RAW });
+    else if (row.kind === t.BYTES) {
+      // Whole pairs are used up, an odd byte waits.
+      const pairs = row.text.length & ~1;
+      engine.rows[base + t.W_HEAD] = pairs;
+      engine.send(conn(engine, base), engine.rows[base + t.W_OFF]!, pairs);
+      if (row.text.includes('!!')) engine.close(conn(engine, base), 'end');
+    }
+  });
+  const c = await connect(s.port);
+  c.send('xxabc');
+  await c.until(/^ab$/);
+  c.send('d!!');
+  assert.equal(await c.closed(), 'abcd!!');
+});
+
+test('wait lays a head out again when more has come; close ends it', async () => {
+  using s = await engineWith((engine, base, row) => {
+    if (row.kind === t.REQUEST && row.text.length > 4) say(engine, base, { [t.W_ACTION]: t.CLOSE });
+  });
+  const c = await connect(s.port);
+  c.send('abc');
+  await sleep(10);
+  c.send('def');
+  assert.equal(await c.closed(), '');
+  assert.deepEqual(
+    s.seen.map((r) => r.text),
+    ['abc', 'abcdef'],
+  );
+});
+
+test('forward: request up, response down, DONE counts both ways; an unknown endpoint fails', async () => {
+  await using up = await upstream((socket) => socket.write('HEAD-body'));
+  let endpoint = 99;
+  using s = await engineWith((engine, base, row) => {
+    if (row.kind === t.REQUEST) {
+      say(
+        engine,
+        base,
+        {
+          [t.W_HEAD]: 4,
+          [t.W_ACTION]: t.FORWARD,
+          [t.W_ENDPOINT]: endpoint,
+          [t.W_BODY]: t.BODY_LENGTH,
+          [t.W_BODY_LO]: 3,
+        },
+        'UP:',
+      );
+    } else if (row.kind === t.RESPONSE) {
+      const out = { [t.W_OUT]: t.OUT_KEEP | t.OUT_KEEP_UPSTREAM, [t.W_BODY]: t.BODY_LENGTH, [t.W_BODY_LO]: 4 };
+      say(engine, base, { [t.W_HEAD]: 5, [t.W_ACTION]: t.FORWARD, ...out }, 'DOWN:');
+    } else if (row.kind === t.FAILED) say(engine, base, { [t.W_ACTION]: t.REPLY, [t.W_OUT]: t.OUT_KEEP }, 'failed');
+  });
+  const c = await connect(s.port);
+  c.send('headbdy');
+  await c.until(/^failed$/);
+  assert.equal(s.seen[1]?.reason, t.WHY_OVERFLOW);
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  c.clear();
+  c.send('headbdy');
+  await c.until(/^DOWN:body$/);
+  assert.equal(up.seen[0], 'UP:bdy');
+  await sleep(10);
+  assert.equal(s.engine.stats().upstreamsIdle, 1);
+  s.engine.dropEndpoint(endpoint);
+  assert.equal(s.engine.stats().upstreamsIdle, 0);
+  c.socket.destroy();
+});
+
+test('numbers that name nothing are ignored', async () => {
+  using s = await engineWith((engine, base) => say(engine, base, { [t.W_ACTION]: 77, [t.W_HEAD]: -5 }));
+  s.engine.unlisten(77);
+  s.engine.dropEndpoint(77);
+  s.engine.resume(12345);
+  s.engine.close(12345, 'reset');
+  s.engine.send(12345, 0, 1);
+  assert.equal(s.engine.peer(12345).address, '');
+  const c = await connect(s.port);
+  c.send('x');
+  assert.equal(await c.closed(), '');
+});

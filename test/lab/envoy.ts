@@ -1,0 +1,81 @@
+// An Envoy of our own for the tests: the real one, unmodified, started from bootstrap.ts on loopback.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const envoyBinary = join(import.meta.dirname, '../../native/build/envoy/envoy/_bin/envoy');
+
+/** Why tests with Envoy can't run here, or false. */
+export const envoyMissing: string | false = existsSync(envoyBinary) ? false : 'Envoy is not installed: native/envoy.sh';
+
+/** Starts Envoy with the bootstrap text; its files go into the folder. */
+export function startEnvoy(folder: string, bootstrap: string, baseId: number): AsyncDisposable & { log(): string } {
+  const file = join(folder, 'envoy.yaml');
+  const log = join(folder, 'envoy.log');
+  writeFileSync(file, bootstrap);
+  const out = openSync(log, 'w');
+  const args = ['-c', file, '--concurrency', '1', '--base-id', String(baseId), '--drain-time-s', '1', '-l', 'warning'];
+  const child: ChildProcess = spawn(envoyBinary, args, { stdio: ['ignore', out, out] });
+  const exited = once(child, 'exit');
+  return {
+    log: () => readFileSync(log, 'utf8'),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 3000);
+      await exited;
+      clearTimeout(timer);
+    },
+  };
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+/** One request to 127.0.0.1:port, on a connection of its own. */
+export function get(port: number, path: string, headers: Record<string, string>, method = 'GET'): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const call = request({ host: '127.0.0.1', port, path, method, headers, agent: false, timeout: 5000 }, (answer) => {
+      const chunks: Buffer[] = [];
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+      answer.on('end', () =>
+        resolve({
+          status: answer.statusCode ?? 0,
+          headers: answer.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
+      answer.on('error', reject);
+    });
+    call.on('timeout', () => call.destroy(new Error('no answer in 5 s')));
+    call.on('error', reject);
+    call.end();
+  });
+}
+
+/** Tries until `probe` is true; throws with `what` after 15 s. */
+export async function until(what: string, probe: () => boolean | Promise<boolean>): Promise<void> {
+  const end = Date.now() + 15_000;
+  for (;;) {
+    if (await Promise.resolve(probe()).catch(() => false)) return;
+    if (Date.now() > end) throw new Error(`not in 15 s: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** A TCP port of loopback that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}

@@ -1,0 +1,153 @@
+// Routing: SVIs, routed ports, static routes, and what the switch's own stack may not do.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSwitch, type TestSwitch } from './switch.ts';
+
+const document = `
+ports:
+  swp1: { vlan: { access: 10 } }
+  swp2: { vlan: { access: 10 } }
+  swp3: { vlan: { access: 20 } }
+  swp4: { vlan: { trunk: [10, 20] } }
+vlans:
+  10: { address: [10.0.10.254/24, "fd00:10::fe/64"] }
+  20: { address: [10.0.20.254/24, "fd00:20::fe/64"], mtu: 1400 }
+routes:
+  10.99.0.0/16: { via: [10.0.20.3] }
+  "fd00:99::/64": { via: ["fd00:20::3"] }
+  10.66.0.0/16: { blackhole: true }
+`;
+const hosts = {
+  h1: {
+    port: 'swp1',
+    address: ['10.0.10.1/24', 'fd00:10::1/64', '10.7.0.1/24'],
+    gateway: ['10.0.10.254', 'fd00:10::fe'],
+  },
+  h2: { port: 'swp2', address: ['10.0.10.2/24', 'fd00:10::2/64'], gateway: ['10.0.10.254', 'fd00:10::fe'] },
+  h3: {
+    port: 'swp3',
+    address: ['10.0.20.3/24', 'fd00:20::3/64', '10.99.0.1/32', 'fd00:99::1/128', '10.7.0.3/24'],
+    gateway: ['10.0.20.254', 'fd00:20::fe'],
+  },
+  h4: {
+    port: 'swp4',
+    vlans: {
+      10: { address: ['10.0.10.4/24', 'fd00:10::4/64'] },
+      20: { address: ['10.0.20.4/24', 'fd00:20::4/64'], gateway: ['10.0.20.254'] },
+    },
+  },
+};
+
+const tcp = async (sw: TestSwitch, from: string, to: string, address: string): Promise<number> => {
+  const server = sw.on(to, 'timeout', '10', 'iperf3', '-s', '-1', '-B', address);
+  await new Promise((done) => setTimeout(done, 300));
+  const client = await sw.on(from, 'iperf3', '-c', address, '-t', '1', '-J');
+  await server;
+  return (JSON.parse(client.stdout) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received
+    .bits_per_second;
+};
+
+await test('the switch routes between its VLANs', async (t) => {
+  await using sw = await openSwitch({ document, hosts });
+  await t.test('the SVI answers', async () => {
+    assert.equal(await sw.ping('h1', '10.0.10.254'), 3);
+    assert.equal(await sw.ping('h1', 'fd00:10::fe'), 3);
+    assert.equal(await sw.ping('h4', '10.0.20.254'), 3, 'tagged');
+    assert.equal(await sw.ping('h1', '10.0.20.254'), 3, 'that of the other VLAN, routed');
+  });
+  await t.test('between VLANs, IPv4 and IPv6, tagged and untagged', async () => {
+    assert.equal(await sw.ping('h1', '10.0.20.3'), 3);
+    assert.equal(await sw.ping('h1', 'fd00:20::3'), 3);
+    assert.equal(await sw.ping('h1', '10.0.20.4'), 3);
+    assert.equal(await sw.ping('switch', '10.0.20.3'), 3, 'from the switch itself');
+  });
+  await t.test('static routes, and a blackhole', async () => {
+    assert.equal(await sw.ping('h1', '10.99.0.1'), 3);
+    assert.equal(await sw.ping('h1', 'fd00:99::1'), 3);
+    assert.equal(await sw.ping('h1', '10.66.0.1', { count: 2 }), 0);
+  });
+  await t.test('traceroute shows the switch', async () => {
+    const { stdout } = await sw.on('h1', 'traceroute', '-n', '-w', '1', '-q', '1', '10.0.20.3');
+    assert.match(stdout, /^ 1\s+10\.0\.10\.254/m);
+    assert.match(stdout, /^ 2\s+10\.0\.20\.3/m);
+    const six = await sw.on('h1', 'traceroute', '-6', '-n', '-w', '1', '-q', '1', 'fd00:20::3');
+    assert.match(six.stdout, /^ 1\s+fd00:10::fe/m);
+  });
+  await t.test('ICMP says that a packet is too big for the next hop', async () => {
+    const { stdout } = await sw.on('h1', 'ping', '-n', '-c', '2', '-W', '1', '-M', 'do', '-s', '1450', '10.0.20.3');
+    assert.match(stdout, /From 10\.0\.10\.254 .*mtu ?= ?1400/);
+    const six = await sw.on('h1', 'ping', '-n', '-c', '2', '-W', '1', '-M', 'do', '-s', '1440', 'fd00:20::3');
+    assert.match(six.stdout, /Packet too big: mtu=1400/);
+    assert.equal(await sw.ping('h1', '10.0.20.3', { size: 1450 }), 3, 'fragmented where that is allowed');
+  });
+  await t.test('TCP finds the path MTU', async () => {
+    assert.ok((await tcp(sw, 'h1', 'h3', '10.0.20.3')) > 2e8);
+  });
+});
+
+await test('the stack never speaks on an L2 port, and leaks nothing', async (t) => {
+  await using sw = await openSwitch({ document, hosts });
+  await t.test('two hosts of one subnet in two VLANs do not meet', async () => {
+    assert.equal(await sw.ping('h1', '10.7.0.3', { count: 2 }), 0);
+  });
+  await t.test('nobody answers ARP for the SVI of the other VLAN', async () => {
+    await sw.on('h1', 'ip', 'addr', 'add', '10.0.20.77/24', 'dev', 'eth0');
+    assert.equal(await sw.ping('h1', '10.0.20.254', { count: 2, args: ['-I', '10.0.20.77'] }), 0);
+    const { stdout } = await sw.on('h1', 'ip', 'neigh', 'show', '10.0.20.254');
+    assert.doesNotMatch(stdout, /lladdr/);
+    await sw.on('h1', 'ip', 'addr', 'del', '10.0.20.77/24', 'dev', 'eth0');
+  });
+  await t.test('IPv6 link-local reaches the SVI of its own VLAN alone', async () => {
+    const { stdout } = await sw.on('h1', 'ping', '-6', '-n', '-c', '2', '-W', '1', 'ff02::1%eth0');
+    assert.match(stdout, /bytes from fe80/, 'the neighbours answer');
+    const { stdout: h3 } = await sw.on('h3', 'ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link');
+    const linkLocal = /inet6 (fe80[^/]*)/.exec(h3)?.[1] ?? '';
+    assert.notEqual(linkLocal, '');
+    assert.equal(await sw.ping('h1', `${linkLocal}%eth0`, { count: 2 }), 0, 'a host of the other VLAN does not');
+  });
+  await t.test('no address, no IPv6 and no ARP on the ports themselves', async () => {
+    const { stdout } = await sw.on('switch', 'ip', '-o', 'addr');
+    assert.doesNotMatch(stdout, /swp/);
+    const capture = sw.on('h2', 'timeout', '3', 'tcpdump', '-n', '-e', '-i', 'eth0', '-Q', 'in', '-c', '1000');
+    await sw.on('switch', 'ping', '-c', '2', '-W', '1', '10.0.20.3');
+    await sw.ping('h1', '10.0.20.3');
+    const { stdout: heard } = await capture;
+    const sources = new Set([...heard.matchAll(/\s([0-9a-f:]{17}) >/g)].map(([, mac]) => mac));
+    const { stdout: links } = await sw.on('switch', 'ip', '-o', 'link', 'show');
+    for (const [, mac] of links.matchAll(/swp\d@.*link\/ether ([0-9a-f:]{17})/g)) assert.ok(!sources.has(mac));
+  });
+});
+
+await test('a routed port', async (t) => {
+  await using sw = await openSwitch({
+    document: `
+ports:
+  swp1: { vlan: { access: 10 } }
+  swp9: { address: [192.0.2.0/31, "fd00:9::1/64"] }
+vlans:
+  10: { address: [10.0.10.254/24, "fd00:10::fe/64"] }
+routes:
+  0.0.0.0/0: { via: [192.0.2.1] }
+`,
+    hosts: {
+      h1: { port: 'swp1', address: ['10.0.10.1/24', 'fd00:10::1/64'], gateway: ['10.0.10.254', 'fd00:10::fe'] },
+      h9: {
+        port: 'swp9',
+        address: ['192.0.2.1/31', 'fd00:9::9/64', '203.0.113.9/32'],
+        gateway: ['192.0.2.0', 'fd00:9::1'],
+      },
+    },
+  });
+  await t.test('answers, and routes to and from VLANs', async () => {
+    assert.equal(await sw.ping('h9', '192.0.2.0'), 3);
+    assert.equal(await sw.ping('h1', '192.0.2.1'), 3);
+    assert.equal(await sw.ping('h1', 'fd00:9::9'), 3);
+    assert.equal(await sw.ping('h1', '203.0.113.9'), 3, 'by the default route');
+    assert.equal(await sw.ping('h9', '10.0.10.1'), 3);
+    assert.equal(await sw.ping('switch', '203.0.113.9'), 3, 'from the switch itself');
+  });
+  await t.test('TCP both ways', async () => {
+    assert.ok((await tcp(sw, 'h1', 'h9', '192.0.2.1')) > 5e8);
+    assert.ok((await tcp(sw, 'h9', 'h1', '10.0.10.1')) > 5e8);
+  });
+});
