@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { processOf } from '../../src/guests/process.ts';
+import { session } from './steps.ts';
 import { openSwitch, type TestSwitch } from './switch.ts';
 
 const document = `
@@ -42,6 +43,11 @@ containers:
     command: [httpd, -f, -p, "80", -h, /www]
     port: { vlan: web, shut: true }
     address: [10.0.10.13/24]
+  talk1:
+    image: localhost/mpt:1
+    command: [sh, -c, "echo out; echo err >&2; exec sleep 1000"]
+    port: { vlan: web }
+    address: [10.0.10.14/24]
   gone1:
     image: localhost/none:1
     port: { vlan: web }
@@ -156,6 +162,23 @@ await test('containers', async (t) => {
       assert.equal(await curl(sw, 'h1', 'http://10.0.10.11/'), 'hi\n');
       assert.deepEqual(processOf(pidOf(sw, 'web1')), before);
     });
+    await t.test('exec and logs; an exec leaves no monitor', async () => {
+      await sw.kill('SIGTERM');
+      const [, ran, failed, logs, shown] = await session(sw, [
+        { waitMs: 500 },
+        { command: 'guest exec', args: { name: 'web1', command: 'hostname; cat /etc/resolv.conf' } },
+        { command: 'guest exec', args: { name: 'web1', command: 'exit 3' } },
+        { command: 'guest logs', args: { name: 'talk1' } },
+        { command: 'show guests', args: {} },
+      ]);
+      assert.equal(ran?.text, 'web1\nnameserver 10.0.10.254\nnameserver fd00:10::fe\n');
+      assert.equal((failed?.data as { code: number }).code, 3);
+      assert.equal(logs?.text, 'out\nerr\n');
+      assert.match(shown?.text ?? '', /gone1 +container +failed: image localhost\/none:1/);
+      assert.match(shown?.text ?? '', /web1 +container +running +healthy +10\.0\.10\.11/);
+      await until('the monitors of exec end', () => monitors(sw).length <= 4);
+      await sw.boot();
+    });
     await t.test('one that dies is started again', async () => {
       const before = pidOf(sw, 'web1');
       process.kill(before, 'SIGKILL');
@@ -177,6 +200,12 @@ await test('containers', async (t) => {
     assert.deepEqual(left.map(cmdline), []);
   });
 });
+
+/** conmon processes of this instance. */
+function monitors(sw: TestSwitch): readonly string[] {
+  const all = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid));
+  return all.map(cmdline).filter((line) => line.includes('conmon') && line.includes(sw.instance));
+}
 
 function cmdline(pid: string): string {
   try {

@@ -14,7 +14,17 @@ import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../proces
 import { type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import { type VmSpec, vmRef } from './compile.ts';
-import { consoleTail, lastError, makeFiles, placesOf, recordsFolder, sweep, trimLog, vmsFolder } from './files.ts';
+import {
+  checkFiles,
+  consoleTail,
+  lastError,
+  makeFiles,
+  placesOf,
+  recordsFolder,
+  sweep,
+  trimLog,
+  vmsFolder,
+} from './files.ts';
 import { chooseAccel, findQemu, launch } from './launch.ts';
 import { overheadBytes } from './machine.ts';
 import { openQmp, type Qmp } from './qmp.ts';
@@ -107,7 +117,11 @@ function driverOf(
       await chooseAccel(vmRef(spec.name), spec, vmsFolder(folders));
     },
     put: (batch) => {
-      for (const [ref, spec] of batch) if (!runs(keeping, ref, spec)) begin(ref, spec);
+      for (const [ref, spec] of batch) {
+        if (runs(keeping, ref, spec)) continue;
+        checkFiles(spec);
+        begin(ref, spec);
+      }
       return Promise.resolve();
     },
     drop: async (refs) => {
@@ -159,7 +173,7 @@ async function start(keeping: Keeping, ref: Ref, spec: VmSpec, signal: AbortSign
     if (host.clock.monotonic() > until) throw new FaultError('timeout', ref, `QEMU says ${status ?? 'nothing'}`, true);
     await sleep(50);
   }
-  host.log.info({ guest: name, accel, pid }, 'VM runs');
+  host.log.info({ guest: name, accel, process: pid }, 'VM runs');
 }
 
 /** What QEMU says of the machine; undefined where it does not answer. */
