@@ -1,5 +1,5 @@
-// Whether KVM works here. That /dev/kvm opens says little: a nested or paravirtual host may abort, or hang in the guest.
-// So it is tried with a boot, once for each kernel, QEMU and processor.
+// Whether KVM works here. That /dev/kvm opens says little: a nested or paravirtual host may abort, or hang in the
+// guest. So it is tried with a boot, once for each kernel, QEMU and processor.
 import { spawn } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';

@@ -110,9 +110,12 @@ function driverOf(
       return Promise.resolve(new Map([...list].flatMap(readOne)));
     },
     diff: (spec, actual) => (actual.attached && actual.hash === hashOf(spec.machine) ? 'same' : 'replace'),
+    claims: (spec) => spec.address.map((cidr) => `address ${cidr.split('/')[0]}`),
     prepare: async (spec, progress, signal) => {
       findQemu(vmRef(spec.name));
       await makeFiles(folders, spec, progress, signal);
+      // Where emulation will do, a trial that hangs need not hold up the start of a switch.
+      if (spec.machine.accel !== 'kvm') return;
       progress('trial of KVM');
       await chooseAccel(vmRef(spec.name), spec, vmsFolder(folders));
     },
