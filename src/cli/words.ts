@@ -90,8 +90,8 @@ function readBracketed(text: string, start: number): Piece {
   return { text: text.slice(start), literal: true, end: at, open: 'bracket' };
 }
 
-/** The commands of a text: one a line, or several in a line, each but the last with a ";" behind it. A ";" inside quotes or a
- * word separates nothing. */
+/** The commands of a text: one a line, or several in a line, each but the last with a ";" behind it. A ";" inside
+ * quotes or a word separates nothing. */
 export function splitCommands(text: string): readonly string[] {
   const commands: string[] = [];
   for (const line of text.split(/\r\n|\r|\n/)) {

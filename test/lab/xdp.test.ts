@@ -1,5 +1,5 @@
-// Native XDP on NICs. A NIC is a veth pair with its offloads off and a program at the far end; what is attached where is
-// read from the kernel, so that a silent fallback fails.
+// Native XDP on NICs. A NIC is a veth pair with its offloads off and a program at the far end; what is attached where
+// is read from the kernel, so that a silent fallback fails.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countersOf } from './invariant.ts';
