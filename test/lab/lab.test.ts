@@ -131,6 +131,7 @@ test('a CLI command: text, JSON, help and exit codes by OpenSSH', async () => {
   const guests = await ssh('show guests');
   assert.match(guests.out, /^web-v1 +container +running +healthy/m);
   assert.match((await ssh('guest exec web-v1 hostname')).out, /web-v1/);
+  assert.match((await ssh('guest web-v1 exec hostname')).out, /web-v1/, 'the name before the verb');
   assert.equal((await ssh('sh ver')).code, 0, 'unique abbreviations');
   const wrong = await ssh('show prots');
   assert.equal(wrong.code, 1);
