@@ -324,6 +324,6 @@ function instanceOf(bench: Bench): string {
 }
 
 /** A manifest or document as somebody's editor leaves it. */
-export function edit(path: string, text: string): void {
+function edit(path: string, text: string): void {
   writeFileSync(path, text);
 }
