@@ -7,11 +7,13 @@ const servers = process.argv.slice(2).map((word) => {
   const server = createServer((request, response) => {
     const { method, url, rawHeaders } = request;
     request.resume();
-    response.setHeaders(new Map([
-      ['x-backend', name],
-      ['x-up', '1'],
-      ['server', 'up'],
-    ]));
+    response.setHeaders(
+      new Map([
+        ['x-backend', name],
+        ['x-up', '1'],
+        ['server', 'up'],
+      ]),
+    );
     const body = JSON.stringify({ name, method, url, rawHeaders });
     const answer = () => response.end(body);
     if (name.startsWith('slow')) setTimeout(answer, 10_000).unref();

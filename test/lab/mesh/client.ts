@@ -61,6 +61,10 @@ for await (const line of createInterface({ input: process.stdin })) {
     loads.set(id, load(begin));
     say(id, id);
   }
-  if (end !== undefined) void loads.get(end)?.stop().then((counts) => say(id, counts));
+  if (end !== undefined)
+    void loads
+      .get(end)
+      ?.stop()
+      .then((counts) => say(id, counts));
 }
 agent.destroy();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { Generated } from './generate.ts';
 import type { Site, Which } from './site.ts';
-import type { Given, Header } from './talk.ts';
+import type { Given, Header, Request } from './talk.ts';
 
 interface Seen {
   readonly method: string;
@@ -51,6 +51,17 @@ function viewOf(list: readonly Given[]): View {
   return { statuses: [...new Set(list.map((g) => g.status))].toSorted((a, b) => a - b), by };
 }
 
+/** Without the port that the request's Host names. Gateway API puts the listener's port into Location, and none where it
+ * is the scheme's own; Envoy can put one there, but not leave the Host's out. */
+function withoutHostPort(view: View, request: Request): View {
+  const port = /:\d+$/.exec(request.headers[0]?.[1] ?? '')?.[0];
+  const itself = view.by['-'];
+  if (port === undefined || itself === undefined) return view;
+  const bareHost = (line: string): string =>
+    line.replace(new RegExp(`^(location: https?://[^/:]+)${port}(?=/|$)`), '$1');
+  return { ...view, by: { ...view.by, '-': { ...itself, answer: itself.answer.map(bareHost) } } };
+}
+
 /** Asks both until they agree on the set of backends, `least` times at least and `most` at most. */
 export async function compare(site: Site, { port, request }: Generated, least = 3, most = 100) {
   const given: Record<Which, Given[]> = { router: [], envoy: [] };
@@ -61,7 +72,8 @@ export async function compare(site: Site, { port, request }: Generated, least = 
     if (i === 0 && backendOf(ours) === '-' && backendOf(theirs) === '-') break;
     if (i + 1 >= least && names(given.router) === names(given.envoy)) break;
   }
-  return { router: viewOf(given.router), envoy: viewOf(given.envoy) };
+  const view = (list: readonly Given[]): View => withoutHostPort(viewOf(list), request);
+  return { router: view(given.router), envoy: view(given.envoy) };
 }
 
 function names(list: readonly Given[]): string {

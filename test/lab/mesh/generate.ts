@@ -106,7 +106,8 @@ function istioWish(match: IstioMatch, hosts: readonly string[], port: number, pi
 function draftOf({ hosts, path, method, headers, query }: Wish, pick: Random): Draft {
   const host = pick(hosts).replace(/^\*/, () => pick(['one', 'one.two', 'a-b']));
   const regex = path.kind === 'RegularExpression' || path.kind === 'regex';
-  const tail = path.kind === 'PathPrefix' || path.kind === 'prefix' ? pick(['', '/', '/x', '/x/y.z', '//x', '/%41']) : '';
+  const tail =
+    path.kind === 'PathPrefix' || path.kind === 'prefix' ? pick(['', '/', '/x', '/x/y.z', '//x', '/%41']) : '';
   return {
     host,
     path: regex ? sampleOf(path.value, pick) : `${path.value}${tail}`,
@@ -144,7 +145,8 @@ const noise: readonly ((draft: Draft, pick: Random) => void)[] = [
   (d, pick) => (d.host = `${d.host}:${pick(['80', '8080', '1'])}`),
   (d) => (d.headers = d.headers.map(([name, value]) => [changed(name), value])),
   (d) => d.headers.push(...d.headers.map(([name, value]): Header => [name, `${value}, more`])),
-  (d) => d.headers.push(['x-tier', 'silver'], ['X-Secret', 's'], ['x-drop', '1'], ['X-Drop', '2'], ['x-seen', 'before']),
+  (d) =>
+    d.headers.push(['x-tier', 'silver'], ['X-Secret', 's'], ['x-drop', '1'], ['X-Drop', '2'], ['x-seen', 'before']),
   (d) => d.headers.push(['X-Forwarded-For', '192.0.2.7'], ['x-forwarded-proto', 'https'], ['x-hop', 'client']),
   (d) => d.query.push(['z', '1'], ['q', '%2F?'], ['flag', '']),
   (d) => d.headers.push(['X-Odd', ' "a,b";c=\u00e9 '], ['x-empty', '']),
@@ -160,15 +162,15 @@ export interface Ports {
   readonly istio: number;
 }
 
-/** `count` requests: two fifths satisfy a rule, two fifths nearly, one fifth is strange. */
+/** `count` requests: a third satisfies a rule, a third nearly, a third is strange. */
 export function generate(manifests: readonly string[], ports: Ports, count: number, seed: number): Generated[] {
   const pick = randomOf(seed);
   const wishes = wishesOf(manifests, ports, pick);
   return Array.from({ length: count }, (_, i) => {
     const wish = pick(wishes);
     const draft = draftOf(wish, pick);
-    if (i % 5 > 3) pick(strangers)(draft, pick);
-    else if (i % 5 > 1) pick(misses)(draft, pick);
+    if (i % 3 === 2) pick(strangers)(draft, pick);
+    else if (i % 3 === 1) pick(misses)(draft, pick);
     pick(noise)(draft, pick);
     const query = draft.query.map(([name, value]) => `${name}=${value}`).join('&');
     const path = query === '' ? draft.path : `${draft.path}?${query}`;

@@ -1,16 +1,30 @@
 import { test } from 'node:test';
-import { openSite, get } from './site.ts';
-import { readFileSync } from 'node:fs';
-import { generate } from './generate.ts';
-import { compareAll } from './compare.ts';
+import { openSite } from './site.ts';
+import { judge } from './judge.ts';
+import { gatewayApiMatch } from './cases/gatewayapi-match.ts';
+import { gatewayApiAct } from './cases/gatewayapi-act.ts';
+import { istio } from './cases/istio.ts';
 test('probe', async () => {
-  const routes = readFileSync('test/lab/mesh/manifests/gateway.yaml', 'utf8');
-  const istio = readFileSync('test/lab/mesh/manifests/istio.yaml', 'utf8');
-  await using site = await openSite({ 'gateway.yaml': routes, 'istio.yaml': istio });
-  for (const seed of (process.env['SEEDS'] ?? '1,2,3,4,5').split(',').map(Number)) {
-    const t = Date.now();
-    try {
-    console.log(seed, await compareAll(site, generate([routes, istio], { gateway: 80, istio: 8080 }, 200, seed), seed), Date.now() - t);
-    } catch (e) { console.log((e as Error).message); }
-  }
+  const sets = [gatewayApiMatch, gatewayApiAct, istio];
+  await using site = await openSite({ 'a.yaml': sets.map((s) => s.manifests).join('\n---\n') });
+  console.log((await site.sw.cli('show manifests')).text);
+  let n = 0;
+  for (const one of sets.flatMap((s) => s.cases))
+    for (const which of ['router', 'envoy'] as const) {
+      n += 1;
+      try {
+        await judge(site, which, one);
+      } catch (e) {
+        console.log(
+          which,
+          one.port,
+          one.ask.method,
+          one.ask.path,
+          one.ask.headers,
+          one.from,
+          (e as Error).message.slice(0, 500),
+        );
+      }
+    }
+  console.log(n / 2);
 });

@@ -12,13 +12,15 @@ export const envoyAddress = '10.10.0.15';
 
 /** Backends: "a1" is at h2, the rest at h3 behind the switch's router. */
 const atH2 = { a1: 8001 };
-const atH3 = { a2: 8002, b1: 8003, c1: 8004, v1: 8011, v2: 8012, v3: 8013, slow1: 8020 };
+const atH3 = { a2: 8002, b1: 8003, c1: 8004, d1: 8005, e1: 8006, v1: 8011, v2: 8012, v3: 8013, slow1: 8020 };
 
 export const services = `
 services:
   a: { port: 80, endpoints: { a1: { address: 10.10.0.12, port: 8001 }, a2: { address: 10.20.0.13, port: 8002 } } }
   b: { port: 80, endpoints: { b1: { address: 10.20.0.13, port: 8003 } } }
   c: { port: 8080, endpoints: { c1: { address: 10.20.0.13, port: 8004 } } }
+  d: { port: 80, endpoints: { d1: { address: 10.20.0.13, port: 8005 } } }
+  e: { port: 80, endpoints: { e1: { address: 10.20.0.13, port: 8006 } } }
   v:
     port: 80
     endpoints:
