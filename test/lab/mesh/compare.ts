@@ -80,13 +80,24 @@ function names(list: readonly Given[]): string {
   return [...new Set(list.map(backendOf))].toSorted((a, b) => (a < b ? -1 : 1)).join(' ');
 }
 
-/** Compares all; fails with every request that the two treat differently. Returns how many of them no route took. */
-export async function compareAll(site: Site, requests: readonly Generated[], seed: number): Promise<number> {
+export interface Met {
+  /** Requests that no route took. */
+  readonly unrouted: number;
+  readonly backends: ReadonlySet<string>;
+  readonly statuses: ReadonlySet<number>;
+}
+
+/** Compares all; fails with every request that the two treat differently. */
+export async function compareAll(site: Site, requests: readonly Generated[], seed: number): Promise<Met> {
   const differences: string[] = [];
+  const backends = new Set<string>();
+  const statuses = new Set<number>();
   let unrouted = 0;
   for (const one of requests) {
     const { router, envoy } = await compare(site, one);
     if (router.statuses[0] === 404 && Object.keys(router.by).join() === '-') unrouted += 1;
+    for (const name of Object.keys(router.by)) backends.add(name);
+    for (const status of router.statuses) statuses.add(status);
     try {
       assert.deepEqual(router, envoy);
     } catch (error) {
@@ -96,5 +107,5 @@ export async function compareAll(site: Site, requests: readonly Generated[], see
     }
   }
   assert.equal(differences.length, 0, differences.slice(0, 10).join('\n\n'));
-  return unrouted;
+  return { unrouted, backends, statuses };
 }

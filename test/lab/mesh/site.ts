@@ -29,7 +29,11 @@ services:
       v3: { address: 10.20.0.13, port: 8013, labels: { version: v3, track: canary } }
   slow: { port: 80, endpoints: { slow1: { address: 10.20.0.13, port: 8020 } } }
   dead: { port: 80, endpoints: { dead1: { address: 10.20.0.13, port: 8999 } } }
+  lost: { port: 80, endpoints: { lost1: { address: 10.20.0.99, port: 80 } } }
   empty: { port: 80 }
+  moving: { port: 80, endpoints: { moving: { address: 10.20.0.13, port: 8005 } } }
+  one: { port: 80, endpoints: { one: { address: 10.20.0.13, port: 8005 } } }
+  two: { port: 80, endpoints: { two: { address: 10.20.0.13, port: 8006 } } }
 `;
 
 export const document = `

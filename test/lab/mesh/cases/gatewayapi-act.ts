@@ -201,7 +201,7 @@ export const gatewayApiAct: CaseSet = {
     )(ask('/backend', 'edit.act.test', 'x-own: client'), {
       status: 200,
       backends: ['b1', 'c1'],
-      seen: { 'x-own': 'client|b' },
+      seen: { 'x-own': 'b|client' },
     }),
     listenerPort(ask('/host/x?y=1', here), location('http://new.test:8081/host/x?y=1')),
     listenerPort(ask('/full/x?y=1', here), location(`http://${here}:8081/all?y=1`)),
