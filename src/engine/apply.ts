@@ -15,8 +15,8 @@ export interface ApplyInput {
   readonly lenient: boolean;
   /** Where not lenient: what may fail all the same. What needs such a one and cannot be put for that is added. */
   readonly tolerated?: Set<Ref>;
-  /** Told each step that is done. */
-  readonly done?: (action: Action) => void;
+  /** Told each step that is done, or may be in part. */
+  readonly note?: (action: Action, outcome: 'done' | 'failed') => void;
   /** What is known to have failed already: who needs it is not tried. */
   readonly failed?: ReadonlyMap<Ref, Fault>;
 }
@@ -76,7 +76,7 @@ async function runBatch(input: ApplyInput, whole: readonly Action[], failed: Map
   input.log(batch.map((action) => `end ${action.line}\n`).join(''));
   // It was put again after an earlier step of it had failed.
   for (const action of batch) failed.delete(action.ref);
-  for (const action of batch) input.done?.(action);
+  for (const action of batch) input.note?.(action, 'done');
   return 'on';
 }
 
@@ -87,6 +87,7 @@ async function failedBatch(
   fault: Fault,
   failed: Map<Ref, Fault>,
 ): Promise<'ended' | 'on'> {
+  for (const action of batch) input.note?.(action, 'failed');
   const mayFail = (action: Action): boolean => input.lenient || input.tolerated?.has(action.ref) === true;
   if (batch.length > 1 && batch.some(mayFail)) {
     for (const action of batch) if ((await runBatch(input, [action], failed)) === 'ended') return 'ended';

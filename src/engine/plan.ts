@@ -15,6 +15,8 @@ export interface PlanInput {
   readonly actual: ReadonlyMap<Ref, unknown>;
   /** Resources as they were made: they tell the needs and claims of what is to be dropped. */
   readonly previous?: ReadonlyMap<Ref, Resource>;
+  /** Resources whose put failed: what they claim they may hold. */
+  readonly attempted?: ReadonlyMap<Ref, Resource>;
   /** In the order in which kinds build on each other. A kind that has none throws. */
   readonly drivers: ReadonlyMap<string, PlanDriver>;
 }
@@ -40,8 +42,8 @@ interface Walk {
   readonly dropped: Set<Ref>;
   /** Of these the last put took something away. */
   readonly lost: Set<Ref>;
-  /** Who holds a claim, and what each holds. */
-  readonly holders: Map<string, Ref>;
+  /** Who holds a claim, or may, and what each holds. */
+  readonly holders: Map<string, Set<Ref>>;
   readonly held: Map<Ref, readonly string[]>;
   readonly actions: Action[];
 }
@@ -100,7 +102,7 @@ function begin(input: PlanInput): Walk {
     input,
     order: byLevel(level, [...input.drivers.keys()]),
     users: dependents(input.desired),
-    formerUsers: dependents(previous),
+    formerUsers: both(dependents(previous), dependents(input.attempted ?? new Map())),
     pending,
     put: new Set(),
     dropped: new Set(),
@@ -111,9 +113,15 @@ function begin(input: PlanInput): Walk {
   };
   for (const [ref, actual] of input.actual) {
     const made = previous.get(ref) ?? (pending.has(ref) ? undefined : input.desired.get(ref));
-    hold(walk, ref, driverOf(input, ref).held?.(actual) ?? claimsOf(input, made));
+    const held = driverOf(input, ref).held?.(actual);
+    hold(walk, ref, held ?? [...claimsOf(input, made), ...claimsOf(input, input.attempted?.get(ref))]);
   }
   return walk;
+}
+
+function both(a: Map<Ref, Ref[]>, b: Map<Ref, Ref[]>): Map<Ref, Ref[]> {
+  for (const [ref, users] of b) a.set(ref, [...new Set([...(a.get(ref) ?? []), ...users])]);
+  return a;
 }
 
 function putAll(walk: Walk): void {
@@ -135,8 +143,9 @@ function put(walk: Walk, ref: Ref, change: Change): void {
   if (change === 'replace') drop(walk, ref, 'replace');
   const claims = claimsOf(input, input.desired.get(ref));
   for (const claim of claims) {
-    const holder = holders.get(claim);
-    if (holder !== undefined && holder !== ref) drop(walk, holder, `gives ${claim} to ${ref}`);
+    for (const holder of holders.get(claim) ?? []) {
+      if (holder !== ref) drop(walk, holder, `gives ${claim} to ${ref}`);
+    }
   }
   release(walk, ref);
   hold(walk, ref, claims);
@@ -146,16 +155,16 @@ function put(walk: Walk, ref: Ref, change: Change): void {
 }
 
 function hold(walk: Walk, ref: Ref, claims: readonly string[]): void {
-  for (const claim of claims) walk.holders.set(claim, ref);
+  for (const claim of claims) walk.holders.set(claim, (walk.holders.get(claim) ?? new Set()).add(ref));
   walk.held.set(ref, claims);
 }
 
 function release(walk: Walk, ref: Ref): void {
-  for (const claim of walk.held.get(ref) ?? []) if (walk.holders.get(claim) === ref) walk.holders.delete(claim);
+  for (const claim of walk.held.get(ref) ?? []) walk.holders.get(claim)?.delete(ref);
   walk.held.delete(ref);
 }
 
-/** Drops it, and before it what stands on it and nobody desires. `why` undefined: it is not desired, nothing hurries. */
+/** Drops it, and before it what stands on it and is not desired. Without `why` it is not desired itself. */
 function drop(walk: Walk, ref: Ref, why: string | undefined): void {
   const { input, dropped } = walk;
   if (dropped.has(ref) || !input.actual.has(ref)) return;

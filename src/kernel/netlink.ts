@@ -57,7 +57,7 @@ export interface Netlink {
    * the kernel's own words about a refusal, where it has some. */
   apply(ops: readonly Op[], why?: (index: number, text: string) => void): readonly (string | undefined)[];
   /** Calls `on` from the event loop, without keeping the process alive. Subscribe first, then read. Linux says nothing
-   * of IPv4 routes that go because their device goes down or away: a link event means that routes are to be read too. */
+   * of IPv4 routes that go because their device goes down or away: at a link event read the routes too. */
   watch(types: readonly ('link' | 'address' | 'route' | 'neighbor')[], on: (event: NetlinkEvent) => void): Disposable;
   close(): void;
 }

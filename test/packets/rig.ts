@@ -8,6 +8,7 @@ import { kernelDrivers } from '../../src/daemon/drivers.ts';
 import { openIds } from '../../src/engine/ids.ts';
 import { type OpenEngine, openEngine } from '../../src/engine/open.ts';
 import { decodeTrace, dropReasons, encodeFdb, encodeFdbKey, traceActions, traceSize } from '../../src/kernel/abi.ts';
+import type { BpfMap } from '../../src/kernel/bpf.ts';
 import { type PortCounters, readCounters } from '../../src/kernel/counters.ts';
 import { type Datapath, openDatapath } from '../../src/kernel/datapath.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
@@ -18,6 +19,7 @@ import { u32 } from '../../src/lib/bytes.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { parseMac } from '../../src/lib/mac.ts';
 import { slices } from '../../src/slices.ts';
+import type { PortsLive } from '../../src/switch/l1/port/schema.ts';
 import { objects } from '../lab/switch.ts';
 
 export type Hook = 'tcx' | 'xdp';
@@ -62,6 +64,18 @@ export function kernelIn(netns: string): Kernel {
   };
 }
 
+function mapIn(netns: string, map: BpfMap): BpfMap {
+  const update: BpfMap['update'] = (key, value, flags) => inNetns(netns, () => map.update(key, value, flags));
+  const inside = Object.create(map, { update: { value: update } }) as BpfMap;
+  for (const name of ['lookup', 'delete', 'dump'] as const) {
+    Object.defineProperty(inside, name, { value: map[name].bind(map) });
+  }
+  for (const name of ['keySize', 'valueSize', 'maxEntries', 'name'] as const) {
+    Object.defineProperty(inside, name, { value: map[name] });
+  }
+  return inside;
+}
+
 let count = 0;
 
 /** `ports` are made as veth pairs, both ends up, the far ends in a second namespace. */
@@ -82,7 +96,11 @@ export async function openRig(document: string, ports: readonly string[]): Promi
   plug(bare.netlink(), base.netlink(`${instance}-far`), ports, `${instance}-far`);
   const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace: true }));
   stack.defer(() => rmSync(datapath.pins, { recursive: true, force: true }));
-  const kernel: Kernel = { ...bare, datapath };
+  // A DEVMAP takes an ifindex for that of the caller's namespace.
+  const maps = new Map(datapath.maps);
+  const xdpPort = datapath.map('xdp_port');
+  maps.set('xdp_port', mapIn(instance, xdpPort));
+  const kernel: Kernel = { ...bare, datapath: { ...datapath, maps } };
   const ids = openIds(join(folder, 'ids.json'));
   writeFileSync(join(folder, 'midplane.yaml'), document);
   const live = new Map<string, unknown>();
@@ -108,8 +126,15 @@ export async function openRig(document: string, ports: readonly string[]): Promi
     stack.use(started);
   }
   await engine.settled();
+  await carriers(live.get('ports') as PortsLive);
   const kept = stack.move();
   return { ...rigOf(kernel, datapath, engine, instance), [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** The kernel brings a carrier up a little after the device. */
+async function carriers(ports: PortsLive): Promise<void> {
+  const down = (): boolean => [...ports.statuses().values()].some((status) => status.state === 'down');
+  for (let i = 0; i < 100 && down(); i += 1) await new Promise((done) => setTimeout(done, 20));
 }
 
 function plug(nl: Netlink, far: Netlink, ports: readonly string[], farNetns: string): void {

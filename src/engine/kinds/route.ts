@@ -36,10 +36,13 @@ function parseRef(ref: Ref): Pick<Route, 'prefix' | 'table' | 'metric' | 'protoc
 
 export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
   const nl = kernel.netlink();
+  const made = new Set<Ref>();
   const ours = (): Map<Ref, RouteSpec> => {
     const names = new Map(nl.links().map((link) => [link.index, link.name]));
     const specs = nl.routes({ protocol: protocolNumber }).map((route) => readRoute(route, names));
-    return new Map(specs.map((spec) => [routeRef(spec), spec]));
+    const all = new Map(specs.map((spec) => [routeRef(spec), spec]));
+    for (const ref of all.keys()) made.add(ref);
+    return all;
   };
   return {
     kind: 'route',
@@ -56,6 +59,7 @@ export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
       for (const [i, code] of nl.apply(ops).entries()) {
         const [ref] = batch[i] ?? [];
         if (code !== undefined && ref !== undefined) throw kernelFault(ref, code, whyRoute(code));
+        if (ref !== undefined) made.add(ref);
       }
       return Promise.resolve();
     },
@@ -64,13 +68,16 @@ export function routeDriver(kernel: Kernel): Driver<RouteSpec, RouteSpec> {
       for (const [i, code] of results.entries()) {
         const ref = refs[i];
         if (code !== undefined && code !== 'ESRCH' && ref !== undefined) throw kernelFault(ref, code);
+        if (ref !== undefined) made.delete(ref);
       }
       return Promise.resolve();
     },
     watch: (dirty) =>
-      nl.watch(['route'], (event) => {
+      nl.watch(['route', 'link'], (event) => {
         if (event.type === 'overrun') dirty('all');
         if (event.type === 'route' && event.route.protocol === protocolNumber) dirty(routeRef(event.route));
+        // Linux says nothing of IPv4 routes that go with their device, or because it is put down.
+        if (event.type === 'link' && (event.gone || !event.link.up)) for (const ref of made) dirty(ref);
       }),
   };
 }

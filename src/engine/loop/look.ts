@@ -15,6 +15,7 @@ export interface LookInput {
   readonly world: World;
   /** What was put before, and needs and claims what it says. */
   readonly made: Resources;
+  readonly attempted: Resources;
   readonly desired: Resources;
   readonly refs: ReadonlySet<Ref> | 'all';
 }
@@ -56,7 +57,8 @@ function planFor(input: LookInput, desired: Resources, actual: Map<Ref, unknown>
   const wanted = refs.size >= desired.size ? filter(desired, refs) : pick(desired, refs);
   const seen = new Map([...actual].filter(([ref]) => refs.has(ref)));
   const previous = pick(input.made, seen.keys());
-  return plan({ desired: wanted, all: desired, actual: seen, previous, drivers: input.world.drivers });
+  const attempted = pick(input.attempted, seen.keys());
+  return plan({ desired: wanted, all: desired, actual: seen, previous, attempted, drivers: input.world.drivers });
 }
 
 function filter(from: Resources, refs: ReadonlySet<Ref>): Resources {

@@ -36,7 +36,13 @@ async function aim(loop: Loop, committed: Resources): Promise<Target | Pass> {
   const after = union(committed, published);
   try {
     const refs = state.holding ? 'all' : lookAt(loop, before, after);
-    const looked = await lookStrictly({ world, made: knownOf(state, before), desired: after, refs });
+    const looked = await lookStrictly({
+      world,
+      made: knownOf(state, before),
+      attempted: state.attempted,
+      desired: after,
+      refs,
+    });
     if (looked.faults.length > 0) return { actions: [], faults: looked.faults };
     // What an earlier life left stays until all have published.
     const mine = looked.actions.filter((a) => !isHeld(state, a) || before.has(a.ref));
@@ -64,7 +70,7 @@ function lookAt(loop: Loop, before: Resources, after: Resources): Set<Ref> {
 
 /** Needs and claims of what is in the world: as made by this process, or as desired when an earlier one made it. */
 function knownOf(state: State, before: Resources): Resources {
-  return new Map([...before, ...state.made]);
+  return new Map([...state.attempted, ...before, ...state.made]);
 }
 
 /** Strict, up to and with verify. Drops that nobody sees are left for `retire`. */
@@ -94,12 +100,11 @@ export async function change(loop: Loop, committed: Resources): Promise<Pass> {
   return { actions: planned.actions, faults: [] };
 }
 
-/** To what is desired, after a change that did not succeed. A second look finds what one failure had kept from being
- * made. */
+/** To what is desired, after a change that did not succeed; looks again until there is nothing to do. */
 async function goBack(loop: Loop, touched: ReadonlySet<Ref>): Promise<void> {
   for (let tries = 0; tries < 3; tries += 1) {
-    const { faults } = await lenient(loop, touched, touched);
-    if (faults.length === 0) return;
+    const { actions, faults } = await lenient(loop, touched, touched);
+    if (actions.length === 0 && faults.length === 0) return;
   }
 }
 
@@ -125,7 +130,13 @@ export async function retire(loop: Loop, actions: readonly Action[]): Promise<vo
 export async function lenient(loop: Loop, refs: ReadonlySet<Ref> | 'all', mine?: ReadonlySet<Ref>): Promise<Pass> {
   const { world, state } = loop;
   const desired = desiredOf(state);
-  const looked = await lookLeniently({ world, made: knownOf(state, desired), desired, refs });
+  const looked = await lookLeniently({
+    world,
+    made: knownOf(state, desired),
+    attempted: state.attempted,
+    desired,
+    refs,
+  });
   const left = new Map(looked.left);
   const actions = looked.actions.filter((action) => {
     if (action.phase === 'prepare') return false;
@@ -137,7 +148,8 @@ export async function lenient(loop: Loop, refs: ReadonlySet<Ref> | 'all', mine?:
   });
   const failed = await run(loop, actions, desired, { lenient: true, failed: left });
   const all = new Map([...left, ...failed]);
-  conclude(loop, looked.refs, all);
+  // Where all was read, what is neither there nor desired is well.
+  conclude(loop, refs === 'all' ? new Set([...looked.refs, ...state.failed.keys()]) : looked.refs, all);
   return { actions, faults: [...all.values()] };
 }
 
@@ -148,12 +160,15 @@ async function run(
   how: { lenient: boolean; tolerated?: Set<Ref>; failed?: ReadonlyMap<Ref, Fault> },
 ): Promise<ReadonlyMap<Ref, Fault>> {
   const { world, state } = loop;
-  const done = (action: Action): void => {
-    const resource = desired.get(action.ref);
-    if (action.verb === 'drop') state.made.delete(action.ref);
-    else if (resource !== undefined) state.made.set(action.ref, resource);
+  const note = ({ verb, ref }: Action, outcome: 'done' | 'failed'): void => {
+    const resource = desired.get(ref);
+    if (outcome === 'done') {
+      state.attempted.delete(ref);
+      if (verb === 'drop') state.made.delete(ref);
+      else if (resource !== undefined) state.made.set(ref, resource);
+    } else if (verb === 'put' && resource !== undefined) state.attempted.set(ref, resource);
   };
-  return apply({ actions, desired, drivers: world.drivers, log: world.actionLog, done, ...how });
+  return apply({ actions, desired, drivers: world.drivers, log: world.actionLog, note, ...how });
 }
 
 /** Of what was looked at, what did not fail is well. */

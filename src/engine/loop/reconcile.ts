@@ -39,6 +39,43 @@ const gatherMs = 20;
 const holdMs = 10_000;
 
 export function openReconciler(world: World): Reconciler {
+  const turning = turn(world);
+  const { loop, mark, queue, run, audit, settled } = turning;
+  const { state } = loop;
+  const watches = [...world.drivers.values()].map((driver) => driver.watch?.(mark));
+  return {
+    desired: () => desiredOf(state),
+    failures: () => [...state.failed.values()],
+    plan: (committed) => queue.run(() => planChange(loop, committed)),
+    change: (committed) => run(() => change(loop, committed)),
+    revert: (committed) => run(() => revert(loop, committed)),
+    retire: (actions) => run(() => retire(loop, actions)),
+    adopt: (committed) => {
+      turning.hold();
+      return run(() => {
+        state.committed = committed;
+        return lenient(loop, 'all');
+      });
+    },
+    settled,
+    publish(owner, resources) {
+      const before = state.published.get(owner) ?? new Map<Ref, Resource>();
+      const after = new Map(resources.map((r) => [r.ref, r]));
+      state.published = new Map([...state.published, [owner, after]]);
+      for (const ref of changed(before, after)) mark(ref);
+    },
+    dirty: mark,
+    audit,
+    async close() {
+      turning.close();
+      for (const watch of watches) watch?.[Symbol.dispose]();
+      await queue.run(() => Promise.resolve());
+    },
+  };
+}
+
+/** What turns the loop: one job at a time, repair when something is dirty, and again while something fails. */
+function turn(world: World) {
   const state = emptyState();
   const timer = wakeTimer(world);
   const queue = jobQueue();
@@ -59,49 +96,26 @@ export function openReconciler(world: World): Reconciler {
     },
   });
   const loop: Loop = { world, state, preparer };
-  const retryLater = <T>(result: T): T => {
+  const run = async <T>(job: () => Promise<T>): Promise<T> => {
+    const result = await queue.run(job);
     if (state.failed.size > 0) timer.wake(retryMs, pass);
     return result;
   };
-  const run = <T>(job: () => Promise<T>): Promise<T> => queue.run(job).then(retryLater);
   const pass = (): void => void run(() => repair(loop)).catch(world.broken);
   const audit = (): Promise<Pass> => run(() => repairAll(loop));
   const settled = (): Promise<Pass> => {
     state.holding = false;
     return audit();
   };
-  const watches = [...world.drivers.values()].map((driver) => driver.watch?.(mark));
-  return {
-    desired: () => desiredOf(state),
-    failures: () => [...state.failed.values()],
-    plan: (committed) => queue.run(() => planChange(loop, committed)),
-    change: (committed) => run(() => change(loop, committed)),
-    revert: (committed) => run(() => revert(loop, committed)),
-    retire: (actions) => run(() => retire(loop, actions)),
-    adopt(committed) {
-      state.holding = true;
-      timer.hold(holdMs, () => void (state.holding ? settled() : Promise.resolve()).catch(world.broken));
-      return run(() => {
-        state.committed = committed;
-        return lenient(loop, 'all');
-      });
-    },
-    settled,
-    publish(owner, resources) {
-      const before = state.published.get(owner) ?? new Map<Ref, Resource>();
-      const after = new Map(resources.map((r) => [r.ref, r]));
-      state.published = new Map([...state.published, [owner, after]]);
-      for (const ref of changed(before, after)) mark(ref);
-    },
-    dirty: mark,
-    audit,
-    async close() {
-      timer.close();
-      preparer.close();
-      for (const watch of watches) watch?.[Symbol.dispose]();
-      await queue.run(() => Promise.resolve());
-    },
+  const hold = (): void => {
+    state.holding = true;
+    timer.hold(holdMs, () => void (state.holding ? settled() : Promise.resolve()).catch(world.broken));
   };
+  const close = (): void => {
+    timer.close();
+    preparer.close();
+  };
+  return { loop, mark, queue, run, audit, settled, hold, close };
 }
 
 /** One job after the other; a failure is its caller's alone. */

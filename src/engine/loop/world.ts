@@ -31,6 +31,8 @@ export interface State {
   allDirty: boolean;
   /** What was last put, by ref: the needs and claims of what is to go. */
   readonly made: Map<Ref, Resource>;
+  /** What was last put and failed: it may be there all the same. */
+  readonly attempted: Map<Ref, Resource>;
   /** What nobody desires stays: what run.ts files will publish is not known yet. */
   holding: boolean;
 }
@@ -43,6 +45,7 @@ export function emptyState(): State {
     dirty: new Set(),
     allDirty: false,
     made: new Map(),
+    attempted: new Map(),
     holding: false,
   };
 }

@@ -1,6 +1,6 @@
 // Text to desired resources: parse every section, let slices add entries to other sections, check across sections,
 // compile. Pure but for reading the files that the document names, which come in as a function.
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Document } from '../../config/load.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { Ref, Resource } from '../resource.ts';
