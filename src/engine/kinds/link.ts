@@ -36,6 +36,8 @@ export function linkDriver(
 ): Driver<LinkSpec, LinkActual> {
   const folder = join(datapath.pins, 'links');
   const book = linkBook(kernel.netlink());
+  /** Names of the devices that were looked up, by index: reading all devices for one is dear. */
+  const seen = new Map<number, string>();
   const pinOf = (ref: Ref, id: number): string => join(folder, `${id}@${nameOf(ref).split('@')[1]}`);
   const portOf = (ref: Ref): string => nameOf(ref).split('@')[0] ?? '';
   /** Undefined where the port has no id, and so no pin. A pin whose port has lost its name is "#<id>". */
@@ -66,11 +68,13 @@ export function linkDriver(
       return Promise.resolve(new Map(list.flatMap(read)));
     },
     diff(spec, actual) {
-      if (book.byName(spec.device)?.index !== actual.ifindex) return 'replace';
+      const index = book.byName(spec.device)?.index;
+      if (index !== actual.ifindex) return 'replace';
+      seen.set(index, spec.device);
       return datapath.programOf(spec.hook).id === actual.programId ? 'same' : 'update';
     },
     claims: (spec) => [`hook ${spec.device} ${spec.hook}`],
-    held: ({ hook, ifindex }) => [`hook ${book.byIndex(ifindex)?.name} ${hook}`],
+    held: ({ hook, ifindex }) => [`hook ${seen.get(ifindex) ?? book.byIndex(ifindex)?.name} ${hook}`],
     put: (batch) => {
       for (const [ref, spec] of batch) {
         asFault(ref, () => put(kernel, datapath, pinOf(ref, ids.id('port', spec.port, maxPorts)), ref, spec));
