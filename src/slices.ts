@@ -4,6 +4,9 @@ import { ssh } from './cli/ssh/slice.ts';
 import { system } from './cli/system/slice.ts';
 import { users } from './cli/users/slice.ts';
 import type { AnySlice } from './engine/slice.ts';
+import { containers } from './guests/container/slice.ts';
+import { functions } from './guests/function/slice.ts';
+import { vms } from './guests/vm/slice.ts';
 import { gatewaySlice } from './mesh/manifest/slice.ts';
 import { servicesSlice } from './mesh/registry/slice.ts';
 import { xdsSlice } from './mesh/xds/slice.ts';
@@ -19,6 +22,9 @@ export const slices: readonly AnySlice[] = [
   users,
   ssh,
   api,
+  containers,
+  vms,
+  functions,
   servicesSlice,
   gatewaySlice,
   xdsSlice,

@@ -101,6 +101,8 @@ function allowed(from: string, to: string): boolean {
   const slice = sliceOf(from);
   const own = slice === undefined ? from.split('/')[0] : slice;
   if (to.startsWith(`${own}/`) && (slice !== undefined || sliceOf(to) === undefined)) return true;
+  // What the slices of a folder have in common lies beside them.
+  if (slice !== undefined && sliceOf(to) === undefined && to.split('/')[0] === from.split('/')[0]) return true;
   return Object.entries(mayImport).some(([who, whom]) => {
     if (from !== who && !from.startsWith(`${who}/`)) return false;
     return whom.split(' ').some((one) => {

@@ -10,7 +10,10 @@ import { sysctlDriver } from '../engine/kinds/sysctl.ts';
 import type { Ids } from '../engine/ids.ts';
 import type { AnyDriver } from '../engine/resource.ts';
 import type { AnySlice } from '../engine/slice.ts';
+import { guestnetDriver } from '../guests/guestnet.ts';
+import { netnsDriver } from '../guests/netns.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { runFolder } from './places.ts';
 
 const maxPorts = 1024;
 
@@ -27,12 +30,15 @@ export function kernelDrivers(input: DriverInput): AnyDriver[] {
   const { datapath } = kernel;
   if (datapath === undefined) throw new Error('the forwarding core is not loaded');
   const tables = input.slices.flatMap((slice) => slice.tables ?? []);
+  const run = runFolder(instance);
   return [
+    netnsDriver(kernel, instance, run),
     netdevDriver(kernel, instance),
     sysctlDriver(kernel, join(input.state, 'sysctl.json')),
     rowDriver(tables, datapath.maps, rowWorld(kernel, ids, maxPorts)),
     linkDriver(kernel, datapath, ids, maxPorts),
     addressDriver(kernel),
+    guestnetDriver(kernel, instance, run),
     adminDriver(kernel, instance),
     routeDriver(kernel),
   ];

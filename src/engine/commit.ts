@@ -105,6 +105,9 @@ function toPrepare(actions: readonly Action[], resources: ReadonlyMap<Ref, Resou
   return actions.filter((action) => action.phase === 'prepare').flatMap((action) => resources.get(action.ref) ?? []);
 }
 
+const failedBefore = (context: CommitContext): ReadonlySet<Ref> =>
+  new Set(context.reconciler.failures().map((failure) => failure.ref));
+
 async function prepare(
   context: CommitContext,
   resources: readonly Resource[],
@@ -112,13 +115,16 @@ async function prepare(
   options: CommitOptions,
 ): Promise<Fault | undefined> {
   const signal = options.signal ?? new AbortController().signal;
+  const ill = failedBefore(context);
   for (const resource of resources.filter((each) => !done.has(keyOf(each)))) {
     const progress: Progress = (line, fraction) => options.progress?.(`${nameOf(resource.ref)}: ${line}`, fraction);
     try {
       await context.drivers.get(kindOf(resource.ref))?.prepare?.(resource.spec, progress, signal);
       if (signal.aborted) throw new FaultError('cancelled', resource.ref, 'cancelled');
     } catch (error) {
-      return faultOf(error);
+      const fault = faultOf(error);
+      // What had failed before may go on failing: a commit elsewhere must stay possible.
+      if (fault.code === 'cancelled' || !ill.has(resource.ref)) return fault;
     }
     done.add(keyOf(resource));
   }
@@ -155,10 +161,12 @@ async function switchTo(
   }
   if (options.signal?.aborted === true) return refuse([], [{ ...cancelled }]);
   const begun = performance.now();
+  const ill = failedBefore(context);
   const pass = await context.reconciler.change(prepared.compiled.resources);
   if (pass.faults.length > 0) return refuse([], pass.faults);
   const switchMs = performance.now() - begun;
-  const outcome = await finish(context, prepared, pass.actions, options);
+  const well = pass.actions.filter((action) => !ill.has(action.ref));
+  const outcome = await finish(context, prepared, well, options);
   if ('fault' in outcome) {
     await context.reconciler.revert(context.desired());
     return refuse([], [outcome.fault]);

@@ -1,5 +1,6 @@
 // What the engine is given, and what slices' run.ts files and commands get to see of it.
 import type { Logger } from 'pino';
+import { join } from 'node:path';
 import type { z } from 'zod';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -21,6 +22,8 @@ export interface EngineInput {
   /** Folder of manifests; absent: none are read or written. */
   readonly manifests?: string;
   readonly state: string;
+  /** Default: /run/midplane/<instance>. */
+  readonly run?: string;
   readonly ids: Ids;
   /** Kernel kinds and those that main adds, in the order in which they build on each other; slices' own come after. */
   readonly drivers: readonly AnyDriver[];
@@ -62,6 +65,7 @@ export function makeHost(input: EngineInput, live: Live, read: Read): Host {
     clock: input.clock,
     log: input.log,
     instance: input.instance,
+    folders: { state: input.state, run: input.run ?? join('/run/midplane', input.instance) },
     read,
     publish: (owner, resources) => live.reconciler?.publish(owner, resources),
     onRevision(listener) {

@@ -39,6 +39,9 @@ export interface Driver<S, A> {
   watch?(dirty: (ref: Ref | 'all') => void): Disposable;
   /** Of a put after switch that has a deadline of its own (a guest's start). Called outside the loop, before record. */
   settle?(spec: S, ref: Ref, signal: AbortSignal): Promise<void>;
+  /** Takes away what the kind itself keeps in the world (a helper process, an empty folder), once nothing of it is
+   * left. Called when an instance is taken down. */
+  clear?(): Promise<void>;
   /** 'retire': dropping it frees only what nobody sees (a pin, a folder), after record. Default 'switch'. */
   readonly dropPhase?: 'switch' | 'retire';
 }

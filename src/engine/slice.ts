@@ -32,6 +32,16 @@ export interface Look {
 /** Entries for other sections: { ports: { web1: {...} }, services: {...} }. */
 export type Derived = Readonly<Record<string, unknown>>;
 
+/** Where this instance keeps things: what must outlive a reboot, and what need not (sockets, records of processes).
+ * Only root may look inside. */
+export interface Folders {
+  readonly state: string;
+  readonly run: string;
+}
+
+/** What drivers get: they are there to take an instance down too, when there is no engine. */
+export type DriverHost = Pick<Host, 'ids' | 'clock' | 'log' | 'instance' | 'folders'>;
+
 /** What a slice's `run.ts` gets. `publish` replaces the owner's live resources; `log` is already named. */
 export interface Host {
   readonly kernel: Kernel;
@@ -39,6 +49,7 @@ export interface Host {
   readonly clock: Clock;
   readonly log: Logger;
   readonly instance: string;
+  readonly folders: Folders;
   readonly read: Read;
   publish(owner: string, resources: readonly Resource[]): void;
   /** Called after each applied revision and once at start. */
@@ -104,7 +115,7 @@ export interface Slice<S extends z.ZodType = z.ZodType> {
   compile?(section: z.infer<S>, look: Look): readonly Resource[];
   /** Rows of the fast path's tables that the slice fills. */
   readonly tables?: readonly AnyTable[];
-  drivers?(kernel: Kernel, host: Host): readonly AnyDriver[];
+  drivers?(kernel: Kernel, host: DriverHost): readonly AnyDriver[];
   /** What runs as long as the daemon does. May return `live`, offered to commands under the slice's name. */
   start?(host: Host, signal: AbortSignal): Promise<AsyncDisposable & { readonly live?: unknown }>;
   readonly commands?: readonly AnyCommand[];

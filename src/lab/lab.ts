@@ -96,10 +96,8 @@ function wordOf(random: (bytes: number) => Uint8Array): string {
 async function copyConfiguration(setting: Setting, tokenHash: string): Promise<void> {
   rmSync(setting.work, { recursive: true, force: true });
   mkdirSync(setting.work, { recursive: true, mode: 0o700 });
-  const beside = join(dirname(setting.config), 'lab');
-  if (existsSync(join(beside, 'functions'))) {
-    cpSync(join(beside, 'functions'), join(setting.work, 'functions'), { recursive: true });
-  }
+  const functions = join(dirname(setting.config), 'lab/functions');
+  if (existsSync(functions)) cpSync(functions, join(setting.work, 'lab/functions'), { recursive: true });
   cpSync(setting.manifests, join(setting.work, 'manifests'), { recursive: true });
   let text = readFileSync(setting.config, 'utf8');
   text = setIn(text, ['users', 'admin'], { role: 'admin', password: await hashPassword(setting.password) });

@@ -37,6 +37,8 @@ function compileSvi(id: number, vlan: Vlans[string], mac: string): readonly Reso
       return { ref: addressRef(spec), owner, spec, needs: [netdev, ...settings.map((setting) => setting.ref)] };
     }),
     { ref: `admin/${svi}`, owner, spec: { up: true }, needs: ready },
+    // Last: a frame handed up to a device that is down would be lost without a word.
+    { ref: rowRef('bd', String(id)), owner, spec: { svi, port: far, mac }, needs: [`admin/${svi}`] },
   ];
 }
 
@@ -73,7 +75,6 @@ function rowsOf(id: number, mac: string, netdev: Ref): readonly Resource[] {
     { ref: rowRef('port', far), owner, spec: port, needs: [netdev] },
     { ref: rowRef('dev', far), owner, spec: { kind: 'port', port: far }, needs: [netdev] },
     { ref: rowRef('dev', svi), owner, spec: { kind: 'svi', bd: id }, needs: [netdev] },
-    { ref: rowRef('bd', String(id)), owner, spec: { svi, port: far, mac }, needs: [netdev] },
     { ref: rowRef('fdb', `${id}/${mac}`), owner, spec: { port: far, self: true }, needs: [netdev] },
   ];
 }

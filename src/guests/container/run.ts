@@ -1,0 +1,45 @@
+import { FaultError } from '../../engine/faults.ts';
+import { nameOf, type Ref } from '../../engine/resource.ts';
+import type { Host } from '../../engine/slice.ts';
+import { type GuestsLive, lastLines } from '../live.ts';
+import { supervise } from '../supervise.ts';
+import type { ContainerSpec } from './compile.ts';
+import type { ContainerKeeper } from './driver.ts';
+
+const execMs = 60_000;
+
+/** Restarts what ends. An image that could not be had is asked for again by the engine. */
+export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposable & { live: GuestsLive } {
+  const { starts, podman } = keeper;
+  const supervisor = supervise<ContainerSpec>({
+    host,
+    kind: 'container',
+    starts,
+    look: () => keeper.look(),
+    start: (ref, spec) => keeper.start(ref, spec),
+  });
+  const known = (name: string): Ref => {
+    if (supervisor.guests().has(name)) return `container/${name}`;
+    throw new FaultError('not-found', name, 'no such container');
+  };
+  return {
+    live: {
+      guests: () => supervisor.guests(),
+      onChange: (listener) => supervisor.onChange(listener),
+      logs: async (name, lines) => lastLines(await podman.logs(await keeper.idOf(nameOf(known(name))), lines), lines),
+      async restart(name) {
+        const ref = known(name);
+        const spec = host.read.desired().get(ref)?.spec as ContainerSpec;
+        await starts.cancel(ref);
+        const id = await keeper.idOf(name).catch(() => undefined);
+        if (id !== undefined) await podman.remove(id, 3);
+        keeper.start(ref, spec);
+        await starts.settled(ref, AbortSignal.timeout(30_000));
+        await supervisor.refresh();
+      },
+      exec: async (name, argv) =>
+        podman.exec(await keeper.idOf(nameOf(known(name))), argv, AbortSignal.timeout(execMs)),
+    },
+    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,201 @@
+// Functions as resources: a record on disk says which process is which function, so that a new daemon takes the old
+// one's over. Functions that have ended keep their record until they are dropped or started again.
+import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { FaultError } from '../../engine/faults.ts';
+import { writeDurably } from '../../engine/revision/disk.ts';
+import { hashOf } from '../../engine/kinds/mark.ts';
+import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
+import type { DriverHost } from '../../engine/slice.ts';
+import type { Kernel } from '../../kernel/kernel.ts';
+import { printBytes } from '../../lib/units.ts';
+import { cgroupName, makeCgroup, openCgroup } from '../cgroup.ts';
+import { endProcess, isAlive, isInNetns, listensOn, type ProcessId, processOf, sleep } from '../process.ts';
+import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
+import type { Seen } from '../supervise.ts';
+import type { FunctionSpec } from './compile.ts';
+import { functionsFolder, launch, maxLogBytes, placesOf, writeSource } from './launch.ts';
+import { uidOf } from './uid.ts';
+
+interface FunctionRecord extends ProcessId {
+  readonly hash: string;
+  readonly netns: string;
+  readonly startedAt: number;
+}
+
+export interface FunctionKeeper {
+  readonly driver: Driver<FunctionSpec, GuestActual>;
+  readonly starts: Starts;
+  start(ref: Ref, spec: FunctionSpec): void;
+  look(): ReadonlyMap<Ref, Seen>;
+  /** The end of its log. */
+  tail(name: string): string;
+  /** Keeps logs within their bound. */
+  trim(): void;
+}
+
+const stopMs = 3000;
+const startMs = 20_000;
+const tailBytes = 256 * 1024;
+
+/** Makes the keeper of an instance's functions; there is one a daemon. */
+export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper {
+  const { run } = host.folders;
+  const starts = openStarts(
+    (error) => host.log.error({ error }, 'start of a function'),
+    (ref, fault) => host.log.warn({ ref, fault }, 'guest did not start'),
+  );
+  const whys = new Map<string, string>();
+  const begin = (ref: Ref, spec: FunctionSpec): void =>
+    starts.begin(ref, hashOf(spec), (signal) => start({ kernel, host, whys }, ref, spec, signal));
+  const readOne = (ref: Ref): [Ref, GuestActual][] => {
+    const pending = starts.pending(ref);
+    if (pending !== undefined) return [[ref, { hash: pending, attached: true }]];
+    const record = readRecord(run, nameOf(ref));
+    if (record === undefined) return [];
+    const attached = !isAlive(record) || isInNetns(record.pid, record.netns);
+    return [[ref, { hash: record.hash, attached }]];
+  };
+  const driver: Driver<FunctionSpec, GuestActual> = {
+    kind: 'function',
+    read: (refs) => {
+      const list = refs === 'all' ? new Set([...recorded(run), ...starts.refs()]) : refs;
+      return Promise.resolve(new Map([...list].flatMap(readOne)));
+    },
+    diff: diffGuest,
+    put: (batch) => {
+      for (const [ref, spec] of batch) if (!runs(run, ref, spec)) begin(ref, spec);
+      return Promise.resolve();
+    },
+    drop: async (refs) => {
+      await Promise.all(
+        refs.map(async (ref) => {
+          await starts.cancel(ref);
+          await stop(host, nameOf(ref));
+          forget(run, nameOf(ref));
+        }),
+      );
+    },
+    settle: (_spec, ref, signal) => starts.settled(ref, signal),
+    clear: () => {
+      rmSync(functionsFolder(run), { recursive: true, force: true });
+      return Promise.resolve();
+    },
+  };
+  return {
+    driver,
+    starts,
+    start: begin,
+    look: () => new Map(recorded(run).map((ref) => [ref, see(run, nameOf(ref), whys)])),
+    tail: (name) => tail(placesOf(run, name).log),
+    trim: () => {
+      for (const ref of recorded(run)) trimLog(placesOf(run, nameOf(ref)).log);
+    },
+  };
+}
+
+interface Keeping {
+  readonly kernel: Kernel;
+  readonly host: DriverHost;
+  readonly whys: Map<string, string>;
+}
+
+/** Takes away what is left of an earlier one, starts it, and waits until it listens. */
+async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: AbortSignal): Promise<void> {
+  const { kernel, host, whys } = keeping;
+  const { folders, instance } = host;
+  const name = nameOf(ref);
+  const places = placesOf(folders.run, name);
+  await stop(host, name);
+  mkdirSync(functionsFolder(folders.run), { recursive: true, mode: 0o700 });
+  // Its own uid may listen on port 80.
+  kernel.sysctl.write('net/ipv4/ip_unprivileged_port_start', '0', spec.netns);
+  const group = makeCgroup(cgroupName(instance, name), spec);
+  const source = writeSource(places, spec);
+  whys.delete(name);
+  const input = { spec, places, source, procs: group.procs, uid: uidOf(host, name), folders };
+  const pid = launch(input, (why) => {
+    const oom = group.oomKills() > 0;
+    whys.set(name, oom ? `out of memory: it has ${printBytes(spec.memory)}` : `${why}: ${lastLine(places.log)}`);
+  });
+  const made = pid === undefined ? undefined : processOf(pid);
+  if (made === undefined) throw new FaultError('refused', ref, whys.get(name) ?? 'it ended at once', true);
+  const record = { ...made, hash: hashOf(spec), netns: spec.netns, startedAt: host.clock.now() };
+  writeDurably(places.record, JSON.stringify(record));
+  const until = host.clock.monotonic() + startMs;
+  while (!listensOn(made.pid, spec.port)) {
+    if (!isAlive(made)) {
+      await sleep(50);
+      throw new FaultError('refused', ref, whys.get(name) ?? 'it ended', true);
+    }
+    if (signal.aborted) throw new FaultError('cancelled', ref, 'cancelled');
+    if (host.clock.monotonic() > until) throw new FaultError('timeout', ref, `does not listen on port ${spec.port}`);
+    await sleep(20);
+  }
+}
+
+/** Ends its processes and takes its cgroup away. */
+async function stop(host: DriverHost, name: string): Promise<void> {
+  const record = readRecord(host.folders.run, name);
+  if (record !== undefined) await endProcess(record, stopMs);
+  const group = openCgroup(cgroupName(host.instance, name));
+  await group.kill();
+  group.remove();
+}
+
+function forget(run: string, name: string): void {
+  const { record, log, source } = placesOf(run, name);
+  for (const path of [record, log, source]) rmSync(path, { recursive: true, force: true });
+}
+
+/** Whether it runs as its spec says, where it should. */
+function runs(run: string, ref: Ref, spec: FunctionSpec): boolean {
+  const record = readRecord(run, nameOf(ref));
+  return record?.hash === hashOf(spec) && isAlive(record) && isInNetns(record.pid, spec.netns);
+}
+
+function recorded(run: string): Ref[] {
+  try {
+    const files = readdirSync(functionsFolder(run)).filter((file) => file.endsWith('.json'));
+    return files.map((file): Ref => `function/${basename(file, '.json')}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readRecord(run: string, name: string): FunctionRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(placesOf(run, name).record, 'utf8')) as FunctionRecord;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function see(run: string, name: string, whys: ReadonlyMap<string, string>): Seen {
+  const record = readRecord(run, name);
+  const running = record !== undefined && isAlive(record);
+  const why = running ? '' : (whys.get(name) ?? 'it has ended');
+  return { running, pid: record?.pid ?? 0, startedAt: record?.startedAt ?? 0, why };
+}
+
+function tail(file: string): string {
+  try {
+    return readFileSync(file).subarray(-tailBytes).toString('utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** The line that says most: the error's own, else the last. */
+function lastLine(file: string): string {
+  const lines = tail(file).trimEnd().split('\n').slice(-40);
+  return (lines.findLast((line) => /^\w*Error\b.*:/.test(line)) ?? lines.at(-1) ?? '').slice(0, 300);
+}
+
+function trimLog(file: string): void {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > maxLogBytes) truncateSync(file);
+}

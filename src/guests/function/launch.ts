@@ -1,0 +1,114 @@
+// How a function's process comes into being: into its cgroup first, then its namespaces, then, without a way back, its
+// own uid with no capability, and only then the module. All by exec: the pid stays the one that we spawned.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Folders } from '../../engine/slice.ts';
+import type { FunctionSpec } from './compile.ts';
+
+const harness = fileURLToPath(new URL('./host.ts', import.meta.url));
+
+/** Log lines are kept up to this size while the daemon lives, and up to eight times of it while it does not. */
+export const maxLogBytes = 2 ** 20;
+
+/** Files of a function in the run folder. */
+export interface Places {
+  readonly record: string;
+  readonly log: string;
+  readonly source: string;
+}
+
+export const functionsFolder = (run: string): string => join(run, 'functions');
+
+export function placesOf(run: string, name: string): Places {
+  const base = join(functionsFolder(run), name);
+  return { record: `${base}.json`, log: `${base}.log`, source: base };
+}
+
+/** Writes module, harness and settings into a folder named by their content; gives that folder. */
+export function writeSource(places: Places, spec: FunctionSpec): string {
+  const { port, timeoutMs, environment, dns } = spec;
+  const files = {
+    'host.mts': readFileSync(harness, 'utf8'),
+    [moduleName(spec)]: spec.source,
+    'settings.json': JSON.stringify({ port, timeoutMs, environment }),
+    'resolv.conf': dns.map((server) => `nameserver ${server}\n`).join(''),
+  };
+  const hash = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 32);
+  const folder = join(places.source, hash);
+  const fresh = `${folder}.new`;
+  rmSync(places.source, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true, mode: 0o700 });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(fresh, name), text, { mode: 0o644 });
+  renameSync(fresh, folder);
+  return folder;
+}
+
+const moduleName = (spec: FunctionSpec): string => (spec.typescript ? 'module.mts' : 'module.mjs');
+
+export interface Launch {
+  readonly spec: FunctionSpec;
+  readonly places: Places;
+  /** Where writeSource has put it. */
+  readonly source: string;
+  /** cgroup.procs files. */
+  readonly procs: readonly string[];
+  readonly uid: number;
+  readonly folders: Folders;
+}
+
+// The private mount namespace has neither the switch's state nor its sockets: where the run folder was there are only
+// the function's own files, copied from the working folder, which still shows what the mount has hidden.
+const script = `set -e
+for file in $PROCS; do echo $$ > "$file"; done
+ulimit -c 0
+ulimit -f 16384
+ulimit -n 4096
+exec nsenter --net="$NETNS" unshare --mount --ipc --uts --propagation private sh -ec '
+cd "$SOURCE"
+mount -t tmpfs -o size=64k,mode=0755,nosuid,nodev,noexec none "$STATE"
+mount -t tmpfs -o size=16m,mode=0755,nosuid,nodev,noexec none "$BASE"
+mkdir "$BASE/function"
+cp * "$BASE/function/"
+if [ -s resolv.conf ]; then mount --bind "$BASE/function/resolv.conf" /etc/resolv.conf; fi
+mount -o remount,ro "$BASE"
+cd "$BASE/function"
+exec setpriv --reuid "$ID" --regid "$ID" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\
+  env -i PATH=/usr/bin:/bin "$NODE" --permission --allow-net "--allow-fs-read=$BASE/function/*" \\
+  "--max-old-space-size=$HEAP" --disable-warning=ExperimentalWarning "$BASE/function/host.mts" \\
+  "$BASE/function/$MODULE" "$BASE/function/settings.json"
+'`;
+
+/** Starts it; gives its pid. `ended` is called when it ends while we live. Errors of the steps are in its log. */
+export function launch(input: Launch, ended: (why: string) => void): number | undefined {
+  const { spec, folders, places } = input;
+  const log = openSync(places.log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
+  try {
+    const child = spawn('/bin/sh', ['-c', script], {
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        PROCS: input.procs.join(' '),
+        NETNS: `/run/netns/${spec.netns}`,
+        SOURCE: input.source,
+        STATE: folders.state,
+        BASE: dirname(folders.run),
+        ID: String(input.uid),
+        NODE: process.execPath,
+        // Buffers and the code of the runtime itself live outside of the heap.
+        HEAP: String(Math.max(24, Math.floor((spec.memory / 2 ** 20) * 0.5))),
+        MODULE: moduleName(spec),
+      },
+    });
+    child.once('error', (error) => ended(error.message));
+    child.once('exit', (code, name) => ended(name === null ? `exit code ${code ?? 0}` : `ended by ${name}`));
+    child.unref();
+    return child.pid;
+  } finally {
+    closeSync(log);
+  }
+}

@@ -1,0 +1,45 @@
+import { FaultError } from '../../engine/faults.ts';
+import type { Ref } from '../../engine/resource.ts';
+import type { Host } from '../../engine/slice.ts';
+import type { GuestsLive } from '../live.ts';
+import { lastLines } from '../live.ts';
+import { supervise } from '../supervise.ts';
+import type { FunctionSpec } from './compile.ts';
+import type { FunctionKeeper } from './driver.ts';
+
+/** Restarts what ends, keeps logs small. */
+export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposable & { live: GuestsLive } {
+  const { starts } = keeper;
+  const supervisor = supervise<FunctionSpec>({
+    host,
+    kind: 'function',
+    starts,
+    look: () => {
+      keeper.trim();
+      return Promise.resolve(keeper.look());
+    },
+    start: (ref, spec) => keeper.start(ref, spec),
+  });
+  const known = (name: string): Ref => {
+    if (supervisor.guests().has(name)) return `function/${name}`;
+    throw new FaultError('not-found', name, 'no such function');
+  };
+  return {
+    live: {
+      guests: () => supervisor.guests(),
+      onChange: (listener) => supervisor.onChange(listener),
+      logs: async (name, lines) => lastLines(keeper.tail(nameIn(known(name))), lines),
+      async restart(name) {
+        const ref = known(name);
+        const spec = host.read.desired().get(ref)?.spec as FunctionSpec;
+        await starts.cancel(ref);
+        keeper.start(ref, spec);
+        await starts.settled(ref, AbortSignal.timeout(30_000));
+        await supervisor.refresh();
+      },
+    },
+    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+  };
+}
+
+const nameIn = (ref: Ref): string => ref.slice(ref.indexOf('/') + 1);

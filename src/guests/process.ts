@@ -1,0 +1,48 @@
+// Processes that outlive the daemon are known again by pid and start time: a pid alone may be another's by then.
+import { readFileSync, statSync } from 'node:fs';
+import { isAlive, type ProcessId } from '../lib/process.ts';
+import { signal } from './cgroup.ts';
+
+export { isAlive, processOf, type ProcessId } from '../lib/process.ts';
+
+/** Whether the process is in the network namespace of that name under /run/netns. */
+export function isInNetns(pid: number, netns: string): boolean {
+  const own = statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false });
+  const named = statSync(`/run/netns/${netns}`, { throwIfNoEntry: false });
+  return own !== undefined && own.ino === named?.ino;
+}
+
+/** Whether something in the process's network namespace listens on the TCP port. */
+export function listensOn(pid: number, port: number): boolean {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  // State 0A is LISTEN (include/net/tcp_states.h).
+  const line = new RegExp(`^ *\\d+: [0-9A-F]+:${hex} [0-9A-F]+:0000 0A `, 'm');
+  return ['tcp', 'tcp6'].some((table) => line.test(readIf(`/proc/${pid}/net/${table}`)));
+}
+
+/** SIGTERM, and SIGKILL where that does not end it in `graceMs`. Resolves when it is gone, or 2 s after the SIGKILL. */
+export async function endProcess(id: ProcessId, graceMs: number): Promise<void> {
+  for (const [name, ms] of [
+    ['SIGTERM', graceMs],
+    ['SIGKILL', 2000],
+  ] as const) {
+    if (!isAlive(id)) return;
+    signal(id.pid, name);
+    for (let waited = 0; waited < ms && isAlive(id); waited += 20) await sleep(20);
+  }
+}
+
+/** Waits. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+function readIf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EINVAL') return '';
+    throw error;
+  }
+}

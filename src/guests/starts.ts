@@ -1,0 +1,112 @@
+// Starts under way: put begins one and does not wait, settle waits for the same one.
+import { type Fault, FaultError } from '../engine/faults.ts';
+import { hashOf } from '../engine/kinds/mark.ts';
+import type { Ref } from '../engine/resource.ts';
+
+/** What a driver's `read` gives of a guest: the hash of the spec that it was made by, and whether it is still plugged
+ * into its own namespace. */
+export interface GuestActual {
+  readonly hash: string;
+  readonly attached: boolean;
+}
+
+/** Diff of every guest kind: what changed is stopped and started anew. */
+export function diffGuest(spec: unknown, actual: GuestActual): 'same' | 'replace' {
+  return actual.attached && actual.hash === hashOf(spec) ? 'same' : 'replace';
+}
+
+interface Start {
+  readonly hash: string;
+  readonly done: Promise<Fault | undefined>;
+  over: boolean;
+}
+
+export interface Starts {
+  /** Begins a start, unless one of the same spec is under way. `start` gets a signal that `cancel` raises. */
+  begin(ref: Ref, hash: string, start: (signal: AbortSignal) => Promise<void>): void;
+  /** Waits for the last start that was begun. Throws FaultError where it failed, or `signal` came first. */
+  settled(ref: Ref, signal: AbortSignal): Promise<void>;
+  /** Hashes of the specs that are being started. */
+  pending(ref: Ref): string | undefined;
+  refs(): readonly Ref[];
+  /** How the last start ended, if badly. */
+  fault(ref: Ref): Fault | undefined;
+  /** Ends a start and waits until it has ended; forgets how the last one ended. */
+  cancel(ref: Ref): Promise<void>;
+}
+
+/** `broken` gets what is no FaultError: a fault of ours; `failed` each start that failed. */
+export function openStarts(
+  broken: (error: unknown) => void,
+  failed: (ref: Ref, fault: Fault) => void = () => undefined,
+): Starts {
+  const starts = new Map<Ref, Start & { readonly abort: AbortController }>();
+  const faults = new Map<Ref, Fault>();
+  return {
+    begin(ref, hash, start) {
+      const last = starts.get(ref);
+      if (last?.over === false && last.hash === hash) return;
+      const abort = new AbortController();
+      const wait = last?.done ?? Promise.resolve();
+      last?.abort.abort();
+      const done = wait.then(() => runStart(start, abort.signal, broken, ref));
+      const own = { hash, done, abort, over: false };
+      starts.set(ref, own);
+      void done.then((fault) => {
+        own.over = true;
+        if (starts.get(ref) !== own) return;
+        if (fault === undefined) {
+          faults.delete(ref);
+          return;
+        }
+        faults.set(ref, fault);
+        if (fault.code !== 'cancelled') failed(ref, fault);
+      });
+    },
+    async settled(ref, signal) {
+      const start = starts.get(ref);
+      if (start === undefined) return;
+      const fault = await Promise.race([start.done, aborted(signal, ref)]);
+      if (fault === undefined) return;
+      throw new FaultError(fault.code, fault.what, fault.why, fault.retry);
+    },
+    pending(ref) {
+      const start = starts.get(ref);
+      return start === undefined || start.over ? undefined : start.hash;
+    },
+    refs: () => [...starts].filter(([, start]) => !start.over).map(([ref]) => ref),
+    fault: (ref) => faults.get(ref),
+    async cancel(ref) {
+      const start = starts.get(ref);
+      start?.abort.abort();
+      await start?.done;
+      starts.delete(ref);
+      faults.delete(ref);
+    },
+  };
+}
+
+async function runStart(
+  start: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+  broken: (error: unknown) => void,
+  ref: Ref,
+): Promise<Fault | undefined> {
+  try {
+    if (signal.aborted) throw new FaultError('cancelled', ref, 'cancelled');
+    await start(signal);
+    return undefined;
+  } catch (error) {
+    if (error instanceof FaultError) return error.fault;
+    broken(error);
+    return { code: 'refused', what: ref, why: String(error), retry: true };
+  }
+}
+
+function aborted(signal: AbortSignal, ref: Ref): Promise<Fault> {
+  return new Promise((resolve) => {
+    const end = (): void => resolve({ code: 'cancelled', what: ref, why: 'cancelled', retry: false });
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+  });
+}
