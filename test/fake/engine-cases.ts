@@ -175,6 +175,24 @@ export function engineCases(world: string, open: () => Bench): void {
       await atRest(bench, small);
     });
 
+    test('of two addresses in one subnet the second stays when the first goes', async () => {
+      const engine = bench.engine();
+      const two = small.replace('10.10.0.1/24,', '10.10.0.1/24, 10.10.0.2/24,');
+      good(await engine.commit({ document: two }, { by }));
+      const second = small.replace('10.10.0.1/24,', '10.10.0.2/24,');
+      good(await engine.commit({ document: second }, { by }));
+      assert.deepEqual(
+        bench.kernel
+          .netlink()
+          .addresses()
+          .flatMap(({ cidr }) => (cidr.startsWith('10.10.0.') ? [cidr] : [])),
+        ['10.10.0.2/24'],
+      );
+      await atRest(bench, second);
+      good(await engine.commit({ document: small }, { by }));
+      await atRest(bench, small);
+    });
+
     const drifts: readonly (readonly [kind: string, behind: (bench: Bench) => readonly Op[]])[] = [
       ['an address gone', () => [{ op: 'address-del', dev: 'vlan10', cidr: '10.10.0.1/24' }]],
       ['an IPv6 address gone', () => [{ op: 'address-del', dev: 'vlan10', cidr: 'fd00:10::1/64' }]],
@@ -238,7 +256,7 @@ export function engineCases(world: string, open: () => Bench): void {
       assert.deepEqual(repairs, []);
     });
 
-    test('a device that is missing at start is a failure with its reason; it recovers when the device comes', async () => {
+    test('a device that is missing at start is a failure that says why, and recovers when it comes', async () => {
       await bench.stop();
       bench.behind({ op: 'link-del', name: 'swp3' });
       bench.log.length = 0;
@@ -290,7 +308,8 @@ export function engineCases(world: string, open: () => Bench): void {
           { length: extra },
           (_, i) => `  v${i}: { id: ${1000 + i}, address: [10.200.${i}.1/24] }`,
         );
-        return `${small.replace('ports:\n', `ports:\n${list.join('\n')}\n`).replace('vlans:\n', `vlans:\n${more.join('\n')}\n`)}`;
+        const ported = small.replace('ports:\n', `ports:\n${list.join('\n')}\n`);
+        return ported.replace('vlans:\n', `vlans:\n${more.join('\n')}\n`);
       };
       const engine = bench.engine();
       const all = good(await engine.commit({ document: wide(1500, 0) }, { by }));
