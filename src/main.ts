@@ -17,6 +17,7 @@ import { openKernel } from './kernel/open.ts';
 import { runLab } from './lab/lab.ts';
 import { parseEndpoint } from './lib/endpoint.ts';
 import { bootstrap } from './mesh/xds/bootstrap.ts';
+import { FaultError } from './engine/faults.ts';
 import { hashPassword } from './lib/password.ts';
 import { newToken } from './lib/token.ts';
 
@@ -27,6 +28,7 @@ interface RunArguments {
   readonly instance: string;
   readonly ssh?: string | undefined;
   readonly api?: string | undefined;
+  readonly takeover?: boolean | undefined;
   readonly trace?: boolean | undefined;
 }
 
@@ -37,7 +39,7 @@ async function run(argv: RunArguments): Promise<void> {
   const { config, instance } = argv;
   const state = argv.state ?? stateFolder(instance);
   const optional = Object.fromEntries(
-    (['manifests', 'ssh', 'api', 'trace'] as const).flatMap((key) =>
+    (['manifests', 'ssh', 'api', 'takeover', 'trace'] as const).flatMap((key) =>
       argv[key] === undefined ? [] : [[key, argv[key]]],
     ),
   );
@@ -53,6 +55,10 @@ async function run(argv: RunArguments): Promise<void> {
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(signal));
   } catch (error) {
+    if (error instanceof FaultError) {
+      process.stderr.write(`${error.message}\n`);
+      process.exit(2);
+    }
     if (!(error instanceof ProblemsError)) throw error;
     for (const problem of error.problems) process.stderr.write(`${printProblem(problem)}\n`);
     process.exit(1);
@@ -134,6 +140,7 @@ await yargs(hideBin(process.argv))
         instance,
         ssh: { type: 'string', describe: 'ADDRESS:PORT of the SSH CLI, instead of ssh.listen in the document' },
         api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
+        takeover: { type: 'boolean', describe: 'end the daemon that runs, and go on in its place' },
         trace: { type: 'boolean', hidden: true },
       }),
     (argv) => run(argv),

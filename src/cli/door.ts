@@ -68,7 +68,6 @@ async function runLine(
   let answer: Answer = { text: '', exitCode: 0, page: false, ends: false };
   for (const command of splitCommands(line)) {
     if (answer.text !== '') write(answer.text);
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     answer = await session.execute(command, { columns: 80, write, redraw: write }, signal);
     if (answer.exitCode !== 0 || answer.ends || signal.aborted) break;
   }

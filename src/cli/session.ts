@@ -157,7 +157,6 @@ function runCommand(command: AnyCommand, options: SessionOptions): Run {
     const redraw = command.path.startsWith('monitor') && call.form === 'text';
     const steps = answer[Symbol.asyncIterator]();
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- data comes bit by bit
       const step = await Promise.race([steps.next(), cut.cut]);
       if (step === cutMark) void steps.return?.();
       if (step === cutMark || step.done === true) return done();

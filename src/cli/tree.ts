@@ -89,8 +89,16 @@ export function descend<R>(
   return { ok: true, node, used: words.length };
 }
 
-/** The entry that the words name, and its own words. */
+/** The entry that the words name, and its own words. A name may stand before the verb: "guest web1 logs". */
 export function resolve<R>(root: TreeNode<R>, words: readonly Word[]): Lost | Resolved<R> {
+  const found = resolveInOrder(root, words);
+  const [group, name, verb, ...rest] = words;
+  if (found.ok || found.at !== 1 || group === undefined || name === undefined || verb === undefined) return found;
+  const turned = resolveInOrder(root, [group, verb, name, ...rest]);
+  return turned.ok && turned.rest[0] === name ? turned : found;
+}
+
+function resolveInOrder<R>(root: TreeNode<R>, words: readonly Word[]): Lost | Resolved<R> {
   const found = descend(root, words);
   if (!found.ok) return found;
   const { entry, children } = found.node;

@@ -90,16 +90,18 @@ function readBracketed(text: string, start: number): Piece {
   return { text: text.slice(start), literal: true, end: at, open: 'bracket' };
 }
 
-/** The commands of a text: one a line, or several in a line, each but the last with a ";" behind it. A ";" inside quotes or a
- * word separates nothing. */
+/** The commands of a text: one a line, or several in a line, each but the last with a ";" behind it. A ";" inside
+ * quotes or a word separates nothing. */
 export function splitCommands(text: string): readonly string[] {
   const commands: string[] = [];
   for (const line of text.split(/\r\n|\r|\n/)) {
     let from = 0;
     for (const part of [splitLine(line).words, ...splitLine(line).pipes].flat()) {
-      if (part.literal || !part.text.endsWith(';') || line[part.end - 1] !== ';') continue;
-      commands.push(line.slice(from, part.end - 1));
-      from = part.end;
+      const end = part.start + part.text.length;
+      // What stands there as it is read has no quotes.
+      if (part.literal || !part.text.endsWith(';') || line.slice(part.start, end) !== part.text) continue;
+      commands.push(line.slice(from, end - 1));
+      from = end;
     }
     commands.push(line.slice(from));
   }

@@ -18,6 +18,7 @@ import { waitingForAddresses } from './addresses.ts';
 import { openMesh } from './consumers.ts';
 import { type Doors, openDoors, version } from './doors.ts';
 import { kernelDrivers } from './drivers.ts';
+import { takeLock } from './lock.ts';
 import type { DaemonLog } from './log.ts';
 import { portMetrics } from './metrics.ts';
 import { objects, privateFolder, runFolder } from './places.ts';
@@ -31,6 +32,8 @@ export interface DaemonInput {
   /** HOST:PORT, instead of what the document says. */
   readonly ssh?: string;
   readonly api?: string;
+  /** Ends the daemon that runs, and goes on in its place. */
+  readonly takeover?: boolean;
   /** Records what the program does with each frame (tests). */
   readonly trace?: boolean;
 }
@@ -41,6 +44,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   const { state, instance } = input;
   const run = privateFolder(runFolder(instance));
   privateFolder(state);
+  stack.use(await takeLock(run, input.takeover ?? false));
   const bare = openKernel();
   const trace = input.trace ?? false;
   const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace }));
@@ -59,7 +63,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
       version,
       now: () => systemClock.now(),
       facts: () => facts.facts(),
-      logLines: input.log.lines,
+      logLines: (count) => input.log.lines(count),
     }),
     ...reachCommands,
     ...mesh.commands,

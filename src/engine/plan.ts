@@ -42,8 +42,8 @@ interface Walk {
   readonly dropped: Set<Ref>;
   /** Of these the last put took something away. */
   readonly lost: Set<Ref>;
-  /** Who holds a claim, and what each holds. */
-  readonly holders: Map<string, Ref>;
+  /** Who holds a claim, or may, and what each holds. */
+  readonly holders: Map<string, Set<Ref>>;
   readonly held: Map<Ref, readonly string[]>;
   readonly actions: Action[];
 }
@@ -102,7 +102,7 @@ function begin(input: PlanInput): Walk {
     input,
     order: byLevel(level, [...input.drivers.keys()]),
     users: dependents(input.desired),
-    formerUsers: dependents(previous),
+    formerUsers: both(dependents(previous), dependents(input.attempted ?? new Map())),
     pending,
     put: new Set(),
     dropped: new Set(),
@@ -117,6 +117,11 @@ function begin(input: PlanInput): Walk {
     hold(walk, ref, held ?? [...claimsOf(input, made), ...claimsOf(input, input.attempted?.get(ref))]);
   }
   return walk;
+}
+
+function both(a: Map<Ref, Ref[]>, b: Map<Ref, Ref[]>): Map<Ref, Ref[]> {
+  for (const [ref, users] of b) a.set(ref, [...new Set([...(a.get(ref) ?? []), ...users])]);
+  return a;
 }
 
 function putAll(walk: Walk): void {
@@ -138,8 +143,9 @@ function put(walk: Walk, ref: Ref, change: Change): void {
   if (change === 'replace') drop(walk, ref, 'replace');
   const claims = claimsOf(input, input.desired.get(ref));
   for (const claim of claims) {
-    const holder = holders.get(claim);
-    if (holder !== undefined && holder !== ref) drop(walk, holder, `gives ${claim} to ${ref}`);
+    for (const holder of holders.get(claim) ?? []) {
+      if (holder !== ref) drop(walk, holder, `gives ${claim} to ${ref}`);
+    }
   }
   release(walk, ref);
   hold(walk, ref, claims);
@@ -149,12 +155,12 @@ function put(walk: Walk, ref: Ref, change: Change): void {
 }
 
 function hold(walk: Walk, ref: Ref, claims: readonly string[]): void {
-  for (const claim of claims) walk.holders.set(claim, ref);
+  for (const claim of claims) walk.holders.set(claim, (walk.holders.get(claim) ?? new Set()).add(ref));
   walk.held.set(ref, claims);
 }
 
 function release(walk: Walk, ref: Ref): void {
-  for (const claim of walk.held.get(ref) ?? []) if (walk.holders.get(claim) === ref) walk.holders.delete(claim);
+  for (const claim of walk.held.get(ref) ?? []) walk.holders.get(claim)?.delete(ref);
   walk.held.delete(ref);
 }
 

@@ -26,7 +26,8 @@ export interface Driver<S, A> {
   diff(spec: S, actual: A): 'same' | 'update' | 'replace';
   /** What can exist once: a device hook, a name, an address, a key, a socket. */
   claims?(spec: S): readonly string[];
-  /** The claims that a thing in the world holds. Default: none known, so it is dropped only by its ref. */
+  /** The claims that a thing in the world holds. Default: those of the resource as it was put, so that what came to
+   * hold a claim otherwise (an earlier life, drift) is not known for who stands in the way. */
   held?(actual: A): readonly string[];
   /** Slow and invisible: pull, compile, create. Called before the switch phase, outside the loop. */
   prepare?(spec: S, progress: Progress, signal: AbortSignal): Promise<void>;
@@ -38,8 +39,8 @@ export interface Driver<S, A> {
   watch?(dirty: (ref: Ref | 'all') => void): Disposable;
   /** Of a put after switch that has a deadline of its own (a guest's start). Called outside the loop, before record. */
   settle?(spec: S, ref: Ref, signal: AbortSignal): Promise<void>;
-  /** Takes away what the kind itself keeps in the world (a helper process, an empty folder), once nothing of it is left.
-   * Called when an instance is taken down. */
+  /** Takes away what the kind itself keeps in the world (a helper process, an empty folder), once nothing of it is
+   * left. Called when an instance is taken down. */
   clear?(): Promise<void>;
   /** 'retire': dropping it frees only what nobody sees (a pin, a folder), after record. Default 'switch'. */
   readonly dropPhase?: 'switch' | 'retire';

@@ -1,26 +1,9 @@
 // Processes that outlive the daemon are known again by pid and start time: a pid alone may be another's by then.
 import { readFileSync, statSync } from 'node:fs';
+import { isAlive, type ProcessId } from '../lib/process.ts';
 import { signal } from './cgroup.ts';
 
-export interface ProcessId {
-  readonly pid: number;
-  /** Clock ticks since boot: field 22 of /proc/PID/stat (proc(5)). */
-  readonly startTime: number;
-}
-
-/** The process that has this pid now; undefined where there is none, or only its exit status is left. */
-export function processOf(pid: number): ProcessId | undefined {
-  const text = readIf(`/proc/${pid}/stat`);
-  // The command's name, in parentheses, may have spaces and parentheses.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  if (fields.length < 20 || 'ZXx'.includes(fields[0] ?? '')) return undefined;
-  return { pid, startTime: Number(fields[19]) };
-}
-
-/** Whether that very process still runs. */
-export function isAlive(id: ProcessId): boolean {
-  return processOf(id.pid)?.startTime === id.startTime;
-}
+export { isAlive, processOf, type ProcessId } from '../lib/process.ts';
 
 /** Whether the process is in the network namespace of that name under /run/netns. */
 export function isInNetns(pid: number, netns: string): boolean {

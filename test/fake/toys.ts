@@ -1,5 +1,5 @@
-// A world of toys: things that stand on each other and claim what exists once. It refuses what a real one would, so that
-// a plan in the wrong order does not get through.
+// A world of toys: things that stand on each other and claim what exists once. It refuses what a real one would, so
+// that a plan in the wrong order does not get through.
 import { FaultError } from '../../src/engine/faults.ts';
 import type { AnyDriver, Driver, Ref, Resource } from '../../src/engine/resource.ts';
 import { kindOf } from '../../src/engine/resource.ts';

@@ -42,6 +42,11 @@ containers:
     command: [httpd, -f, -p, "80", -h, /www]
     port: { vlan: web, shut: true }
     address: [10.0.10.13/24]
+  talk1:
+    image: localhost/mpt:1
+    command: [sh, -c, "echo out; echo err >&2; exec sleep 1000"]
+    port: { vlan: web }
+    address: [10.0.10.14/24]
   gone1:
     image: localhost/none:1
     port: { vlan: web }
@@ -105,8 +110,8 @@ await test('containers', async (t) => {
     await using sw = await openSwitch({ document, hosts });
     instance = sw.instance;
     await t.test('without the image the guests fail, and the rest is up', async () => {
-      const failed = sw.log.filter((line) => line['msg'] === 'failed').map((line) => line['ref']);
-      assert.ok(failed.includes('container/web1') && failed.includes('container/gone1'), String(failed));
+      const failed = (): unknown[] => sw.log.filter((line) => line['msg'] === 'failed').map((line) => line['ref']);
+      await until('they fail', () => failed().includes('container/web1') && failed().includes('container/gone1'));
       assert.equal(await sw.ping('h1', '10.0.10.254'), 3);
       // It is plugged in all the same.
       assert.equal(await sw.ping('h1', '10.0.10.11'), 3);
@@ -156,6 +161,18 @@ await test('containers', async (t) => {
       assert.equal(await curl(sw, 'h1', 'http://10.0.10.11/'), 'hi\n');
       assert.deepEqual(processOf(pidOf(sw, 'web1')), before);
     });
+    await t.test('exec and logs; an exec leaves no monitor', async () => {
+      const ran = await sw.cli('guest exec web1 "hostname; cat /etc/resolv.conf"');
+      assert.equal(ran.text, 'web1\nnameserver 10.0.10.254\nnameserver fd00:10::fe\n');
+      const failed = await sw.cli('guest exec web1 "exit 3"');
+      assert.equal((failed.data as { code: number } | undefined)?.code ?? 3, 3);
+      assert.match(failed.text, /exit code 3/);
+      assert.equal((await sw.cli('guest logs talk1')).text, 'out\nerr\n');
+      const shown = (await sw.cli('show guests')).text;
+      assert.match(shown, /gone1 +container +failed/);
+      assert.match(shown, /web1 +container +running +healthy +10\.0\.10\.11/);
+      await until('the monitors of exec end', () => monitors(sw).length <= 4);
+    });
     await t.test('one that dies is started again', async () => {
       const before = pidOf(sw, 'web1');
       process.kill(before, 'SIGKILL');
@@ -177,6 +194,12 @@ await test('containers', async (t) => {
     assert.deepEqual(left.map(cmdline), []);
   });
 });
+
+/** conmon processes of this instance. */
+function monitors(sw: TestSwitch): readonly string[] {
+  const all = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid));
+  return all.map(cmdline).filter((line) => line.includes('conmon') && line.includes(sw.instance));
+}
 
 function cmdline(pid: string): string {
   try {

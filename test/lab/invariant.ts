@@ -17,7 +17,7 @@ export function countersOf(instance: string, id: number): PortCounters {
 /** Fails where a term does not add up. Frames may be in flight: looks again for a short while. */
 export async function checkInvariant(sw: TestSwitch): Promise<void> {
   let wrong: readonly string[] = [];
-  for (let i = 0; i < 10; i += 1) {
+  for (let i = 0; i < 40; i += 1) {
     wrong = [...unbalanced(sw), ...unequal(sw), ...(await unseen(sw))];
     if (wrong.length === 0) return;
     await new Promise((done) => setTimeout(done, 50));

@@ -132,9 +132,14 @@ async function close(made: Made, daemon: Daemon): Promise<void> {
 
 /** Counts ARP frames that come in to vlanN devices: their own rx counters do not see redirected frames. */
 function countArp(netns: string): { ready: Promise<void>; seen(): number; end(): Promise<void> } {
-  const child = start(netns, ['tcpdump', '-i', 'any', '-n', '-e', '-l', '--immediate-mode', 'arp'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  // Short frames and a large ring: with the defaults it holds eight frames, and a burst is lost.
+  const child = start(
+    netns,
+    ['tcpdump', '-i', 'any', '-n', '-e', '-l', '--immediate-mode', '-s', '96', '-B', '4096', 'arp'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let text = '';
   child.stdout?.on('data', (data: Buffer) => (text += data.toString()));
   const ready = new Promise<void>((resolve) => {

@@ -55,4 +55,5 @@ acpid -f -l /dev/null &
 web &
 echo "init: $(hostname) is up"
 # A shell that ends begins anew; the console is a socket that people come to and go from.
-while :; do setsid -c sh </dev/ttyS0 >/dev/ttyS0 2>&1; done
+console=/dev/$(awk '{ print $NF }' /sys/class/tty/console/active)
+while :; do setsid -c sh <"$console" >"$console" 2>&1; done

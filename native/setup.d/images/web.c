@@ -155,8 +155,9 @@ static bool answer(struct connection *c)
 	char host[256] = "", *text = NULL, *reply = NULL;
 	gethostname(host, sizeof(host) - 1);
 	int length = asprintf(&text, "host %s\nversion %s\nclient %s\nbody %llu\n\n%s", host, version, c->peer, body, head);
-	int total = asprintf(&reply, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s", length,
-			     r.close ? "Connection: close\r\n" : "", r.head_only ? "" : text);
+	static const char form[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s";
+	const char *last = r.close ? "Connection: close\r\n" : "";
+	int total = length < 0 ? -1 : asprintf(&reply, form, length, last, r.head_only ? "" : text);
 	ok = ok && total > 0 && send_all(c->fd, reply, (size_t)total);
 	free(head);
 	free(text);

@@ -44,11 +44,9 @@ export function listenerDriver(openers: Readonly<Record<string, Opener>>): Drive
       for (const [ref, spec] of batch) {
         const before = open.get(ref);
         if (before && samePlace(before.spec, spec)) continue;
-        // oxlint-disable-next-line no-await-in-loop -- one may need the place that the one before it gives free
         await drop(ref);
         const opener = openers[spec.service];
         if (!opener) throw new FaultError('not-supported', ref, `nothing here serves ${spec.service}`);
-        // oxlint-disable-next-line no-await-in-loop -- in order, so that the first fault is the one told
         open.set(ref, { spec, socket: await listen(opener, ref, spec) });
       }
     },

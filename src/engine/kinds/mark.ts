@@ -7,17 +7,27 @@ import type { Ref } from '../resource.ts';
 /** Protocol number of our routes, rules and addresses (rtnetlink's RTPROT_*: 0 to 16 and 42, 186-192 are taken). */
 export const protocolNumber = 77;
 
-/** Alias of a device that is ours: "midplane:<instance>:<ref>#<hash>". */
-export function aliasOf(instance: string, ref: Ref, hash: string): string {
-  return `midplane:${instance}:${ref}#${hash}`;
+/** What a device that is ours says of itself. */
+export interface Mark {
+  readonly ref: Ref;
+  readonly hash: string;
+  /** MTU that it had before us. */
+  readonly firstMtu?: number;
 }
 
-/** The ref and hash in an alias, where it is this instance's. */
-export function readAlias(instance: string, alias: string | undefined): { ref: Ref; hash: string } | undefined {
+/** Alias of a device that is ours: "midplane:<instance>:<ref>#<hash>", and "~<MTU>" of one that we found. */
+export function aliasOf(instance: string, { ref, hash, firstMtu }: Mark): string {
+  return `midplane:${instance}:${ref}#${hash}${firstMtu === undefined ? '' : `~${firstMtu}`}`;
+}
+
+/** The mark in an alias, where it is this instance's. */
+export function readAlias(instance: string, alias: string | undefined): Mark | undefined {
   const prefix = `midplane:${instance}:`;
   if (alias === undefined || !alias.startsWith(prefix)) return undefined;
   const at = alias.lastIndexOf('#');
-  return { ref: alias.slice(prefix.length, at) as Ref, hash: alias.slice(at + 1) };
+  const [hash = '', mtu] = alias.slice(at + 1).split('~');
+  const firstMtu = mtu === undefined ? {} : { firstMtu: Number(mtu) };
+  return { ref: alias.slice(prefix.length, at) as Ref, hash, ...firstMtu };
 }
 
 /** Short hash of a spec, for what cannot be read back whole. */

@@ -25,6 +25,8 @@ export interface NetdevActual {
   readonly mtu: number;
   readonly mac: string;
   readonly hash: string;
+  /** Of one that we found: what it had before us, and has where the spec says nothing. */
+  readonly firstMtu?: number;
 }
 
 /** What a change cannot be made of in place. */
@@ -45,7 +47,9 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
       for (const link of refs === 'all' ? nl.links() : refs.flatMap((ref) => book.byName(nameOf(ref)) ?? [])) {
         const mark = readAlias(instance, link.alias);
         if (mark?.ref !== `netdev/${link.name}`) continue;
-        own.set(mark.ref, { kind: link.kind, mtu: link.mtu, mac: link.mac, hash: mark.hash });
+        const { hash, firstMtu } = mark;
+        const first = firstMtu === undefined ? {} : { firstMtu };
+        own.set(mark.ref, { kind: link.kind, mtu: link.mtu, mac: link.mac, hash, ...first });
       }
       return Promise.resolve(own);
     },
@@ -53,7 +57,9 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
       if (hashOf(identity(spec)) !== actual.hash) return 'replace';
       if (spec.type !== 'external' && actual.kind !== linkKinds[spec.type]) return 'replace';
       const mac = spec.type === 'external' ? undefined : spec.mac;
-      return (spec.mtu ?? actual.mtu) === actual.mtu && (mac ?? actual.mac) === actual.mac ? 'same' : 'update';
+      return (spec.mtu ?? actual.firstMtu ?? actual.mtu) === actual.mtu && (mac ?? actual.mac) === actual.mac
+        ? 'same'
+        : 'update';
     },
     put: (batch) => {
       const ops = batch.map(([ref, spec]) => [ref, opsFor(ref, spec, nl.link(nameOf(ref)), instance)] as const);
@@ -77,11 +83,17 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
 
 function opsFor(ref: Ref, spec: NetdevSpec, link: Link | undefined, instance: string): readonly Op[] {
   const name = nameOf(ref);
-  const alias = aliasOf(instance, ref, hashOf(identity(spec)));
-  const mtu = spec.mtu === undefined ? {} : { mtu: spec.mtu };
+  const mark = readAlias(instance, link?.alias);
+  const firstMtu = spec.type === 'external' && link !== undefined ? (mark?.firstMtu ?? link.mtu) : undefined;
+  const alias = aliasOf(instance, {
+    ref,
+    hash: hashOf(identity(spec)),
+    ...(firstMtu === undefined ? {} : { firstMtu }),
+  });
+  const wantedMtu = spec.mtu ?? firstMtu;
+  const mtu = wantedMtu === undefined ? {} : { mtu: wantedMtu };
   if (link === undefined && spec.type === 'external') throw new FaultError('no-device', ref, `no device ${name}`, true);
-  const ours = readAlias(instance, link?.alias) !== undefined;
-  if (link !== undefined && !ours && (spec.type !== 'external' || link.alias?.startsWith('midplane:'))) {
+  if (link !== undefined && mark === undefined && (spec.type !== 'external' || link.alias?.startsWith('midplane:'))) {
     throw new FaultError('already-exists', ref, `a device ${name} is there that is not ours`);
   }
   const mac = spec.type === 'external' || spec.mac === undefined ? {} : { mac: spec.mac };
@@ -112,7 +124,7 @@ function matchPeer(kernel: Kernel, instance: string, ref: Ref, spec: NetdevSpec)
     const peer = far.link(spec.peer);
     if (peer === undefined) return;
     const mtu = spec.mtu === undefined || peer.mtu === spec.mtu ? {} : { mtu: spec.mtu };
-    const mark = aliasOf(instance, ref, 'peer');
+    const mark = aliasOf(instance, { ref, hash: 'peer' });
     const alias = spec.peerNetns !== undefined || peer.alias === mark ? {} : { alias: mark };
     const change = { ...mtu, ...alias };
     if (Object.keys(change).length === 0) return;
@@ -123,11 +135,13 @@ function matchPeer(kernel: Kernel, instance: string, ref: Ref, spec: NetdevSpec)
   }
 }
 
-/** What we made goes; what we found is unmarked and stays. */
+/** What we made goes; what we found is as before, and stays. */
 function dropOps(link: Link | undefined, ref: Ref, instance: string): readonly Op[] {
-  if (link === undefined || readAlias(instance, link.alias)?.ref !== ref) return [];
-  const made = readAlias(instance, link.alias)?.hash !== hashOf(identity({ type: 'external' }));
-  return [made ? { op: 'link-del', name: link.name } : { op: 'link-set', name: link.name, alias: '' }];
+  const mark = readAlias(instance, link?.alias);
+  if (link === undefined || mark?.ref !== ref) return [];
+  if (mark.hash !== hashOf(identity({ type: 'external' }))) return [{ op: 'link-del', name: link.name }];
+  const mtu = mark.firstMtu === undefined || mark.firstMtu === link.mtu ? {} : { mtu: mark.firstMtu };
+  return [{ op: 'link-set', name: link.name, alias: '', ...mtu }];
 }
 
 /** Applies ops of several refs at once; the first that is refused is the Fault. ENODEV of a drop is no failure. A

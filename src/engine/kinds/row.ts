@@ -148,6 +148,14 @@ function keyOrGone(table: AnyTable, row: string, ref: Ref, world: RowWorld): Uin
   }
 }
 
+let zeros = Buffer.alloc(0);
+
+/** An empty row of an array. */
+function isZero(value: Uint8Array): boolean {
+  if (zeros.length < value.length) zeros = Buffer.alloc(value.length);
+  return zeros.compare(value, 0, value.length, 0, value.length) === 0;
+}
+
 function readAll(tables: readonly AnyTable[], maps: ReadonlyMap<string, BpfMap>, world: RowWorld): Map<Ref, RowActual> {
   const out = new Map<Ref, RowActual>();
   for (const table of tables) {
@@ -156,7 +164,7 @@ function readAll(tables: readonly AnyTable[], maps: ReadonlyMap<string, BpfMap>,
     const { count, keys, values } = map.dump();
     for (let i = 0; i < count; i += 1) {
       const value = values.subarray(i * map.valueSize, (i + 1) * map.valueSize);
-      if (table.array && value.every((byte) => byte === 0)) continue;
+      if (table.array && isZero(value)) continue;
       const name = table.name(keys.subarray(i * map.keySize, (i + 1) * map.keySize), value, world);
       if (name !== undefined) {
         const ref = rowRef(table.map, name);
@@ -174,7 +182,7 @@ function readSome(refs: readonly Ref[], partsOf: (ref: Ref) => Parts, world: Row
     const key = keyOrGone(table, row, ref, world);
     const value = key === undefined ? undefined : map.lookup(key);
     if (key === undefined || value === undefined) continue;
-    if (table.array && value.every((byte) => byte === 0)) continue;
+    if (table.array && isZero(value)) continue;
     if (table.name(key, value, world) !== undefined) out.set(ref, { ref, value });
   }
   return out;

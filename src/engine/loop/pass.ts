@@ -100,12 +100,11 @@ export async function change(loop: Loop, committed: Resources): Promise<Pass> {
   return { actions: planned.actions, faults: [] };
 }
 
-/** To what is desired, after a change that did not succeed. A second look finds what one failure had kept from being
- * made. */
+/** To what is desired, after a change that did not succeed; looks again until there is nothing to do. */
 async function goBack(loop: Loop, touched: ReadonlySet<Ref>): Promise<void> {
   for (let tries = 0; tries < 3; tries += 1) {
-    const { faults } = await lenient(loop, touched, touched);
-    if (faults.length === 0) return;
+    const { actions, faults } = await lenient(loop, touched, touched);
+    if (actions.length === 0 && faults.length === 0) return;
   }
 }
 

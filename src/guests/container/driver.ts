@@ -13,7 +13,7 @@ import { type Container, openPodman, type Podman } from './podman.ts';
 import { podmanService, type PodmanService } from './service.ts';
 import { specFor } from './spec.ts';
 
-export const labels = { instance: 'midplane.instance', guest: 'midplane.guest', hash: 'midplane.hash' } as const;
+const labels = { instance: 'midplane.instance', guest: 'midplane.guest', hash: 'midplane.hash' } as const;
 
 export interface ContainerKeeper {
   readonly driver: Driver<ContainerSpec, GuestActual>;

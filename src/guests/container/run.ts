@@ -7,9 +7,8 @@ import type { ContainerSpec } from './compile.ts';
 import type { ContainerKeeper } from './driver.ts';
 
 const execMs = 60_000;
-const pullEveryMs = 60_000;
 
-/** Restarts what ends, and goes on asking for images that could not be had. */
+/** Restarts what ends. An image that could not be had is asked for again by the engine. */
 export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposable & { live: GuestsLive } {
   const { starts, podman } = keeper;
   const supervisor = supervise<ContainerSpec>({
@@ -19,9 +18,6 @@ export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposa
     look: () => keeper.look(),
     start: (ref, spec) => keeper.start(ref, spec),
   });
-  const ending = new AbortController();
-  const timer = setInterval(() => void pullMissing(host, keeper, ending.signal), pullEveryMs);
-  timer.unref();
   const known = (name: string): Ref => {
     if (supervisor.guests().has(name)) return `container/${name}`;
     throw new FaultError('not-found', name, 'no such container');
@@ -44,22 +40,6 @@ export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposa
       exec: async (name, argv) =>
         podman.exec(await keeper.idOf(nameOf(known(name))), argv, AbortSignal.timeout(execMs)),
     },
-    [Symbol.asyncDispose]() {
-      clearInterval(timer);
-      ending.abort();
-      return supervisor[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
   };
-}
-
-/** The engine tries again what has failed; an image that came meanwhile lets it succeed. */
-async function pullMissing(host: Host, keeper: ContainerKeeper, signal: AbortSignal): Promise<void> {
-  for (const { ref, fault } of host.read.failures()) {
-    if (fault.code !== 'no-image' || !ref.startsWith('container/')) continue;
-    const spec = host.read.desired().get(ref)?.spec as ContainerSpec | undefined;
-    if (spec === undefined) continue;
-    await keeper.podman
-      .pull(spec.image, () => undefined, signal)
-      .catch((error: unknown) => host.log.debug({ error, ref }, 'still no image'));
-  }
 }

@@ -1,5 +1,5 @@
-// Whether KVM works here. That /dev/kvm opens says little: a nested or paravirtual host may abort, or hang in the guest.
-// So it is tried with a boot, once for each kernel, QEMU and processor.
+// Whether KVM works here. That /dev/kvm opens says little: a nested or paravirtual host may abort, or hang in the
+// guest. So it is tried with a boot, once for each kernel, QEMU and processor.
 import { spawn } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -22,7 +22,7 @@ const trialMs = 15_000;
 const up = /^init: .* is up/m;
 
 // A trial that hangs while the daemon is killed must not run for ever.
-const script = 'ulimit -t 60; exec "$@"';
+const script = 'ulimit -c 0; ulimit -t 60; exec "$@"';
 
 /** Answers from the file in `folder` where the machine is the same as then, else tries. One trial at a time. */
 export function accelOf(folder: string, board: Board, program: string): Promise<Verdict> {

@@ -34,6 +34,8 @@ export interface Machine {
 
 export interface VmSpec extends GuestSpec {
   readonly name: string;
+  /** "10.0.0.5/24": nobody else may have them. */
+  readonly address: readonly string[];
   readonly machine: Machine;
   readonly health?: Health;
 }
@@ -52,6 +54,7 @@ function compileVm(name: string, vm: Vm, look: Look): readonly Resource[] {
   const at = mainAddress(vm);
   const spec: VmSpec = {
     name,
+    address: vm.address,
     machine,
     restart: vm.restart,
     ...(at === undefined ? {} : { at }),

@@ -14,7 +14,17 @@ import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../proces
 import { type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import { type VmSpec, vmRef } from './compile.ts';
-import { consoleTail, lastError, makeFiles, placesOf, recordsFolder, sweep, trimLog, vmsFolder } from './files.ts';
+import {
+  checkFiles,
+  consoleTail,
+  lastError,
+  makeFiles,
+  placesOf,
+  recordsFolder,
+  sweep,
+  trimLog,
+  vmsFolder,
+} from './files.ts';
 import { chooseAccel, findQemu, launch } from './launch.ts';
 import { overheadBytes } from './machine.ts';
 import { openQmp, type Qmp } from './qmp.ts';
@@ -100,14 +110,21 @@ function driverOf(
       return Promise.resolve(new Map([...list].flatMap(readOne)));
     },
     diff: (spec, actual) => (actual.attached && actual.hash === hashOf(spec.machine) ? 'same' : 'replace'),
+    claims: (spec) => spec.address.map((cidr) => `address ${cidr.split('/')[0]}`),
     prepare: async (spec, progress, signal) => {
       findQemu(vmRef(spec.name));
       await makeFiles(folders, spec, progress, signal);
+      // Where emulation will do, a trial that hangs need not hold up the start of a switch.
+      if (spec.machine.accel !== 'kvm') return;
       progress('trial of KVM');
       await chooseAccel(vmRef(spec.name), spec, vmsFolder(folders));
     },
     put: (batch) => {
-      for (const [ref, spec] of batch) if (!runs(keeping, ref, spec)) begin(ref, spec);
+      for (const [ref, spec] of batch) {
+        if (runs(keeping, ref, spec)) continue;
+        checkFiles(spec);
+        begin(ref, spec);
+      }
       return Promise.resolve();
     },
     drop: async (refs) => {
@@ -159,7 +176,7 @@ async function start(keeping: Keeping, ref: Ref, spec: VmSpec, signal: AbortSign
     if (host.clock.monotonic() > until) throw new FaultError('timeout', ref, `QEMU says ${status ?? 'nothing'}`, true);
     await sleep(50);
   }
-  host.log.info({ guest: name, accel, pid }, 'VM runs');
+  host.log.info({ guest: name, accel, process: pid }, 'VM runs');
 }
 
 /** What QEMU says of the machine; undefined where it does not answer. */

@@ -1,16 +1,6 @@
 // What a VM keeps on disk: its overlay over an image that is never written to, its seed, what its console showed.
 import { execFile } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -65,8 +55,8 @@ export async function makeFiles(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { kernel, initrd, image } = spec.machine;
-  for (const file of [kernel, initrd, image]) if (file !== undefined) mustBeThere(spec, file);
+  const { image } = spec.machine;
+  checkFiles(spec);
   const places = placesOf(folders, spec.name, spec);
   mkdirSync(places.folder, { recursive: true, mode: 0o700 });
   for (const path of [places.qmp, places.console, places.record]) {
@@ -81,10 +71,11 @@ export async function makeFiles(
   await makeOverlay(spec, image, places.overlay, signal);
 }
 
-function mustBeThere(spec: VmSpec, file: string): void {
-  try {
-    accessSync(file, constants.R_OK);
-  } catch {
+/** Fault 'no-image' for a file that is not there. */
+export function checkFiles(spec: VmSpec): void {
+  const { kernel, initrd, image } = spec.machine;
+  for (const file of [kernel, initrd, image]) {
+    if (file === undefined || statSync(file, { throwIfNoEntry: false })?.isFile() === true) continue;
     throw new FaultError('no-image', vmRef(spec.name), `there is no file ${file}`, true);
   }
 }

@@ -1,5 +1,5 @@
-// How a VM's QEMU comes into being: into its cgroup first, then QEMU, which takes its files and then its own uid. All by
-// exec: the pid stays the one that we spawned. It has no pipe to us, so it lives when we do not.
+// How a VM's QEMU comes into being: into its cgroup first, then QEMU, which takes its files and then its own uid. All
+// by exec: the pid stays the one that we spawned. It has no pipe to us, so it lives when we do not.
 import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { delimiter, join } from 'node:path';

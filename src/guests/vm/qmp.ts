@@ -24,7 +24,7 @@ export interface QmpEvent {
 export interface Qmp extends Disposable {
   /** "7.2.22" */
   readonly version: string;
-  /** FaultError 'refused' with QEMU's words, 'timeout', or 'unreachable' where the connection ends before the answer. */
+  /** FaultError 'refused' with QEMU's words, 'timeout', or 'unreachable' where the connection ends first. */
   execute<C extends keyof QmpCommands>(
     command: C,
     ...input: QmpCommands[C]['in'] extends undefined ? [] : [QmpCommands[C]['in']]

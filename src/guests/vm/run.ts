@@ -29,6 +29,7 @@ export function runVms(host: Host, keeper: VmKeeper): AsyncDisposable & { live: 
     start: (ref, spec) => keeper.start(ref, spec),
   });
   const revision = host.onRevision(() => keeper.sweep(wantedOf(host)));
+  keeper.sweep(wantedOf(host));
   const known = (name: string): Ref => {
     if (supervisor.guests().has(name)) return vmRef(name);
     throw new FaultError('not-found', name, 'no such VM');

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { endProcess, isAlive, listensOn, processOf } from './process.ts';
+
+test('a process is known by pid and start time', async () => {
+  const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+  const id = processOf(child.pid ?? 0);
+  assert.ok(id);
+  assert.ok(isAlive(id));
+  assert.equal(isAlive({ ...id, startTime: id.startTime + 1 }), false, 'another process of the same pid');
+  await endProcess(id, 1000);
+  assert.equal(isAlive(id), false);
+  assert.equal(processOf(2 ** 22 + 1), undefined);
+});
+
+test('one that ignores SIGTERM gets SIGKILL', async () => {
+  const child = spawn('sh', ['-c', 'trap "" TERM; echo ready; while :; do sleep 0.05; done']);
+  await new Promise((done) => child.stdout.once('data', done));
+  const id = processOf(child.pid ?? 0);
+  assert.ok(id);
+  await endProcess(id, 100);
+  assert.equal(isAlive(id), false);
+  assert.equal(child.signalCode ?? 'SIGKILL', 'SIGKILL');
+});
+
+test('listening is seen from outside', async () => {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  assert.ok(listensOn(process.pid, port));
+  await new Promise((done) => server.close(done));
+  assert.equal(listensOn(process.pid, port), false);
+});
