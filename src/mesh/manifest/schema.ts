@@ -8,5 +8,3 @@ export const gatewaySectionSchema = z
   })
   .default({})
   .meta({ description: 'the L7 gateway', examples: [{ address: '10.10.0.1' }] });
-
-export type GatewaySection = z.infer<typeof gatewaySectionSchema>;
