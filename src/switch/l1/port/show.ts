@@ -137,7 +137,7 @@ const name = z.string().optional().meta({ description: 'name of a port' });
 
 const showPorts = command({
   path: 'show ports',
-  help: 'Ports, their state, VLANs and traffic',
+  help: 'ports, their state, VLANs and traffic',
   example: 'show ports swp1',
   role: 'viewer',
   args: z.object({ name }),
@@ -166,7 +166,7 @@ function countersOf(read: Read, port: string): z.infer<typeof counterData>[numbe
 
 const showCounters = command({
   path: 'show counters',
-  help: 'Every counter of a port',
+  help: 'every counter of a port',
   example: 'show counters swp1',
   role: 'viewer',
   args: z.object({ name }),
@@ -219,7 +219,7 @@ async function* watchRates(read: Read, signal: AbortSignal): AsyncIterable<z.inf
 
 const monitorPorts = command({
   path: 'monitor ports',
-  help: 'Live rates of all ports, until a key is pressed',
+  help: 'live rates of all ports, until a key is pressed',
   role: 'viewer',
   args: z.object({}),
   data: rateData,
