@@ -164,7 +164,7 @@ async function changesUnderLoad(site: Site): Promise<void> {
   }
   const ended = await Promise.all(loads.map((load) => load.stop()));
   for (const [i, { counts, bad }] of ended.entries()) {
-    assert.deepEqual([bad, Object.keys(counts).toSorted()], [[], ['200 d1', '200 e1']], both[i]);
+    assert.deepEqual([bad, Object.keys(counts).toSorted()], [[], ['200 d1', '200 e1']], String(both[i]));
     assert.ok(
       Object.values(counts).every((count) => count >= 20),
       JSON.stringify(counts),
@@ -173,7 +173,7 @@ async function changesUnderLoad(site: Site): Promise<void> {
 }
 
 async function dropped(site: Site): Promise<void> {
-  const { 'live.yaml': _, ...rest } = manifests;
+  const rest = Object.fromEntries(Object.entries(manifests).filter(([name]) => name !== 'live.yaml'));
   await commit(site, { manifests: rest });
   const status = async (which: Which): Promise<Given> => site.ask(which, 80, get('/load', 'live.test'));
   assert.equal((await status('router')).status, 404, 'at once');
@@ -185,7 +185,8 @@ async function dropped(site: Site): Promise<void> {
 }
 
 async function refused(site: Site): Promise<void> {
-  await using _ = await openBackends(site.sw.lab.netnsOf('h5'), { taken: 9999 });
+  await using taken = await openBackends(site.sw.lab.netnsOf('h5'), { taken: 9999 });
+  assert.ok(taken);
   const gateway = `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
