@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../../src/lab/process.ts';
-import { kernel, root } from './switch.ts';
+import { kernel, root } from './rig.ts';
 
 test('the engine on the real kernel', { timeout: 240_000 }, async (t) => {
   const netns = `mpt-engine-${process.pid}`;
