@@ -99,10 +99,10 @@ interface RouteRow {
   readonly failed: number;
 }
 
-const rowOf = async (site: Site, route: string): Promise<RouteRow | undefined> => {
+async function rowOf(site: Site, route: string): Promise<RouteRow | undefined> {
   const { data } = await site.sw.cli('show http routes');
   return (data as readonly RouteRow[]).find((row) => row.route === route);
-};
+}
 
 async function shown(site: Site): Promise<void> {
   const names = ['httproute/default/live/1/0', 'httproute/default/live/4/0', '-'];
@@ -155,7 +155,7 @@ async function changesUnderLoad(site: Site): Promise<void> {
   const loads = await Promise.all([gatewayAddress, envoyAddress].map((address) => site.client.load(ask(address))));
   for (let i = 0; i < 6; i += 1) {
     // Each time a cluster comes and another goes.
-    const [to, answers] = i % 2 === 0 ? ['two', 'e1'] : ['one', 'd1'];
+    const [to, answers] = i % 2 === 0 ? (['two', 'e1'] as const) : (['one', 'd1'] as const);
     const text = live.replace('name: one', `name: ${to}`);
     await commit(site, { manifests: { ...manifests, 'live.yaml': text } });
     for (const which of both) {
@@ -164,7 +164,7 @@ async function changesUnderLoad(site: Site): Promise<void> {
   }
   const ended = await Promise.all(loads.map((load) => load.stop()));
   for (const [i, { counts, bad }] of ended.entries()) {
-    assert.deepEqual([bad, Object.keys(counts).toSorted()], [[], ['200 d1', '200 e1']], String(both[i]));
+    assert.deepEqual([bad, Object.keys(counts).toSorted()], [[], ['200 d1', '200 e1']], both[i] ?? '');
     assert.ok(
       Object.values(counts).every((count) => count >= 20),
       JSON.stringify(counts),

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../../src/lab/process.ts';
 import { startEnvoy, until } from '../envoy.ts';
-import { openSwitch, root, type TestSwitch } from '../switch.ts';
+import { root } from '../rig.ts';
+import { openSwitch, type TestSwitch } from '../switch.ts';
 import { type Client, type Given, openBackends, openClient, type Request } from './talk.ts';
 
 export const gatewayAddress = '10.10.0.1';
