@@ -117,11 +117,7 @@ export function guestHealth(read: Read): Health {
 }
 
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
-function followHealth(
-  host: Host,
-  consumers: Consumers,
-  health: Health,
-): AsyncDisposable & { readonly live: MeshLive } {
+function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
   let built = build(host.read.look(), health);
   const told = new Map<string, string>();
   const tell = (): void => {
