@@ -12,7 +12,7 @@ import { run, start } from '../../src/lab/process.ts';
 import { checkInvariant } from './invariant.ts';
 import { type CliAnswer, kernel, objects, root, type SwitchInput, type TestSwitch } from './rig.ts';
 
-export { kernel, objects, root, type TestSwitch } from './rig.ts';
+export { kernel, objects, type TestSwitch } from './rig.ts';
 
 let count = 0;
 

@@ -1,6 +1,6 @@
-// `datapath: auto`: a network card gets XDP beside tcx, a virtual port does not, since XDP on veth costs TCP most of its
-// speed. Whether a device is a card is seen when it is there, so these are live resources. One that refuses the program
-// stays at tcx.
+// `datapath: auto`: a network card gets XDP beside tcx, a virtual port does not, since XDP on veth costs TCP most of
+// its speed. Whether a device is a card is seen when it is there, so these are live resources. One that refuses the
+// program stays at tcx.
 import { linkRef } from '../../../engine/kinds/link.ts';
 import { rowRef } from '../../../engine/kinds/row.ts';
 import type { Ref, Resource } from '../../../engine/resource.ts';
