@@ -3,6 +3,7 @@
 import type { Driver, Ref, Resource } from '../engine/resource.ts';
 import { FaultError } from '../engine/faults.ts';
 import type { AnySlice, Host, Look, Read, Slice } from '../engine/slice.ts';
+import { endpointsAt, type Places } from '../mesh/manifest/backends.ts';
 import { type Built, buildSnapshots } from '../mesh/manifest/build.ts';
 import { gatewaySectionSchema } from '../mesh/manifest/schema.ts';
 import { kindNames } from '../mesh/manifest/kinds.ts';
@@ -30,50 +31,68 @@ function build(look: Look, health: Health): Built {
 
 /** A slice without a section: what services, gateway and manifests mean together. */
 export function meshSlice(consumers: Consumers): AnySlice {
+  // Guests are looked after later than snapshots are first offered.
+  let health: Health = () => false;
   const slice: Slice = {
     name: owner,
     compile: (_, look) => compileSnapshots(look),
-    drivers: () => [snapshotDriver(consumers)],
-    start: (host) => Promise.resolve(followHealth(host, consumers)),
+    drivers: () => [snapshotDriver(consumers, (guest) => health(guest))],
+    start(host) {
+      health = guestHealth(host.read);
+      return Promise.resolve(followHealth(host, consumers, health));
+    },
   };
   return slice;
 }
 
 function compileSnapshots(look: Look): readonly Resource[] {
-  const { snapshots } = build(look, () => false);
+  const { snapshots, places } = build(look, () => false);
   const router = snapshots.find((snapshot) => snapshot.scope === 'router');
   const steer = compileSteer(router?.listeners ?? [], look(vlansSchema));
   const own = addressRefs(look);
   const needs = (router?.listeners ?? []).flatMap((listener) => own.get(listener.address) ?? []);
   return [
     ...steer.resources,
-    ...snapshots.map((spec): Resource => ({
-      ref: `snapshot/${spec.scope}`,
-      owner,
-      spec,
-      needs: spec.scope === 'router' ? [...new Set([...needs, ...steer.needs])] : [],
-    })),
+    ...snapshots.map((snapshot): Resource<Offered> => {
+      const named = new Set(snapshot.clusters.map((cluster) => cluster.key));
+      return {
+        ref: `snapshot/${snapshot.scope}`,
+        owner,
+        spec: { snapshot, places: places.filter((place) => named.has(place.cluster)) },
+        needs: snapshot.scope === 'router' ? [...new Set([...needs, ...steer.needs])] : [],
+      };
+    }),
   ];
 }
 
-function snapshotDriver(consumers: Consumers): Driver<Snapshot, { readonly version: string }> {
-  const inForce = new Map<Ref, string>();
+interface Offered {
+  readonly snapshot: Snapshot;
+  /** Of its clusters. */
+  readonly places: readonly Places[];
+}
+
+function snapshotDriver(consumers: Consumers, health: Health): Driver<Offered, Pick<Snapshot, 'version'>> {
+  const inForce = new Map<Ref, Snapshot>();
   return {
     kind: 'snapshot',
     read: (refs) => {
       const list = refs === 'all' ? [...inForce.keys()] : refs;
       const rows = list.flatMap((ref) => {
-        const version = inForce.get(ref);
-        return version === undefined ? [] : [[ref, { version }] as const];
+        const snapshot = inForce.get(ref);
+        return snapshot === undefined ? [] : [[ref, { version: snapshot.version }] as const];
       });
       return Promise.resolve(new Map(rows));
     },
-    diff: (spec, actual) => (spec.version === actual.version ? 'same' : 'update'),
+    diff: ({ snapshot }, actual) => (snapshot.version === actual.version ? 'same' : 'update'),
     async put(batch) {
-      for (const [ref, spec] of batch) {
-        const answer = await consumers[spec.scope].offer(spec);
+      for (const [ref, { snapshot, places }] of batch) {
+        const consumer = consumers[snapshot.scope];
+        // A route must not come before the endpoints of a cluster that is new with it.
+        const known = new Set(inForce.get(ref)?.clusters.map((cluster) => cluster.key));
+        for (const place of places) if (!known.has(place.cluster)) consumer.endpoints(endpointsAt(place, health));
+        const answer = await consumer.offer(snapshot);
         if (!answer.ok) throw new FaultError('refused', ref, answer.why);
-        inForce.set(ref, spec.version);
+        inForce.set(ref, snapshot);
       }
     },
     drop: (refs) => {
@@ -98,12 +117,14 @@ export function guestHealth(read: Read): Health {
 }
 
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
-function followHealth(host: Host, consumers: Consumers): AsyncDisposable & { readonly live: MeshLive } {
-  const health = guestHealth(host.read);
+function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
   let built = build(host.read.look(), health);
   const told = new Map<string, string>();
   const tell = (): void => {
-    for (const endpoints of built.endpointsFor(health)) {
+    const all = built.endpointsFor(health);
+    const named = new Set(all.map((endpoints) => endpoints.cluster));
+    for (const cluster of told.keys()) if (!named.has(cluster)) told.delete(cluster);
+    for (const endpoints of all) {
       if (told.get(endpoints.cluster) === endpoints.version) continue;
       told.set(endpoints.cluster, endpoints.version);
       for (const consumer of Object.values(consumers)) consumer.endpoints(endpoints);

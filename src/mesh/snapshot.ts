@@ -51,8 +51,8 @@ export interface PathMatch {
   readonly value: string;
 }
 
-/** A header that came more than once is matched as one, its values joined by ",". Of a query parameter that came more
- * than once the first counts, not decoded. `invert`: an absent header matches. */
+/** A header that came more than once matches if any one of its values does, as in Envoy. Of a query parameter that came
+ * more than once the first counts, not decoded. `invert`: matches where that does not, so an absent header too. */
 export interface HeaderMatch {
   /** Lower case; ":authority" is the Host header as it came, ":method" the method. Of a query parameter: exact case. */
   readonly name: string;

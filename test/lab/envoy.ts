@@ -1,25 +1,34 @@
 // An Envoy of our own for the tests: the real one, unmodified, started from bootstrap.ts on loopback.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { start } from '../../src/lab/process.ts';
 
 export const envoyBinary = join(import.meta.dirname, '../../native/build/envoy/envoy/_bin/envoy');
 
 /** Why tests with Envoy can't run here, or false. */
 export const envoyMissing: string | false = existsSync(envoyBinary) ? false : 'Envoy is not installed: native/envoy.sh';
 
-/** Starts Envoy with the bootstrap text; its files go into the folder. */
-export function startEnvoy(folder: string, bootstrap: string, baseId: number): AsyncDisposable & { log(): string } {
+/** Starts Envoy with the bootstrap text, in a network namespace where one is named; its files go into the folder. */
+export function startEnvoy(
+  folder: string,
+  bootstrap: string,
+  baseId: number,
+  netns?: string,
+): AsyncDisposable & { log(): string } {
   const file = join(folder, 'envoy.yaml');
   const log = join(folder, 'envoy.log');
   writeFileSync(file, bootstrap);
   const out = openSync(log, 'w');
   const args = ['-c', file, '--concurrency', '1', '--base-id', String(baseId), '--drain-time-s', '1', '-l', 'warning'];
-  const child: ChildProcess = spawn(envoyBinary, args, { stdio: ['ignore', out, out] });
+  const options: SpawnOptions = { stdio: ['ignore', out, out] };
+  const child: ChildProcess =
+    netns === undefined ? spawn(envoyBinary, args, options) : start(netns, [envoyBinary, ...args], options);
+  closeSync(out);
   const exited = once(child, 'exit');
   return {
     log: () => readFileSync(log, 'utf8'),

@@ -22,6 +22,8 @@ export interface Edits {
   /** One of `removes` is x-forwarded-for, x-forwarded-proto: what the router itself would say. */
   readonly forwardedFor: boolean;
   readonly forwardedProto: boolean;
+  /** As above, of an answer that the router gives itself. */
+  readonly contentType: boolean;
 }
 
 /** Folds lists of edits, applied one after the other. Throws an Error where an edit can't be made. */
@@ -47,6 +49,7 @@ export function foldEdits(lists: readonly HeaderEdits[]): Edits {
     added: bytes,
     forwardedFor: removes.has('x-forwarded-for'),
     forwardedProto: removes.has('x-forwarded-proto'),
+    contentType: removes.has('content-type'),
   };
 }
 

@@ -9,6 +9,7 @@ import { emitPath, emitQuery } from './target.ts';
 
 const closeLine = Buffer.from('connection: close\r\n');
 const keepLine = Buffer.from('connection: keep-alive\r\n');
+const plainLine = Buffer.from('content-type: text/plain\r\n');
 const crlf = Buffer.from('\r\n');
 
 export interface ReplyTo {
@@ -49,9 +50,8 @@ function begin(e: Emitter, to: ReplyTo, status: number, now: number): void {
 }
 
 function finish(e: Emitter, to: ReplyTo, body: Uint8Array, edits: Edits | undefined): void {
-  e.text(
-    body.length === 0 ? 'content-length: 0\r\n' : `content-length: ${body.length}\r\ncontent-type: text/plain\r\n`,
-  );
+  e.text(`content-length: ${body.length}\r\n`);
+  if (body.length > 0 && edits?.contentType !== true) e.bytes(plainLine);
   if (!to.keep) e.bytes(closeLine);
   else if (to.minor === 0) e.bytes(keepLine);
   if (edits !== undefined && edits.added.length > 0) e.bytes(edits.added);

@@ -1,6 +1,6 @@
 // From what a manifest names (a service, a port, a subset) to a cluster, its policy and its endpoints.
-import type { Cluster, ClusterKey, Endpoints } from '../snapshot.ts';
-import { type Health, type Registry, type Service, serviceKey } from '../registry/model.ts';
+import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../snapshot.ts';
+import { type Health, type Registry, type Service, type ServiceEndpoint, serviceKey } from '../registry/model.ts';
 import { versionOf } from '../version.ts';
 
 /** What a DestinationRule says of a service. */
@@ -31,7 +31,19 @@ export interface Backends {
   find(target: Target): Found;
   /** Of a key that `find` found. */
   cluster(key: ClusterKey): Cluster;
-  endpoints(key: ClusterKey, health: Health): Endpoints;
+  places(key: ClusterKey): Places;
+}
+
+/** Where the endpoints of a cluster are, apart from who is healthy. Plain data. */
+export interface Places {
+  readonly cluster: ClusterKey;
+  readonly list: readonly (Omit<Endpoint, 'healthy'> & Pick<ServiceEndpoint, 'guest'>)[];
+}
+
+/** The endpoints at those places, given the health of guests. */
+export function endpointsAt({ cluster, list }: Places, health: Health): Endpoints {
+  const endpoints = list.map(({ guest, ...place }) => ({ ...place, healthy: guest === undefined || health(guest) }));
+  return { cluster, version: versionOf(endpoints), list: endpoints };
 }
 
 const connectTimeoutMs = 5000;
@@ -56,9 +68,9 @@ export function backendsOf(registry: Registry, rules: ReadonlyMap<string, Traffi
       const policy = subset?.policy ?? rule?.policy ?? 'round-robin';
       return { key, protocol: 'HTTP/1.1', connectTimeoutMs, policy };
     },
-    endpoints(key, health) {
+    places(key) {
       const { service, subset } = parts(key);
-      return endpointsOf(key, service, subset?.labels ?? {}, health);
+      return { cluster: key, list: placesOf(service, subset?.labels ?? {}) };
     },
   };
 }
@@ -79,17 +91,11 @@ function find(registry: Registry, rules: ReadonlyMap<string, TrafficRules>, targ
   return { key: wanted };
 }
 
-function endpointsOf(
-  cluster: ClusterKey,
-  service: Service | undefined,
-  labels: Readonly<Record<string, string>>,
-  health: Health,
-): Endpoints {
+function placesOf(service: Service | undefined, labels: Readonly<Record<string, string>>): Places['list'] {
   const wanted = Object.entries(labels);
-  const list = (service?.endpoints ?? [])
+  return (service?.endpoints ?? [])
     .filter((endpoint) => wanted.every(([key, value]) => endpoint.labels[key] === value))
     .map(({ address, port, weight, name, guest }) => {
-      return { address, port, weight, healthy: guest === undefined || health(guest), name };
+      return { address, port, weight, name, ...(guest !== undefined && { guest }) };
     });
-  return { cluster, version: versionOf(list), list };
 }

@@ -11,7 +11,7 @@ import { type Health, type Registry, type Service, serviceHosts } from '../regis
 import type { ClusterKey, Endpoints, Listener, RouteTable, Scope, Snapshot } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
 import { compareText, type FirstSeen } from './age.ts';
-import { type Backends, backendsOf } from './backends.ts';
+import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { grantsOf } from './gatewayapi/grant.ts';
 import { compileHttpRoute } from './gatewayapi/httproute.ts';
@@ -37,6 +37,8 @@ export interface Built {
   readonly snapshots: readonly Snapshot[];
   /** Of every cluster in any of the snapshots, sorted. */
   readonly endpoints: readonly Endpoints[];
+  /** The same, apart from who is healthy. */
+  readonly places: readonly Places[];
   /** One a manifest, in their order. */
   readonly status: readonly ManifestStatus[];
   /** The endpoints again, when only health has changed. */
@@ -79,8 +81,9 @@ export function buildSnapshots(input: BuildInput): Built {
     snapshotOf('sidecar', outbound(services, policy), backends),
   ];
   const keys = [...new Set(snapshots.flatMap((s) => s.clusters.map((c) => c.key)))].toSorted(compareText);
-  const endpointsFor = (now: Health): readonly Endpoints[] => keys.map((key) => backends.endpoints(key, now));
-  return { snapshots, endpoints: endpointsFor(health), status: book.list(), endpointsFor };
+  const places = keys.map((key) => backends.places(key));
+  const endpointsFor = (now: Health): readonly Endpoints[] => places.map((place) => endpointsAt(place, now));
+  return { snapshots, endpoints: endpointsFor(health), places, status: book.list(), endpointsFor };
 }
 
 type Socket = readonly [Listener, RouteTable];

@@ -87,6 +87,45 @@ test('a client that refused the clusters keeps its routes, however long', () => 
   stream.close();
 });
 
+const listener = (port: number) => {
+  const name = `0.0.0.0:${port}`;
+  return { name, address: '0.0.0.0', port, protocol: 'HTTP' as const, routes: 't' };
+};
+
+test('a listener that was refused and is dropped again stops nothing; one that stays is tried again', () => {
+  const sent: { type: string; nonce: string; names: string[]; removed: readonly string[] }[] = [];
+  const worldOf = (...ports: number[]): ResourceSet => {
+    const listeners = ports.map(listener);
+    const encoded = encodeSnapshot({ scope: 'gateway', version: '', listeners, routes: [], clusters: [], secrets: [] });
+    return { ...encoded, eds: new Map() };
+  };
+  const stream = openStream(
+    'delta',
+    worldOf(80),
+    (type, { resources, removed }, nonce) => sent.push({ type, nonce, names: resources.map((r) => r.name), removed }),
+    handClock(),
+  );
+  const answer = (error?: string) => {
+    stream.request({ ...nothing, type: 'lds', nonce: sent.at(-1)?.nonce ?? '', error });
+  };
+  stream.request({ ...nothing, type: 'lds' });
+  answer();
+  stream.update(worldOf(80, 81));
+  answer('taken');
+  assert.equal(stream.state()[0]?.nack, 'taken');
+  stream.update(worldOf(80, 81, 82));
+  assert.deepEqual(sent.at(-1)?.names, ['0.0.0.0:81', '0.0.0.0:82']);
+  answer('taken');
+  stream.update(worldOf(80, 82));
+  assert.deepEqual(sent.at(-1)?.names, ['0.0.0.0:82']);
+  answer();
+  assert.deepEqual([sent.at(-1)?.names, sent.at(-1)?.removed], [[], ['0.0.0.0:81']]);
+  answer();
+  const [state] = stream.state();
+  assert.deepEqual([state?.nack, state?.sent === state?.acked], [undefined, true]);
+  stream.close();
+});
+
 test('the same content encodes to the same bytes', () => {
   const versions = (set: ResourceSet) =>
     [...set.cds.values(), ...set.rds.values(), ...set.eds.values()].map((r) => r.version);

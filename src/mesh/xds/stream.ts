@@ -9,6 +9,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { emptySet, type Resources, type ResourceSet, type Type, types } from './encode/resources.ts';
 import {
   due,
+  forgive,
   newSubscription,
   type Request,
   type Response,
@@ -47,6 +48,13 @@ export interface XdsStream {
 
 type Stage = 'make' | 'switch' | 'idle';
 
+/** What each stage waits for. */
+const stagesTypes: Readonly<Record<Stage, readonly Type[]>> = {
+  make: ['cds', 'eds'],
+  switch: ['lds', 'rds'],
+  idle: [],
+};
+
 /** Where a stream is. */
 interface Travel {
   readonly subs: Readonly<Record<Type, Subscription>>;
@@ -60,6 +68,8 @@ interface Travel {
   target: ResourceSet;
   /** What it is told of at this stage. */
   view: ResourceSet;
+  /** Types that another offer differs in, and whose stage has not come yet. */
+  readonly changed: Set<Type>;
   timer: Disposable | undefined;
   responses: number;
 }
@@ -72,7 +82,8 @@ const mostEarly = 64;
 export function openStream(variant: Variant, start: ResourceSet | undefined, send: Send, clock: Clock): XdsStream {
   const fresh = (type: Type): Subscription => newSubscription(type, variant);
   const subs = { cds: fresh('cds'), eds: fresh('eds'), lds: fresh('lds'), rds: fresh('rds') };
-  const travel: Travel = { subs, send, clock, stage: 'idle', ...restAt(start), timer: undefined, responses: 0 };
+  const fixed = { subs, send, clock, changed: new Set<Type>() };
+  const travel: Travel = { ...fixed, stage: 'idle', ...restAt(start), timer: undefined, responses: 0 };
   let early: Request[] | undefined = start === undefined ? [] : undefined;
   const answer = (request: Request): string | undefined => {
     const end = take(subs[request.type], request, travel.view[request.type]);
@@ -93,8 +104,9 @@ export function openStream(variant: Variant, start: ResourceSet | undefined, sen
         return;
       }
       const { stage, settled, target } = travel;
-      // Routes of the last target may be in use already where it came so far.
-      travel.base = stage === 'switch' ? unionOf(settled, target) : settled;
+      // Routes of the last target may be in use already where it came so far, but not what was refused of it.
+      travel.base = stage === 'switch' ? unionOf(settled, acceptable(target, settled, subs)) : settled;
+      for (const type of types) if (target[type] !== next[type]) travel.changed.add(type);
       travel.target = next;
       enter(travel, 'make');
       flush(travel);
@@ -122,12 +134,12 @@ function enter(travel: Travel, stage: Stage): void {
   travel.timer?.[Symbol.dispose]();
   travel.timer = stage === 'idle' ? undefined : travel.clock.after(patienceMs, () => impatient(travel, stage));
   if (stage === 'idle') travel.settled = travel.base = travel.target;
+  for (const type of stagesTypes[stage]) if (travel.changed.delete(type)) forgive(travel.subs[type]);
   travel.view = viewOf(stage, travel.base, travel.target);
 }
 
 function impatient(travel: Travel, at: Stage): void {
-  const watched = at === 'make' ? (['cds', 'eds'] as const) : (['lds', 'rds'] as const);
-  if (travel.stage !== at || watched.some((type) => travel.subs[type].refusal !== undefined)) return;
+  if (travel.stage !== at || stagesTypes[at].some((type) => travel.subs[type].refusal !== undefined)) return;
   enter(travel, at === 'make' ? 'switch' : 'idle');
   flush(travel);
 }
@@ -163,6 +175,12 @@ function unionOf(base: ResourceSet, target: ResourceSet): ResourceSet {
   const merge = (type: Type): Resources =>
     base[type] === target[type] ? target[type] : new Map([...base[type], ...target[type]]);
   return { ...emptySet, cds: merge('cds'), eds: merge('eds'), lds: merge('lds'), rds: merge('rds') };
+}
+
+/** The target, with what is settled in the place of types that were refused. */
+function acceptable(target: ResourceSet, settled: ResourceSet, subs: Travel['subs']): ResourceSet {
+  const refused = types.filter((type) => subs[type].refusal !== undefined);
+  return { ...target, ...Object.fromEntries(refused.map((type) => [type, settled[type]])) };
 }
 
 /** A changed cluster stays warming in Envoy until endpoints arrive after it, even the same ones. */

@@ -43,6 +43,8 @@ export interface Subscription {
   readonly owed: Set<string>;
   /** The next response goes out even if it says nothing new. */
   must: boolean;
+  /** Names in the last response. */
+  last: readonly string[];
   nonce: string;
   awaiting: boolean;
   version: string;
@@ -64,6 +66,7 @@ export function newSubscription(type: Type, variant: Variant): Subscription {
     held: new Map(),
     owed: new Set(),
     must: false,
+    last: [],
     nonce: '',
     awaiting: false,
     version: '',
@@ -96,6 +99,14 @@ function answer(sub: Subscription, request: Request): void {
   sub.awaiting = false;
   sub.refusal = request.error;
   if (request.error === undefined) sub.acked = sub.version;
+}
+
+/** There is something else to tell: what was refused is told again where it is still wanted, and the refusal stands no
+ * longer. Whether the client has it is not known, so where it is gone that is said too. */
+export function forgive(sub: Subscription): void {
+  if (sub.refusal === undefined) return;
+  sub.refusal = undefined;
+  for (const name of sub.last) if (sub.held.has(name)) sub.owed.add(name);
 }
 
 /** Only listeners and clusters can be had all, and only their responses say all that there is. */
@@ -172,6 +183,7 @@ export function sent(sub: Subscription, response: Response, nonce: string, view:
   if (sub.variant === 'sotw') for (const name of sub.held.keys()) if (!view.has(name)) sub.held.delete(name);
   sub.owed.clear();
   sub.must = false;
+  sub.last = response.resources.map((resource) => resource.name);
   sub.nonce = nonce;
   sub.awaiting = true;
   sub.version = response.version;

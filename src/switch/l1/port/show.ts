@@ -16,6 +16,7 @@ const portData = z.object({
   mtu: z.number(),
   mac: z.string(),
   device: z.string(),
+  datapath: z.enum(['xdp', 'tcx']),
   guest: z.string(),
   description: z.string(),
   rxPackets: z.number(),
@@ -59,12 +60,14 @@ export function dropsOf(counters: PortCounters | undefined): number {
 function portRow(read: Read, name: string, port: Port): PortData {
   const live = read.live<PortsLive>('ports');
   const status = live?.statuses().get(name) ?? { state: 'down', why: 'not known yet', mtu: 0, mac: '' };
-  const failure = read.failures().find((f) => f.ref.split(/[/@]/).includes(name));
+  const hook = `link/${name}@xdp` as const;
+  const xdp = read.desired().has(hook) && !read.failures().some((failure) => failure.ref === hook);
   const counters = live?.counters(name);
   return {
     name,
     state: status.state,
-    why: status.why === '' || failure === undefined ? status.why : status.why,
+    why: status.why,
+    datapath: xdp ? 'xdp' : 'tcx',
     mode: modeOf(port),
     vlan: vlanText(read, port),
     mtu: status.mtu,
@@ -124,6 +127,7 @@ function renderOne(row: PortData): string {
     ['MTU', String(row.mtu)],
     ['MAC address', row.mac],
     ['Device', row.device],
+    ['Datapath', row.datapath],
     ['Guest', row.guest],
     ['Description', row.description],
     ['Received', `${row.rxPackets} packets, ${bytes(row.rxBytes)}`],
