@@ -9,7 +9,7 @@ import { readAll } from '../engine/verify.ts';
 import type { DriverHost } from '../engine/slice.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLog } from '../lib/log.ts';
-import { openDatapath } from '../kernel/datapath.ts';
+import { openDatapath, removePins } from '../kernel/datapath.ts';
 import { openKernel } from '../kernel/open.ts';
 import { slices } from '../slices.ts';
 import { kernelDrivers } from './drivers.ts';
@@ -37,7 +37,7 @@ export async function takeDown(input: DownInput): Promise<readonly Fault[]> {
   const { actions } = plan({ desired: new Map(), actual: await readAll(drivers), drivers });
   const failed = await apply({ actions, desired: new Map(), drivers, log: () => undefined, lenient: true });
   for (const driver of drivers.values()) await driver.clear?.();
-  rmSync(datapath.pins, { recursive: true, force: true });
+  removePins(datapath.pins);
   rmSync(runFolder(input.instance), { recursive: true, force: true });
   return [...failed.values()];
 }

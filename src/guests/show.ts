@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { FaultError } from '../engine/faults.ts';
 import { type AnyCommand, command, type Read } from '../engine/slice.ts';
 import { systemClock } from '../lib/clock.ts';
-import { ago, table } from '../lib/table.ts';
+import { ago, table, printable } from '../lib/table.ts';
 import type { GuestsLive, GuestStatus } from './live.ts';
 
 const slices = ['containers', 'vms', 'functions'] as const;
@@ -88,6 +88,11 @@ const showGuests = command({
   complete,
 });
 
+/** What a guest wrote, without a byte that an operator's terminal would obey. */
+function harmless(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}
+
 const guestLogs = command({
   path: 'guest logs',
   help: 'the last lines that a guest wrote',
@@ -99,7 +104,7 @@ const guestLogs = command({
   }),
   data: z.object({ text: z.string() }),
   run: async (args, read) => ({ text: await find(read, args.name).logs(args.name, args.lines) }),
-  render: ({ text }) => (text === '' || text.endsWith('\n') ? text : `${text}\n`),
+  render: ({ text }) => harmless(text === '' || text.endsWith('\n') ? text : `${text}\n`),
   complete,
 });
 
@@ -131,7 +136,7 @@ const guestExec = command({
     if (live.exec === undefined) throw new FaultError('not-supported', args.name, 'nothing can be run in this kind');
     return live.exec(args.name, ['/bin/sh', '-c', args.command]);
   },
-  render: ({ code, output }) => (code === 0 ? output : `${output}exit code ${code}\n`),
+  render: ({ code, output }) => harmless(code === 0 ? output : `${output}exit code ${code}\n`),
   complete,
 });
 

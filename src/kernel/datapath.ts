@@ -1,6 +1,6 @@
 // The forwarding core as loaded: its programs and tables, pinned under /sys/fs/bpf/midplane/<instance>.
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Bpf, BpfHook, BpfMap, BpfProgram } from './bpf.ts';
 
 /** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. */
@@ -84,6 +84,16 @@ export function openDatapath(input: DatapathInput): Datapath {
       xdp.close();
     },
   };
+}
+
+/** Takes an instance's pins away, and the folder of all instances where it was the last. */
+export function removePins(pins: string): void {
+  rmSync(pins, { recursive: true, force: true });
+  try {
+    rmdirSync(dirname(pins));
+  } catch (error) {
+    if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
 }
 
 /** Pins of older versions: their successors hold the state now. */

@@ -59,12 +59,12 @@ test('routes with what was counted', () => {
     ],
   );
   const text = renderHttpRoutes(data, 200);
-  assert.match(text, /^ROUTE +HOST +MATCH +TO +REQUESTS +2XX/);
-  assert.match(text, /\napi .* 12 +10 +0 +1 +1 +0 +0\.51 +20\n/);
+  assert.match(text, /^Route +Match +To +Requests +2xx +4xx +5xx +p99 ms/);
+  assert.match(text, /\napi .* 12 +10 +1 +1 +20\n/);
   assert.ok(
-    renderHttpRoutes(data, 120)
+    renderHttpRoutes(data, 80)
       .split('\n')
-      .every((l) => l.length <= 120),
+      .every((l) => l.length <= 80),
   );
   assert.equal(renderHttpRoutes(httpRoutes(undefined, []), 80), 'no routes\n');
 });
@@ -73,5 +73,5 @@ test('workers', () => {
   const counts = { accepted: 5, refused: 0, connections: 2, upstreams: 1, upstreamsIdle: 1, upstreamConnects: 3 };
   const data = httpWorkers([{ worker: 0, ...counts, batches: 1, rows: 1, logDropped: 0, faults: 0 }]);
   assert.deepEqual(httpWorkersData.parse(data), data);
-  assert.match(renderHttpWorkers(data), /^WORKER +CONNECTIONS[^\n]*\n0 +2 +5 +0 +1 +1 +3 +0 +0\n$/);
+  assert.match(renderHttpWorkers(data), /^Worker +Clients[^\n]*\n +0 +2 +5 +0 +1 +1 +3 +0 +0\n$/);
 });

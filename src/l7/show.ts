@@ -1,5 +1,6 @@
 // What people see of the router: data and its rendering for the commands "show http routes" and "show http workers".
 import { z } from 'zod';
+import { type Column, table } from '../lib/table.ts';
 import type { HeaderMatch, Route, RouteMatch, Snapshot, StringMatch } from '../mesh/snapshot.ts';
 import type { RouteRow, WorkerStats } from './router.ts';
 
@@ -91,54 +92,29 @@ function actionText({ action }: Route): string {
   return action.clusters.map((c) => `${c.cluster} ${c.weight}`).join(', ');
 }
 
-const headings = [
-  'ROUTE',
-  'HOST',
-  'MATCH',
-  'TO',
-  'REQUESTS',
-  '2XX',
-  '3XX',
-  '4XX',
-  '5XX',
-  'ABORTED',
-  'P50 MS',
-  'P99 MS',
-];
-const FIRST_NUMBER = 4;
-
-/** A table; where it is wider than `columns`, hosts, matches and targets are cut. */
+/** A table of what an operator looks at first; data has the rest. Hosts stand before the match: "web.example prefix
+ * /a". */
 export function renderHttpRoutes(data: HttpRoutesData, columns: number): string {
   if (data.length === 0) return 'no routes\n';
+  const right = (title: string): Column => ({ title, align: 'right' });
+  const heads: Column[] = [
+    { title: 'Route', flex: true },
+    { title: 'Match', flex: true },
+    { title: 'To', flex: true },
+    ...['Requests', '2xx', '4xx', '5xx', 'p99 ms'].map(right),
+  ];
   const lines = data.map((r) => [
     r.route,
-    r.hosts.join(','),
-    r.match,
+    [r.hosts.join(',').replace(/^\*$/, ''), r.match].filter((part) => part !== '').join(' '),
     r.action,
-    ...[r.requests, r.ok, r.redirected, r.refused, r.failed, r.aborted].map(String),
-    milliseconds(r.p50Ms),
+    ...[r.requests, r.ok, r.refused, r.failed].map(String),
     milliseconds(r.p99Ms),
   ]);
-  return table(headings, lines, columns);
+  return table(heads, lines, columns);
 }
 
 function milliseconds(ms: number): string {
   return ms === 0 ? '-' : ms < 10 ? ms.toFixed(2) : ms.toFixed(0);
-}
-
-function table(heads: readonly string[], rows: readonly (readonly string[])[], columns: number): string {
-  const widths = heads.map((h, i) => Math.max(h.length, ...rows.map((r) => r[i]!.length)));
-  const wide = () => widths.reduce((sum, w) => sum + w + 2, -2) - columns;
-  for (const i of [3, 2, 1]) if (wide() > 0) widths[i] = Math.max(8, widths[i]! - wide());
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, i) => {
-        const text = cell.length > widths[i]! ? `${cell.slice(0, widths[i]! - 1)}~` : cell;
-        return i < FIRST_NUMBER ? text.padEnd(widths[i]!) : text.padStart(widths[i]!);
-      })
-      .join('  ')
-      .trimEnd();
-  return `${[heads, ...rows].map(line).join('\n')}\n`;
 }
 
 export const httpWorkersData = z.array(
@@ -174,21 +150,12 @@ export function httpWorkers(stats: readonly WorkerStats[]): HttpWorkersData {
 }
 
 export function renderHttpWorkers(data: HttpWorkersData): string {
-  const heads = [
-    'WORKER',
-    'CONNECTIONS',
-    'ACCEPTED',
-    'REFUSED',
-    'UPSTREAMS',
-    'IDLE',
-    'CONNECTS',
-    'LOG DROPPED',
-    'FAULTS',
-  ];
+  const titles = ['Worker', 'Clients', 'Accepted', 'Refused', 'Upstreams', 'Idle', 'Connects', 'Lost', 'Faults'];
+  const heads = titles.map((title): Column => ({ title, align: 'right' }));
   const rows = data.map((w) =>
     [w.worker, w.connections, w.accepted, w.refused, w.upstreams, w.upstreamsIdle]
       .concat([w.upstreamConnects, w.logDropped, w.faults])
       .map(String),
   );
-  return table(heads, rows, Number.POSITIVE_INFINITY);
+  return table(heads, rows, 0);
 }

@@ -10,7 +10,7 @@ import { type OpenEngine, openEngine } from '../../src/engine/open.ts';
 import { decodeTrace, dropReasons, encodeFdb, encodeFdbKey, traceActions, traceSize } from '../../src/kernel/abi.ts';
 import type { BpfMap } from '../../src/kernel/bpf.ts';
 import { type PortCounters, readCounters } from '../../src/kernel/counters.ts';
-import { type Datapath, openDatapath } from '../../src/kernel/datapath.ts';
+import { type Datapath, openDatapath, removePins } from '../../src/kernel/datapath.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import type { Netlink } from '../../src/kernel/netlink.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
@@ -95,7 +95,7 @@ export async function openRig(document: string, ports: readonly string[]): Promi
   base.sysctl.write('net/ipv6/conf/default/disable_ipv6', '1', `${instance}-far`);
   plug(bare.netlink(), base.netlink(`${instance}-far`), ports, `${instance}-far`);
   const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace: true }));
-  stack.defer(() => rmSync(datapath.pins, { recursive: true, force: true }));
+  stack.defer(() => removePins(datapath.pins));
   // A DEVMAP takes an ifindex for that of the caller's namespace.
   const maps = new Map(datapath.maps);
   const xdpPort = datapath.map('xdp_port');

@@ -1,4 +1,6 @@
 // Containers as resources. Labels say whose a container is, which guest, and by which spec it was made.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { FaultError } from '../../engine/faults.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
@@ -150,7 +152,8 @@ async function start(keeping: Keeping, ref: Ref, spec: ContainerSpec, signal: Ab
   await removeAll(keeping, there, ref, same?.id);
   if (signal.aborted) throw new FaultError('cancelled', ref, 'cancelled');
   const marks = { [labels.instance]: host.instance, [labels.guest]: name, [labels.hash]: hashOf(spec) };
-  const id = same?.id ?? (await podman.create(specFor(host.instance, name, spec, marks)));
+  const resolvConf = writeResolvConf(host.folders.run, name, spec.dns);
+  const id = same?.id ?? (await podman.create(specFor(host.instance, name, spec, marks, resolvConf)));
   ooms.set(name, openCgroup(cgroupName(host.instance, name)).oomKills());
   await podman.start(id).catch((error: unknown) => {
     if (!(error instanceof FaultError)) throw error;
@@ -189,4 +192,13 @@ async function look(keeping: Keeping): Promise<ReadonlyMap<Ref, Seen>> {
       return [refOf(c), { running, pid: c.pid, startedAt: c.startedAt, why, fresh: isFresh(c) }];
     }),
   );
+}
+
+/** Where the guest's resolv.conf stands (resolv.conf(5)). */
+function writeResolvConf(run: string, name: string, dns: readonly string[]): string {
+  const folder = join(run, 'containers');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = join(folder, `${name}.resolv.conf`);
+  writeFileSync(file, dns.map((server) => `nameserver ${server}\n`).join(''), { mode: 0o644 });
+  return file;
 }

@@ -5,12 +5,14 @@ import type { ContainerSpec } from './compile.ts';
 const periodUs = 100_000;
 const logBytes = 2 ** 20;
 
-/** The namespace is ours, joined by its path; podman makes no network, and restarts nothing: we do. */
+/** The namespace is ours, joined by its path; podman makes no network, and restarts nothing: we do. `resolvConf` is the
+ * file that the guest sees as its own: left to podman, the machine's own servers may stand in it. */
 export function specFor(
   instance: string,
   name: string,
   spec: ContainerSpec,
   labels: Readonly<Record<string, string>>,
+  resolvConf: string,
 ): object {
   const quota = Math.max(1000, Math.round(spec.cpus * periodUs));
   return {
@@ -22,7 +24,7 @@ export function specFor(
     env: spec.environment,
     labels,
     netns: { nsmode: 'path', value: `/run/netns/${spec.netns}` },
-    ...(spec.dns.length === 0 ? {} : { dns_server: spec.dns }),
+    mounts: [{ type: 'bind', source: resolvConf, destination: '/etc/resolv.conf', options: ['ro'] }],
     resource_limits: {
       memory: { limit: spec.memory, swap: spec.memory },
       cpu: { quota, period: periodUs },

@@ -60,7 +60,8 @@ export interface Launch {
 }
 
 // The private mount namespace has neither the switch's state nor its sockets: where the run folder was there are only
-// the function's own files, copied from the working folder, which still shows what the mount has hidden.
+// the function's own files, copied from the working folder, which still shows what the mount has hidden, and the Node
+// that runs them, since its own folder may be closed to the function's user.
 const script = `set -e
 for file in $PROCS; do echo $$ > "$file"; done
 ulimit -c 0
@@ -72,11 +73,13 @@ mount -t tmpfs -o size=64k,mode=0755,nosuid,nodev,noexec none "$STATE"
 mount -t tmpfs -o size=16m,mode=0755,nosuid,nodev,noexec none "$BASE"
 mkdir "$BASE/function"
 cp * "$BASE/function/"
+touch "$BASE/function/node"
+mount --bind "$NODE" "$BASE/function/node"
 if [ -s resolv.conf ]; then mount --bind "$BASE/function/resolv.conf" /etc/resolv.conf; fi
 mount -o remount,ro "$BASE"
 cd "$BASE/function"
 exec setpriv --reuid "$ID" --regid "$ID" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\
-  env -i PATH=/usr/bin:/bin "$NODE" --permission --allow-net "--allow-fs-read=$BASE/function/*" \\
+  env -i PATH=/usr/bin:/bin "$BASE/function/node" --permission --allow-net "--allow-fs-read=$BASE/function/*" \\
   "--max-old-space-size=$HEAP" --disable-warning=ExperimentalWarning "$BASE/function/host.mts" \\
   "$BASE/function/$MODULE" "$BASE/function/settings.json"
 '`;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { command } from '../../engine/slice.ts';
-import { table } from '../table.ts';
+import { table } from '../../lib/table.ts';
 import type { Condition, ManifestStatus } from './status.ts';
 
 /** What `run.ts` offers under `gateway`. */
@@ -29,7 +29,7 @@ const manifestData = z.object({
 });
 
 /** One line an object, and under it one for each of its listeners or parents; messages only of what is not in order. */
-export function renderManifests(list: readonly ManifestStatus[]): string {
+export function renderManifests(list: readonly ManifestStatus[], columns = 0): string {
   if (list.length === 0) return 'no manifests\n';
   const rows = list.flatMap((m) => {
     const where = m.addresses.length > 0 ? m.addresses.join(' ') : `${m.file}:${m.line}`;
@@ -44,7 +44,16 @@ export function renderManifests(list: readonly ManifestStatus[]): string {
       }),
     ];
   });
-  return table(['MANIFEST', 'STATE', 'WHERE', 'WHY'], rows);
+  return table(
+    [
+      { title: 'Manifest', flex: true },
+      { title: 'State', flex: true },
+      { title: 'Where' },
+      { title: 'Why', flex: true },
+    ],
+    rows,
+    columns,
+  );
 }
 
 function inOrder({ type, status }: Condition): boolean {

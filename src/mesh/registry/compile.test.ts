@@ -70,10 +70,10 @@ test('show services: health decides for guests, static entries are healthy', () 
   assert.equal(
     renderServices(servicesData(registry, () => true)),
     [
-      'SERVICE  ADDRESS     PORT  PROTOCOL  ENDPOINT  AT                 STATE    LABELS',
-      'only     -           9000  HTTP      a         10.10.0.1:9000     healthy  -',
-      'web      10.20.0.80  80    HTTP      static    [fd00:10::1]:8080  healthy  version=v1',
-      '                                     web2      10.10.0.12:8080    healthy  -',
+      'Service  Address     Port  Proto  Endpoint  At                 State    Labels',
+      'only     -           9000  HTTP   a         10.10.0.1:9000     healthy  -',
+      'web      10.20.0.80  80    HTTP   static    [fd00:10::1]:8080  healthy  version=v1',
+      '                                  web2      10.10.0.12:8080    healthy  -',
       '',
     ].join('\n'),
   );

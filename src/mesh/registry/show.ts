@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { command } from '../../engine/slice.ts';
-import { table } from '../table.ts';
+import { table } from '../../lib/table.ts';
 import { registryOf } from './compile.ts';
 import type { Health, Registry } from './model.ts';
 import { servicesSchema } from './schema.ts';
@@ -47,7 +47,7 @@ export function servicesData(registry: Registry, health: Health | undefined, nam
 }
 
 /** One line an endpoint. */
-export function renderServices(services: readonly ServiceData[]): string {
+export function renderServices(services: readonly ServiceData[], columns = 0): string {
   if (services.length === 0) return 'no services\n';
   const rows = services.flatMap((service) => {
     const head = [service.name, service.address ?? '-', String(service.port ?? '-'), service.protocol ?? '-'];
@@ -58,7 +58,10 @@ export function renderServices(services: readonly ServiceData[]): string {
       return [...(i === 0 ? head : ['', '', '', '']), e.name, socket, e.state, labels.join(',') || '-'];
     });
   });
-  return table(['SERVICE', 'ADDRESS', 'PORT', 'PROTOCOL', 'ENDPOINT', 'AT', 'STATE', 'LABELS'], rows);
+  const titles = ['Service', 'Address', 'Port', 'Proto', 'Endpoint', 'At', 'State', 'Labels'];
+  const flexible = new Set(['Service', 'Address', 'Endpoint', 'At', 'Labels']);
+  const heads = titles.map((title) => ({ title, flex: flexible.has(title) }));
+  return table(heads, rows, columns);
 }
 
 export const showServices = command({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { command } from '../../engine/slice.ts';
-import { table } from '../table.ts';
+import { table } from '../../lib/table.ts';
 import type { Proxy } from './server.ts';
 
 /** What `run.ts` offers under `xds`. */
@@ -32,7 +32,7 @@ export function proxiesData(proxies: readonly Proxy[]): z.infer<typeof proxyData
 }
 
 /** One line a proxy: of each type whether it has what it was sent; refusals below it. */
-export function renderProxies(proxies: readonly z.infer<typeof proxyData>[]): string {
+export function renderProxies(proxies: readonly z.infer<typeof proxyData>[], columns = 0): string {
   if (proxies.length === 0) return 'no proxies\n';
   const word = (proxy: (typeof proxies)[number], type: string): string => {
     const state = proxy.types.find((t) => t.type === type);
@@ -45,13 +45,15 @@ export function renderProxies(proxies: readonly z.infer<typeof proxyData>[]): st
     p.role,
     p.variant,
     p.peer,
-    new Date(p.since).toISOString(),
     ...['cds', 'eds', 'lds', 'rds'].map((type) => word(p, type)),
   ]);
   const refusals = proxies.flatMap((p) =>
     p.types.flatMap((t) => (t.nack === undefined ? [] : [`${p.id} refused ${t.type} ${t.sent}: ${t.nack}\n`])),
   );
-  return table(['PROXY', 'ROLE', 'VARIANT', 'PEER', 'SINCE', 'CDS', 'EDS', 'LDS', 'RDS'], rows) + refusals.join('');
+  const titles = ['Proxy', 'Role', 'Variant', 'Peer', 'CDS', 'EDS', 'LDS', 'RDS'];
+  const flexible = new Set(['Proxy', 'Peer']);
+  const heads = titles.map((title) => ({ title, flex: flexible.has(title) }));
+  return table(heads, rows, columns) + refusals.join('');
 }
 
 export const showProxies = command({
