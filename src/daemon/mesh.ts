@@ -11,11 +11,16 @@ import { registryOf } from '../mesh/registry/compile.ts';
 import type { Health } from '../mesh/registry/model.ts';
 import { servicesSchema } from '../mesh/registry/schema.ts';
 import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
+import type { Router } from '../l7/router.ts';
+import { portsSchema } from '../switch/l1/port/schema.ts';
 import { vlansSchema } from '../switch/l2/vlan/schema.ts';
 import { addressRefs } from './addresses.ts';
 import { compileSteer } from '../switch/l4/steer/compile.ts';
 
-export type Consumers = Readonly<Record<Scope, Consumer>>;
+/** The router is told the names of ports too, for its log. */
+export type Consumers = Readonly<Record<Exclude<Scope, 'router'>, Consumer>> & {
+  readonly router: Consumer & Pick<Router, 'ports'>;
+};
 
 const owner = 'snapshots';
 
@@ -117,11 +122,7 @@ export function guestHealth(read: Read): Health {
 }
 
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
-function followHealth(
-  host: Host,
-  consumers: Consumers,
-  health: Health,
-): AsyncDisposable & { readonly live: MeshLive } {
+function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
   let built = build(host.read.look(), health);
   const told = new Map<string, string>();
   const tell = (): void => {
@@ -135,6 +136,7 @@ function followHealth(
     }
   };
   const again = (): void => {
+    consumers.router.ports(portNames(host));
     built = build(host.read.look(), health);
     tell();
   };
@@ -142,6 +144,7 @@ function followHealth(
     host.onRevision(again),
     ...guestSlices.flatMap((slice) => host.read.live<HealthLive>(slice)?.onChange(tell) ?? []),
   ];
+  consumers.router.ports(portNames(host));
   tell();
   return {
     live: { status: () => built.status },
@@ -150,6 +153,16 @@ function followHealth(
       return Promise.resolve();
     },
   };
+}
+
+function portNames({ ids, read }: Host): ReadonlyMap<number, string> {
+  const names = Object.keys(read.look()(portsSchema));
+  return new Map(
+    names.flatMap((name) => {
+      const id = ids.find('port', name);
+      return id === undefined ? [] : [[id, name] as const];
+    }),
+  );
 }
 
 export interface MeshLive {

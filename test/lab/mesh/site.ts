@@ -34,7 +34,6 @@ services:
   empty: { port: 80 }
   moving: { port: 80, endpoints: { moving: { address: 10.20.0.13, port: 8005 } } }
   one: { port: 80, endpoints: { one: { address: 10.20.0.13, port: 8005 } } }
-  two: { port: 80, endpoints: { two: { address: 10.20.0.13, port: 8006 } } }
 `;
 
 export const document = `
