@@ -174,8 +174,8 @@ async function changesUnderLoad(site: Site): Promise<void> {
 }
 
 async function dropped(site: Site): Promise<void> {
-  const { 'live.yaml': _, ...rest } = manifests;
-  await commit(site, { manifests: rest });
+  const rest = Object.entries(manifests).filter(([name]) => name !== 'live.yaml');
+  await commit(site, { manifests: Object.fromEntries(rest) });
   const status = async (which: Which): Promise<Given> => site.ask(which, 80, get('/load', 'live.test'));
   assert.equal((await status('router')).status, 404, 'at once');
   await until('Envoy has no such route', async () => (await status('envoy')).status === 404);
@@ -186,7 +186,8 @@ async function dropped(site: Site): Promise<void> {
 }
 
 async function refused(site: Site): Promise<void> {
-  await using _ = await openBackends(site.sw.lab.netnsOf('h5'), { taken: 9999 });
+  await using stack = new AsyncDisposableStack();
+  stack.use(await openBackends(site.sw.lab.netnsOf('h5'), { taken: 9999 }));
   const gateway = `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway

@@ -61,7 +61,8 @@ async function logged(sw: TestSwitch, path: string): Promise<Record<string, unkn
 
 await test('a service address with L7 policy', async (t) => {
   await using sw = await openSwitch({ document, hosts, manifests: { 'policy.yaml': policy.join('---') } });
-  await using _ = await openBackends(sw.lab.netnsOf('h3'), { b1: 8003 });
+  await using stack = new AsyncDisposableStack();
+  stack.use(await openBackends(sw.lab.netnsOf('h3'), { b1: 8003 }));
   await using h1 = openClient(sw.lab.netnsOf('h1'));
   await using h2 = openClient(sw.lab.netnsOf('h2'));
   await using h4 = openClient(sw.lab.netnsOf('h4'));

@@ -49,7 +49,11 @@ export interface XdsStream {
 type Stage = 'make' | 'switch' | 'idle';
 
 /** What each stage waits for. */
-const stagesTypes: Readonly<Record<Stage, readonly Type[]>> = { make: ['cds', 'eds'], switch: ['lds', 'rds'], idle: [] };
+const stagesTypes: Readonly<Record<Stage, readonly Type[]>> = {
+  make: ['cds', 'eds'],
+  switch: ['lds', 'rds'],
+  idle: [],
+};
 
 /** Where a stream is. */
 interface Travel {

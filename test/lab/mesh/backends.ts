@@ -1,5 +1,5 @@
-// HTTP servers in the namespace that this is started in, one for each NAME=PORT: each answers with who it is and what it
-// was asked. "slow..." answers after ten seconds.
+// HTTP servers in the namespace that this is started in, one for each NAME=PORT: each answers with who it is and what
+// it was asked. "slow..." answers after ten seconds.
 import { createServer } from 'node:http';
 
 const servers = process.argv.slice(2).map((word) => {

@@ -51,8 +51,8 @@ function viewOf(list: readonly Given[]): View {
   return { statuses: [...new Set(list.map((g) => g.status))].toSorted((a, b) => a - b), by };
 }
 
-/** Without the port that the request's Host names. Gateway API puts the listener's port into Location, and none where it
- * is the scheme's own; Envoy can put one there, but not leave the Host's out. */
+/** Without the port that the request's Host names. Gateway API puts the listener's port into Location, and none where
+ * it is the scheme's own; Envoy can put one there, but not leave the Host's out. */
 function withoutHostPort(view: View, request: Request): View {
   const port = /:\d+$/.exec(request.headers[0]?.[1] ?? '')?.[0];
   const itself = view.by['-'];

@@ -1,5 +1,5 @@
-// The site that the mesh is tested in: a switch with two VLANs, a client and backends in both, and the real Envoy on h5,
-// programmed over TCP by the switch that routes by itself on the same manifests.
+// The site that the mesh is tested in: a switch with two VLANs, a client and backends in both, and the real Envoy on
+// h5, programmed over TCP by the switch that routes by itself on the same manifests.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../../src/lab/process.ts';
