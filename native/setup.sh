@@ -146,7 +146,11 @@ npm_packages() {
 }
 
 # No package needs its install script: ssh2's would only compile an optional cipher.
-npm_ci() { cd "$root" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
+npm_ci() {
+  cd "$root" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || return
+  local node=$root/node_modules/node-linux-$arch/bin/node
+  [ ! -x "$node" ] || "$node" native/bindings.ts
+}
 
 # 4. The addon and the eBPF objects.
 builds() {

@@ -19,6 +19,7 @@ import { parseEndpoint } from './lib/endpoint.ts';
 import { bootstrap } from './mesh/xds/bootstrap.ts';
 import { FaultError } from './engine/faults.ts';
 import { hashPassword } from './lib/password.ts';
+import { newToken } from './lib/token.ts';
 
 interface RunArguments {
   readonly config: string;
@@ -110,61 +111,76 @@ function proxyBootstrap(argv: BootstrapArguments): void {
   const { role, id } = argv;
   const endpoint = argv.xds === undefined ? undefined : parseEndpoint(argv.xds);
   if (argv.xds !== undefined && endpoint === undefined) {
-    process.stderr.write(`${argv.xds} is no HOST:PORT\n`);
+    process.stderr.write(`${argv.xds} is no ADDRESS:PORT\n`);
     process.exit(1);
   }
   const xds = endpoint ?? { path: join(runFolder(argv.instance), 'xds.sock') };
   process.stdout.write(bootstrap({ role, id, xds }));
 }
 
+/** Prints a new token for whoever will use it, and the hash that the document holds. */
+function tokenAndHash(): void {
+  const { token, hash: hashed } = newToken();
+  process.stdout.write(`token: ${token}\nhash:  ${hashed}\n`);
+}
+
 const instance = { type: 'string', default: 'main', describe: 'name of the switch on this machine' } as const;
-const state = { type: 'string', describe: 'state folder' } as const;
+const state = { type: 'string', describe: 'state folder; default: /var/lib/midplane/INSTANCE' } as const;
 
 await yargs(hideBin(process.argv))
   .scriptName('midplane')
   .command(
     'run',
-    'Runs the switch in this network namespace',
+    'Runs the switch in this network namespace, until SIGTERM',
     (y) =>
       y.options({
-        config: { type: 'string', demandOption: true, describe: 'the document' },
+        config: { type: 'string', demandOption: true, describe: 'the document; a commit rewrites it' },
         manifests: { type: 'string', describe: 'folder of Gateway API and Istio manifests' },
         state,
         instance,
-        ssh: { type: 'string', describe: 'HOST:PORT of the SSH CLI, instead of the document’s' },
-        api: { type: 'string', describe: 'HOST:PORT of the HTTP API, instead of the document’s' },
-        takeover: { type: 'boolean', describe: 'ends the daemon that runs, and goes on in its place' },
+        ssh: { type: 'string', describe: 'ADDRESS:PORT of the SSH CLI, instead of ssh.listen in the document' },
+        api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
+        takeover: { type: 'boolean', describe: 'end the daemon that runs, and go on in its place' },
         trace: { type: 'boolean', hidden: true },
       }),
     (argv) => run(argv),
   )
   .command(
     'check <files..>',
-    'Checks documents and manifests',
-    (y) => y.positional('files', { type: 'string', array: true, demandOption: true }),
+    'Checks documents and manifests; needs no running switch',
+    (y) =>
+      y.positional('files', { type: 'string', array: true, demandOption: true, describe: 'documents and manifests' }),
     async (argv) => process.exit(await checkFiles(argv.files)),
   )
   .command(
     'plan <file>',
     'Says what a commit of the document would do to the running switch',
-    (y) => y.positional('file', { type: 'string', demandOption: true }).options({ instance }),
+    (y) => y.positional('file', { type: 'string', demandOption: true, describe: 'the document' }).options({ instance }),
     async (argv) => process.exit(await planFile(argv.file, join(runFolder(argv.instance), 'api.sock'))),
   )
   .command(
     'cli',
-    'Opens the CLI of the running switch',
-    (y) => y.options({ instance, command: { type: 'string', alias: 'c', describe: 'runs this and ends' } }),
+    'Opens the CLI of the running switch, or runs one command or a script in it',
+    (y) =>
+      y.options({
+        instance,
+        command: {
+          type: 'string',
+          alias: 'c',
+          describe: 'run this and end; exit code 0 done, 1 bad input, 2 fault, 3 no answer',
+        },
+      }),
     (argv) => cli(argv),
   )
   .command(
     'down',
-    'Takes forwarding and guests of an instance away',
+    'Takes away what an ended switch left running: forwarding and guests',
     (y) => y.options({ state, instance }),
     (argv) => down(argv),
   )
   .command(
     'lab',
-    'A switch with hosts, guests and an Envoy in namespaces of this machine',
+    'Runs a switch with hosts, guests and an Envoy in namespaces of this machine',
     (y) =>
       y.options({
         config: { type: 'string', default: join(root, 'configs/lab.yaml'), describe: 'the document' },
@@ -173,23 +189,24 @@ await yargs(hideBin(process.argv))
       }),
     (argv) => lab(argv),
   )
-  .command('proxy', 'Envoys that the switch programs', (y) =>
+  .command('proxy', 'Prepares Envoy proxies that the switch programs', (y) =>
     y
       .command(
         'bootstrap',
-        'Prints what an Envoy starts with',
+        'Prints the bootstrap file of an Envoy',
         (z) =>
           z.options({
-            role: { choices: ['gateway', 'sidecar'] as const, demandOption: true, describe: 'what it is told' },
-            id: { type: 'string', demandOption: true, describe: 'its name' },
-            xds: { type: 'string', describe: 'HOST:PORT of the manager; default: its unix socket here' },
+            role: { choices: ['gateway', 'sidecar'] as const, demandOption: true, describe: 'which routes it is told' },
+            id: { type: 'string', demandOption: true, describe: 'its name in show proxies' },
+            xds: { type: 'string', describe: 'ADDRESS:PORT of the manager; default: the unix socket of this instance' },
             instance,
           }),
         (argv) => proxyBootstrap(argv),
       )
       .demandCommand(1),
   )
-  .command('hash-password', 'Makes the hash of a password for the document', (y) => y, hash)
+  .command('hash-password', 'Asks for a password and prints its hash for the document', (y) => y, hash)
+  .command('new-token', 'Makes a token of the HTTP API, and its hash for the document', (y) => y, tokenAndHash)
   .demandCommand(1, 'Name a command.')
   .strict()
   .parseAsync();

@@ -53,7 +53,7 @@ const most = { lines: 400, columns: 120, functionLines: 60, entries: 15 };
 const ratchet: Readonly<Record<string, number>> = {};
 
 const isTest = (file: string): boolean => file.endsWith('.test.ts');
-const isGenerated = (file: string): boolean => /(^|\/)(gen|golden|build)\/|(^|\/)kernel\/abi\.ts$/.test(file);
+const isGenerated = (file: string): boolean => /(^|\/)(gen|golden|build|cases)\/|(^|\/)kernel\/abi\.ts$/.test(file);
 
 /** All files below the folder, as paths from it. */
 function filesIn(folder: string, from = folder): string[] {

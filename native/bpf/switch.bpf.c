@@ -13,7 +13,7 @@
 #include "l2/flood.h"
 
 const volatile struct abi_enums abi_enums;
-char _license[] SEC("license") = "Dual MIT/GPL";
+char _license[] SEC("license") = "GPL";
 
 // 01:80:c2:00:00:00 to :0f
 INLINE int is_control(const __u8 *mac)

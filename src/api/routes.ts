@@ -105,11 +105,12 @@ function readRoutes({ engine, mask, openApi, collectors }: RouteOptions): readon
       path: /^\/v1\/configuration$/,
       role: 'viewer',
       run: ({ request, response, caller }) => {
-        const { number, document } = engine.running();
+        const { number, document, manifests: all } = engine.running();
         response.setHeader('etag', `"${number}"`);
         const text = shown(document, caller);
         if (/\byaml\b/.test(request.headers.accept ?? '')) return sendText(response, 200, 'application/yaml', text);
-        sendJson(response, 200, { revision: number, document: text });
+        const manifests = caller.role === 'admin' ? all : undefined;
+        sendJson(response, 200, { revision: number, document: text, manifests });
       },
     },
     {

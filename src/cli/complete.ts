@@ -150,7 +150,8 @@ function choicesOfPlace(rest: readonly Word[], value: 'set' | 'delete' | 'none',
     return valueAt(document, path) === undefined || path.length === 0 ? choices : [...choices, enter];
   }
   for (const [word, next] of place.words) {
-    choices.push({ word, help: describe(next()), hint: false });
+    const below = next();
+    if (!below.hidden) choices.push({ word, help: describe(below), hint: false });
   }
   if (place.entries) {
     choices.push({ word: '<name>', help: describe(place.entries.place()) || 'a name', hint: true });

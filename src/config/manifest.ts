@@ -21,8 +21,8 @@ export interface Manifest {
   readonly file: string;
   readonly line: number;
   readonly column: number;
-  /** Position of a path inside the object. */
-  at(path: Path): Position;
+  /** Position of a path inside the object: of its value, unless its key is asked for. */
+  at(path: Path, part?: 'key' | 'value'): Position;
 }
 
 /** The bytes of a file and the name that Problems call it by. */
@@ -75,7 +75,7 @@ function readObject(tree: Tree, value: unknown, path: Path, manifests: Manifest[
     complain(['apiVersion'], `"${apiVersion}" is not GROUP/VERSION`);
   }
   if (problems.length > before || apiVersion === undefined || kind === undefined || !metadata) return;
-  const at = (inside: Path): Position => tree.at([...path, ...inside]);
+  const at: Manifest['at'] = (inside, part) => tree.at([...path, ...inside], part);
   const spec = value['spec'];
   manifests.push(Object.freeze({ apiVersion, kind, metadata, spec, object: value, file: tree.file, ...at([]), at }));
 }

@@ -25,7 +25,13 @@ export async function checkFiles(files: readonly string[]): Promise<0 | 1> {
   return bad ? 1 : 0;
 }
 
-function problemsOf(file: string, bytes: Uint8Array, manifests: Readonly<Record<string, string>>): readonly Problem[] {
+/** What is wrong with a document, and with manifests (file name -> text) beside it. Files that the document names are
+ * looked for in the folder of `file`. */
+export function problemsOf(
+  file: string,
+  bytes: Uint8Array,
+  manifests: Readonly<Record<string, string>>,
+): readonly Problem[] {
   const loaded = loadCandidate(slices, bytes, manifests, file);
   if (!loaded.ok) return loaded.problems;
   const compiled = compile({

@@ -67,7 +67,7 @@ function routerCommands(router: Router): readonly AnyCommand[] {
   return [
     command({
       path: 'show http routes',
-      help: 'Routes of the L7 router and what they answered',
+      help: 'routes of the L7 router and what they answered',
       role: 'viewer',
       args: z.object({}),
       data: httpRoutesData,
@@ -76,7 +76,7 @@ function routerCommands(router: Router): readonly AnyCommand[] {
     }),
     command({
       path: 'show http workers',
-      help: 'Threads of the L7 router',
+      help: 'threads of the L7 router',
       role: 'viewer',
       args: z.object({}),
       data: httpWorkersData,
@@ -89,7 +89,10 @@ function routerCommands(router: Router): readonly AnyCommand[] {
 function routerMetrics(router: Router): ReturnType<Collector> {
   const rows = router.routeStats();
   const samples = rows.flatMap((row) =>
-    row.classes.map((value, i) => ({ labels: { table: row.table, route: row.route || '-', class: `${i}xx` }, value })),
+    row.classes.map((value, i) => ({
+      labels: { table: row.table, route: row.route || '-', class: `${i + 1}xx` },
+      value,
+    })),
   );
   return [{ name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples }];
 }

@@ -9,6 +9,8 @@ export interface Ids {
   /** The id of a name, made and written down if it has none. Ids start at 1. FaultError 'table-full' when all below
    * `limit` are used, 'disk-full' when it cannot be written down. */
   id(space: string, name: string, limit: number): number;
+  /** Runs a call in which many ids are made, and writes them down together at its end. */
+  together<T>(call: () => T): T;
   /** The id, if it has one. */
   find(space: string, name: string): number | undefined;
   name(space: string, id: number): string | undefined;
@@ -27,9 +29,10 @@ export function openIds(file: string): Ids {
   let names = reversed(table);
   /** Since when a name is not in use. */
   const unused = new Map<string, number>();
+  let gathering = false;
   // On disk before anyone can use it.
   const save = (next: Table): void => {
-    writeDurably(file, JSON.stringify(next));
+    if (!gathering) writeDurably(file, JSON.stringify(next));
     table = next;
     names = reversed(next);
   };
@@ -44,6 +47,22 @@ export function openIds(file: string): Ids {
       if (id >= limit) throw new FaultError('table-full', name, `all ${limit - 1} ids of ${space} are in use`);
       save({ ...table, [space]: { ...there, [name]: id } });
       return id;
+    },
+    together(call) {
+      if (gathering) return call();
+      const before = table;
+      gathering = true;
+      try {
+        return call();
+      } finally {
+        gathering = false;
+        if (table !== before) {
+          const after = table;
+          table = before;
+          names = reversed(before);
+          save(after);
+        }
+      }
     },
     find: (space, name) => table[space]?.[name],
     name: (space, id) => names.get(`${space}/${id}`),

@@ -1,7 +1,7 @@
 // Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it
 // is new to us, keep the confirm timer, watch for drift.
 import { randomBytes } from 'node:crypto';
-import { fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Problem } from '../config/problem.ts';
 import { serial } from '../lib/queue.ts';
@@ -41,7 +41,8 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
   const host = makeHost(input, live, read);
   const own = input.slices.flatMap((slice) => slice.drivers?.(input.kernel, host) ?? []);
   live.drivers = new Map([...input.drivers, ...own].map((driver) => [driver.kind, driver]));
-  const world = worldOf(input, live);
+  const log = openActionLog(join(input.state, 'actions.log'));
+  const world = worldOf(input, live, log.write);
   const reconciler = openReconciler(world);
   live.reconciler = reconciler;
   const context = contextOf(input, live, history, reconciler);
@@ -58,24 +59,25 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
       fileProblems,
       settled: async () => void (await reconciler.settled()),
       onRevision: (listener) => host.onRevision(listener),
-      [Symbol.asyncDispose]: () => close(context, timer, audits),
+      [Symbol.asyncDispose]: () => close(context, log, timer, audits),
     };
   } catch (error) {
-    await close(context, timer, audits);
+    await close(context, log, timer, audits);
     throw error;
   }
 }
 
-async function close(context: CommitContext, ...timers: readonly Disposable[]): Promise<void> {
+async function close(context: CommitContext, log: ActionLog, ...timers: readonly Disposable[]): Promise<void> {
   for (const timer of timers) timer[Symbol.dispose]();
   await context.inOrder(() => context.reconciler.close());
+  log.close();
 }
 
-function worldOf(input: EngineInput, live: Live): World {
+function worldOf(input: EngineInput, live: Live, actionLog: (line: string) => void): World {
   return {
     drivers: live.drivers,
     clock: input.clock,
-    actionLog: openActionLog(join(input.state, 'actions.log')),
+    actionLog,
     broken: (error) =>
       queueMicrotask(() => {
         throw error;
@@ -221,11 +223,16 @@ function auditing(input: EngineInput, reconciler: Reconciler, world: World): Dis
 
 const actionLogBytes = 1024 * 1024;
 
+interface ActionLog {
+  readonly write: (line: string) => void;
+  readonly close: () => void;
+}
+
 /** Appends by one write(2) a call; begins anew when it has grown large. A full disk costs the line, not the change. */
-function openActionLog(path: string): (line: string) => void {
+function openActionLog(path: string): ActionLog {
   const fd = openSync(path, 'a', 0o600);
   let size = fstatSync(fd).size;
-  return (line) => {
+  const write = (line: string): void => {
     try {
       if (size > actionLogBytes) {
         ftruncateSync(fd, 0);
@@ -236,4 +243,5 @@ function openActionLog(path: string): (line: string) => void {
       if ((error as NodeJS.ErrnoException).code === undefined) throw error;
     }
   };
+  return { write, close: () => closeSync(fd) };
 }

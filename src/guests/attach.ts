@@ -7,7 +7,7 @@ import type { Derived, Look } from '../engine/slice.ts';
 import { parseIp, printIp } from '../lib/ip.ts';
 import { printMac } from '../lib/mac.ts';
 import { contains, parsePrefix } from '../lib/prefix.ts';
-import { type GuestPort, portOfGuest } from '../switch/l1/port/schema.ts';
+import { checkMembership, type GuestPort, portOfGuest } from '../switch/l1/port/schema.ts';
 import { idOfEntry, resolveVlan, type VlanRef, vlansSchema } from '../switch/l2/vlan/schema.ts';
 import { guestnetRef } from './guestnet.ts';
 import { guestNetns, netnsRef } from './netns.ts';
@@ -107,7 +107,7 @@ export function deriveGuests(guests: Readonly<Record<string, Guest>>, bridged: b
 /** Rules that hold for every guest. `owner` is the section's key. */
 export function checkGuest(owner: string, name: string, guest: Guest, look: Look): readonly Problem[] {
   const at = (...path: (string | number)[]) => [owner, name, ...path];
-  const problems: Problem[] = [];
+  const problems: Problem[] = [...checkMembership(look, guest.port.vlan, at('port', 'vlan'))];
   const subnets = guest.address.flatMap((cidr) => parsePrefix(cidr) ?? []);
   for (const [i, text] of (guest.gateway ?? []).entries()) {
     const ip = parseIp(text);

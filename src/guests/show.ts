@@ -77,7 +77,7 @@ const name = z.string().meta({ description: 'name of a guest' });
 
 const showGuests = command({
   path: 'show guests',
-  help: 'Containers, VMs and functions, their state and health',
+  help: 'containers, VMs and functions, their state and health',
   example: 'show guests',
   role: 'viewer',
   args: z.object({ name: name.optional() }),
@@ -90,7 +90,7 @@ const showGuests = command({
 
 const guestLogs = command({
   path: 'guest logs',
-  help: 'The last lines that a guest wrote',
+  help: 'the last lines that a guest wrote',
   example: 'guest logs web1 100',
   role: 'operator',
   args: z.object({
@@ -105,7 +105,7 @@ const guestLogs = command({
 
 const guestRestart = command({
   path: 'guest restart',
-  help: 'Stops a guest and starts it again',
+  help: 'stop a guest and start it again',
   example: 'guest restart web1',
   role: 'operator',
   args: z.object({ name }),
@@ -121,7 +121,7 @@ const guestRestart = command({
 
 const guestExec = command({
   path: 'guest exec',
-  help: 'Runs a command inside a guest',
+  help: 'run a command inside a container',
   example: 'guest exec web1 "ip address"',
   role: 'operator',
   args: z.object({ name, command: z.string().min(1).meta({ description: 'command, run by the shell of the guest' }) }),
@@ -137,7 +137,7 @@ const guestExec = command({
 
 const guestConsole = command({
   path: 'guest console',
-  help: 'Where the console of a guest is',
+  help: 'where the console of a VM is',
   example: 'guest console db1',
   role: 'operator',
   args: z.object({ name }),

@@ -250,8 +250,9 @@ function whatToTry(setting: Setting, ports: CarriedPorts, hosts: readonly string
   return `
 The switch is up. Hosts ${hosts.join(', ')} are plugged in. Try, in another terminal:
 
-  ssh -p ${ports.ssh} admin@127.0.0.1                  password: ${setting.password}
-      show ports | show guests | show http routes | ?
+  ssh -p ${ports.ssh} -o NoHostAuthenticationForLocalhost=yes admin@127.0.0.1
+                                                    password: ${setting.password}
+                                                    then: show ports, show guests, show http routes, ?
   curl http://127.0.0.1:${ports.http}/                      the gateway: web, 80 % v1 and 20 % v2
   curl -H 'x-user: canary' http://127.0.0.1:${ports.http}/  always v2
   curl http://127.0.0.1:${ports.http}/hello                 a function
@@ -267,7 +268,7 @@ A change and its way back, in the SSH session:
   configure
   set ports swp2 shut true
   compare
-  commit confirmed 1          goes back by itself in a minute
+  commit confirmed 1          goes back by itself in a minute, unless: commit
   exit
 
 Ctrl-C ends the lab and leaves nothing behind.

@@ -175,6 +175,24 @@ export function engineCases(world: string, open: () => Bench): void {
       await atRest(bench, small);
     });
 
+    test('of two addresses in one subnet the second stays when the first goes', async () => {
+      const engine = bench.engine();
+      const two = small.replace('10.10.0.1/24,', '10.10.0.1/24, 10.10.0.2/24,');
+      good(await engine.commit({ document: two }, { by }));
+      const second = small.replace('10.10.0.1/24,', '10.10.0.2/24,');
+      good(await engine.commit({ document: second }, { by }));
+      assert.deepEqual(
+        bench.kernel
+          .netlink()
+          .addresses()
+          .flatMap(({ cidr }) => (cidr.startsWith('10.10.0.') ? [cidr] : [])),
+        ['10.10.0.2/24'],
+      );
+      await atRest(bench, second);
+      good(await engine.commit({ document: small }, { by }));
+      await atRest(bench, small);
+    });
+
     const drifts: readonly (readonly [kind: string, behind: (bench: Bench) => readonly Op[]])[] = [
       ['an address gone', () => [{ op: 'address-del', dev: 'vlan10', cidr: '10.10.0.1/24' }]],
       ['an IPv6 address gone', () => [{ op: 'address-del', dev: 'vlan10', cidr: 'fd00:10::1/64' }]],
@@ -238,7 +256,7 @@ export function engineCases(world: string, open: () => Bench): void {
       assert.deepEqual(repairs, []);
     });
 
-    test('a device that is missing at start is a failure with its reason; it recovers when it comes', async () => {
+    test('a device that is missing at start is a failure that says why, and recovers when it comes', async () => {
       await bench.stop();
       bench.behind({ op: 'link-del', name: 'swp3' });
       bench.log.length = 0;
@@ -279,7 +297,7 @@ export function engineCases(world: string, open: () => Bench): void {
       await atRest(bench, small);
     });
 
-    test('200 ports: one leaf, and 100 VLANs more', { timeout: 120_000 }, async (t) => {
+    test('200 ports, one leaf, 100 VLANs more: what they take', { timeout: 120_000 }, async (t) => {
       const names = Array.from({ length: 200 }, (_, i) => `p${i}`);
       bench.plug(...names);
       const wide = (mtu: number, extra: number): string => {
@@ -301,7 +319,7 @@ export function engineCases(world: string, open: () => Bench): void {
         took.push(answer.tookMs.total);
         assert.equal(answer.actions.filter(({ verb }) => verb === 'put').length > 0, true);
       }
-      const [median = Infinity, fast = Infinity] = [10, 3].map((i) => took.toSorted((a, b) => a - b)[i]);
+      const [median = Infinity, fast = Infinity] = [10, 0].map((i) => took.toSorted((a, b) => a - b)[i]);
       const vlans = good(await engine.commit({ document: wide(1400, 100) }, { by }));
       const back = good(await engine.commit({ document: small }, { by }));
       t.diagnostic(

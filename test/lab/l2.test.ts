@@ -1,7 +1,8 @@
 // Two hosts ping: bridging by VLAN, seen from the hosts.
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { openSwitch } from './switch.ts';
+import { kernel, openSwitch } from './switch.ts';
 
 const document = `
 ports:
@@ -58,12 +59,67 @@ await test('forwarding outlives the daemon, and a new one adopts what is there',
   assert.equal(await sw.ping('h1', '10.0.10.2'), 3, 'without a daemon');
   assert.equal(await sw.ping('h1', '10.0.10.4'), 3, 'a new address is learned without a daemon');
   const before = sw.portIds();
+  const links = linksOf(sw);
   await sw.boot();
   assert.deepEqual(sw.portIds(), before);
+  for (const [name, link] of linksOf(sw)) {
+    assert.equal(link.id, links.get(name)?.id, `${name}: the same link`);
+    assert.notEqual(link.programId, links.get(name)?.programId, `${name}: the new program took the old one's place`);
+  }
   assert.equal(await sw.ping('h1', '10.0.10.2'), 3);
   const repairs = sw.log.filter((line) => line['pid'] === sw.pid() && line['msg'] === 'repaired');
   assert.deepEqual(repairs, [], 'nothing had to be made anew');
 });
+
+await test('what was learned ages, and goes with its port', async () => {
+  await using sw = await openSwitch({ document: `${document}\nfdb: { ageing: 3s }\n`, hosts });
+  const learned = async (): Promise<string[]> => {
+    const { data } = await sw.cli('show fdb');
+    return (data as { type: string; port: string }[]).filter((row) => row.type === 'learned').map((row) => row.port);
+  };
+  assert.equal(await sw.ping('h1', '10.0.10.2'), 3);
+  assert.ok((await learned()).includes('swp2'));
+  await sw.on('h2', 'ip', 'link', 'set', 'eth0', 'down');
+  await until(async () => !(await learned()).includes('swp2'), 'the address of a port without link is forgotten');
+  await sw.on('h1', 'ip', 'link', 'set', 'eth0', 'arp', 'off', 'multicast', 'off');
+  await until(async () => !(await learned()).includes('swp1'), 'a silent address ages');
+});
+
+await test('a port that is shut, by the API: nothing in, nothing out, and counted', async () => {
+  await using sw = await openSwitch({ document, hosts });
+  assert.equal(await sw.ping('h1', '10.0.10.2'), 3);
+  const shut = document.replace('swp2: {', 'swp2: { shut: true,');
+  const plan = await sw.api<{ ok: boolean; actions: { line: string }[] }>('POST', '/v1/plan', { document: shut });
+  assert.ok(plan.body.ok && plan.body.actions.some((action) => action.line.includes('admin/swp2')));
+  assert.equal(await sw.ping('h1', '10.0.10.2'), 3, 'a plan changes nothing');
+  const done = await sw.api<{ ok: boolean; revision: { number: number } }>('POST', '/v1/commit', { document: shut });
+  assert.equal(done.body.revision.number, 2);
+  assert.equal(await sw.ping('h1', '10.0.10.2', { count: 2 }), 0);
+  await sw.api('POST', '/v1/rollback', { revision: 1 });
+  await until(async () => (await sw.ping('h1', '10.0.10.2', { count: 1 })) === 1, 'the rollback brings it back');
+  const bad = await sw.api<{ problems: { line: number; message: string }[] }>('POST', '/v1/check', {
+    document: document.replace('access: web', 'acess: web'),
+  });
+  assert.equal(bad.body.problems[0]?.line, 3);
+});
+
+async function until(look: () => Promise<boolean>, what: string): Promise<void> {
+  const end = performance.now() + 20_000;
+  while (!(await look())) {
+    assert.ok(performance.now() < end, what);
+    await new Promise((done) => setTimeout(done, 200));
+  }
+}
+
+function linksOf(sw: Awaited<ReturnType<typeof openSwitch>>) {
+  const folder = `/sys/fs/bpf/midplane/${sw.instance}/links`;
+  return new Map(
+    readdirSync(folder).map((name) => {
+      using link = kernel.bpf.openLink(`${folder}/${name}`);
+      return [name, link?.info() ?? assert.fail(name)] as const;
+    }),
+  );
+}
 
 /** Bits a second of one TCP stream for a second. */
 async function throughput(sw: Awaited<ReturnType<typeof openSwitch>>, from: string, to: string, address: string) {

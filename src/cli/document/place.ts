@@ -14,6 +14,8 @@ export interface Place {
   readonly fallback?: string;
   /** A password or a key: not shown to everyone. */
   readonly secret: boolean;
+  /** Set by the switch itself: not offered by help and completion. */
+  readonly hidden: boolean;
   /** The section whose names are meant here ("vlans"), for completion: `.meta({ names: 'vlans' })`. */
   readonly names?: string;
   /** Fixed words. */
@@ -52,6 +54,7 @@ interface Notes {
   examples?: readonly string[];
   fallback?: string;
   secret?: boolean;
+  hidden?: boolean;
   names?: string;
 }
 
@@ -88,12 +91,13 @@ export function placeOf(schema: Schema, outer: Notes = {}, depth = 0): Place {
 }
 
 function nothing(schema: Schema, notes: Notes = {}): Place {
-  const { help = '', examples = [], secret = false, fallback, names } = notes;
+  const { help = '', examples = [], secret = false, hidden = false, fallback, names } = notes;
   return {
     schema,
     help,
     examples,
     secret,
+    hidden,
     words: new Map(),
     leaf: false,
     values: [],
@@ -110,6 +114,7 @@ function notesOf(schema: Schema, outer: Notes): Notes {
   notes.help ??= meta.description;
   if (Array.isArray(meta['examples'])) notes.examples ??= meta['examples'].map(String);
   if (meta['secret'] === true) notes.secret = true;
+  if (meta['hidden'] === true) notes.hidden = true;
   if (typeof meta['names'] === 'string') notes.names ??= meta['names'];
   return notes;
 }

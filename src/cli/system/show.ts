@@ -206,7 +206,7 @@ function renderSystem(data: z.infer<typeof system>, columns: number): string {
       ['pid', data.pid],
       ['up', ago(data.upMs)],
       ['memory', `${bytes(memory.rss)} (heap ${bytes(memory.heap)}, outside ${bytes(memory.external)})`],
-      ['capabilities', capabilities.flatMap(({ name, present }) => (present ? [name] : [])).join(' ')],
+      ['capabilities used', capabilities.flatMap(({ name, present }) => (present ? [name] : [])).join(' ')],
       ['missing', missing.length === 0 ? undefined : missing.map(({ name }) => name).join(' ')],
     ]),
     table(

@@ -35,17 +35,12 @@ export function linkDriver(
   maxPorts: number,
 ): Driver<LinkSpec, LinkActual> {
   const folder = join(datapath.pins, 'links');
+  const pins = pinsIn(folder, ids);
   const book = linkBook(kernel.netlink());
-  const pinOf = (ref: Ref, id: number): string => join(folder, `${id}@${nameOf(ref).split('@')[1]}`);
-  const portOf = (ref: Ref): string => nameOf(ref).split('@')[0] ?? '';
-  /** Undefined where the port has no id, and so no pin. A pin whose port has lost its name is "#<id>". */
-  const pinIfAny = (ref: Ref): string | undefined => {
-    const stale = /^#(\d+)$/.exec(portOf(ref))?.[1];
-    const id = stale === undefined ? ids.find('port', portOf(ref)) : Number(stale);
-    return id === undefined ? undefined : pinOf(ref, id);
-  };
+  /** Names of the devices that were looked up, by index: reading all devices for one is dear. */
+  const seen = new Map<number, string>();
   const read = (ref: Ref): [Ref, LinkActual][] => {
-    const pin = pinIfAny(ref);
+    const pin = pins.ifAny(ref);
     if (pin === undefined) return [];
     return asFault(ref, () => {
       using link = kernel.bpf.openLink(pin);
@@ -55,34 +50,50 @@ export function linkDriver(
       return [[ref, { hook: nameOf(ref).split('@')[1] ?? '', ifindex: info.ifindex, programId: info.programId }]];
     });
   };
-  const refOfPin = (pin: string): Ref => {
-    const [id, hook] = pin.split('@');
-    return `link/${ids.name('port', Number(id)) ?? `#${id}`}@${hook}`;
-  };
   return {
     kind: 'link',
     read: (refs) => {
-      const list = refs === 'all' ? kernel.bpf.pins(folder).map(refOfPin) : refs;
+      const list = refs === 'all' ? kernel.bpf.pins(folder).map((pin) => pins.refOf(pin)) : refs;
       return Promise.resolve(new Map(list.flatMap(read)));
     },
     diff(spec, actual) {
-      if (book.byName(spec.device)?.index !== actual.ifindex) return 'replace';
+      const index = book.byName(spec.device)?.index;
+      if (index !== actual.ifindex) return 'replace';
+      seen.set(index, spec.device);
       return datapath.programOf(spec.hook).id === actual.programId ? 'same' : 'update';
     },
     claims: (spec) => [`hook ${spec.device} ${spec.hook}`],
-    held: ({ hook, ifindex }) => [`hook ${book.byIndex(ifindex)?.name} ${hook}`],
+    held: ({ hook, ifindex }) => [`hook ${seen.get(ifindex) ?? book.byIndex(ifindex)?.name} ${hook}`],
     put: (batch) => {
       for (const [ref, spec] of batch) {
-        asFault(ref, () => put(kernel, datapath, pinOf(ref, ids.id('port', spec.port, maxPorts)), ref, spec));
+        asFault(ref, () => put(kernel, datapath, pins.of(ref, ids.id('port', spec.port, maxPorts)), ref, spec));
       }
       return Promise.resolve();
     },
     drop: (refs) => {
       for (const ref of refs) {
-        const pin = pinIfAny(ref);
+        const pin = pins.ifAny(ref);
         if (pin !== undefined) asFault(ref, () => kernel.bpf.unpin(pin));
       }
       return Promise.resolve();
+    },
+  };
+}
+
+function pinsIn(folder: string, ids: Ids) {
+  const of = (ref: Ref, id: number): string => join(folder, `${id}@${nameOf(ref).split('@')[1]}`);
+  return {
+    of,
+    /** Undefined where the port has no id, and so no pin. A pin whose port has lost its name is "#<id>". */
+    ifAny(ref: Ref): string | undefined {
+      const [port = ''] = nameOf(ref).split('@');
+      const stale = /^#(\d+)$/.exec(port)?.[1];
+      const id = stale === undefined ? ids.find('port', port) : Number(stale);
+      return id === undefined ? undefined : of(ref, id);
+    },
+    refOf(pin: string): Ref {
+      const [id, hook] = pin.split('@');
+      return `link/${ids.name('port', Number(id)) ?? `#${id}`}@${hook}`;
     },
   };
 }

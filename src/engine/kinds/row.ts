@@ -19,6 +19,8 @@ export interface RowWorld {
   /** Gives the port an id where it has none. */
   portId(name: string): number;
   knownPortId(name: string): number | undefined;
+  /** Runs a call that may give many ports their ids. */
+  together<T>(call: () => T): T;
   portName(id: number): string | undefined;
 }
 
@@ -54,6 +56,7 @@ export function rowWorld(kernel: Kernel, ids: Ids, maxPorts: number): RowWorld {
     peerElsewhere: (device) => book.byName(device)?.peerElsewhere ?? false,
     deviceName: (ifindex) => book.byIndex(ifindex)?.name,
     portId: (name) => ids.id('port', name, maxPorts),
+    together: (call) => ids.together(call),
     knownPortId: (name) => ids.find('port', name),
     portName: (id) => ids.name('port', id),
   };
@@ -99,10 +102,13 @@ export function rowDriver(
       }
     },
     put: (batch) => {
-      for (const [ref, spec] of batch) {
-        const { table, map, row } = partsOf(ref);
-        asFault(ref, () => map.update(table.key(row, ref, world), table.value(spec, ref, world)));
-      }
+      const rows = world.together(() =>
+        batch.map(([ref, spec]) => {
+          const { table, map, row } = partsOf(ref);
+          return asFault(ref, () => [ref, map, table.key(row, ref, world), table.value(spec, ref, world)] as const);
+        }),
+      );
+      for (const [ref, map, key, value] of rows) asFault(ref, () => map.update(key, value));
       return Promise.resolve();
     },
     drop: (refs) => {
@@ -177,13 +183,15 @@ function readAll(tables: readonly AnyTable[], maps: ReadonlyMap<string, BpfMap>,
 
 function readSome(refs: readonly Ref[], partsOf: (ref: Ref) => Parts, world: RowWorld): Map<Ref, RowActual> {
   const out = new Map<Ref, RowActual>();
+  // Whether the row is the engine's is asked, and not its name, which is known.
+  const nameless = { ...world, deviceName: () => undefined };
   for (const ref of refs) {
     const { table, map, row } = partsOf(ref);
     const key = keyOrGone(table, row, ref, world);
     const value = key === undefined ? undefined : map.lookup(key);
     if (key === undefined || value === undefined) continue;
     if (table.array && isZero(value)) continue;
-    if (table.name(key, value, world) !== undefined) out.set(ref, { ref, value });
+    if (table.name(key, value, nameless) !== undefined) out.set(ref, { ref, value });
   }
   return out;
 }

@@ -43,22 +43,29 @@ export function isEdited(face: Face, text: FaceText, history: History): boolean 
  * FaultError 'disk-full'. */
 export function writeFace(face: Face, text: { document: string; manifests: Readonly<Record<string, string>> }): void {
   onDisk(face.file, () => {
-    writeDurably(markOf(face), '');
-    writeIfOther(face.file, text.document);
-    if (face.manifests !== undefined) writeManifests(face.manifests, text.manifests);
+    const todo = [...manifestChanges(face.manifests, text.manifests), ...change(face.file, text.document)];
+    if (todo.length > 1) writeDurably(markOf(face), '');
+    for (const each of todo) each();
     rmSync(markOf(face), { force: true });
   });
 }
 
-function writeManifests(folder: string, manifests: Readonly<Record<string, string>>): void {
+type Change = () => void;
+
+function manifestChanges(folder: string | undefined, manifests: Readonly<Record<string, string>>): Change[] {
+  if (folder === undefined) return [];
   mkdirSync(folder, { recursive: true });
-  for (const name of listIf(folder)) if (manifests[name] === undefined) rmSync(join(folder, name));
-  for (const [name, content] of Object.entries(manifests)) writeIfOther(join(folder, name), content);
+  const gone = listIf(folder).filter((name) => manifests[name] === undefined);
+  return [
+    ...gone.map((name) => () => rmSync(join(folder, name))),
+    ...Object.entries(manifests).flatMap(([name, content]) => change(join(folder, name), content)),
+  ];
 }
 
-function writeIfOther(path: string, text: string): void {
+function change(path: string, text: string): Change[] {
   const there = readIf(path);
-  if (there === undefined || !Buffer.from(there).equals(Buffer.from(text))) writeDurably(path, text);
+  const same = there !== undefined && Buffer.from(there).equals(Buffer.from(text));
+  return same ? [] : [() => writeDurably(path, text)];
 }
 
 function readIf(path: string): Uint8Array | undefined {

@@ -4,7 +4,13 @@ import fc from 'fast-check';
 import type { Ids } from '../../engine/ids.ts';
 import { uidOf } from './uid.ts';
 
-const ids = (value: number): Ids => ({ id: () => value, find: () => value, name: () => '', retain: () => undefined });
+const ids = (value: number): Ids => ({
+  id: () => value,
+  together: (call) => call(),
+  find: () => value,
+  name: () => '',
+  retain: () => undefined,
+});
 
 test('uids lie in a range of their own, below 2^31, and differ by id', () => {
   fc.assert(

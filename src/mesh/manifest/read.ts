@@ -38,7 +38,12 @@ export function readManifest<T>(kind: Kind<T>, manifest: Manifest): Typed<T> | r
     return { ...found, path: `${manifest.kind} ${namespace}/${name}: ${found.path}` };
   };
   const judged = judge(kind.schema, manifest.spec ?? {});
-  if ('findings' in judged) return judged.findings.map((f) => problem(['spec', ...f.path], f.message, f.hint));
+  if ('findings' in judged) {
+    return judged.findings.map((f) => {
+      const path = ['spec', ...f.path];
+      return { ...problem(path, f.message, f.hint), ...manifest.at(path, f.part) };
+    });
+  }
   const spec = judged.value as T; // judged by the schema of T
   const problems: Problem[] = [];
   kind.rules?.(spec, (path, message, hint) => problems.push(problem(['spec', ...path], message, hint)));

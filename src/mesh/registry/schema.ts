@@ -10,7 +10,7 @@ const endpoint = z.strictObject({
   port: port.meta({ description: 'port it listens on' }),
   labels: z.record(z.string(), z.string()).default({}).meta({ description: 'what subsets choose by' }),
   weight: z.int().min(1).max(1000).default(1).meta({ description: 'share of the traffic, against the others' }),
-  guest: z.string().optional().meta({ description: 'guest whose health decides (set by the guest itself)' }),
+  guest: z.string().optional().meta({ description: 'guest whose health decides' }),
 });
 
 const service = z.strictObject({

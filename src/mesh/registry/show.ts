@@ -63,7 +63,7 @@ export function renderServices(services: readonly ServiceData[]): string {
 
 export const showServices = command({
   path: 'show services',
-  help: 'Services, their endpoints and which of them have traffic',
+  help: 'services, their endpoints and which of them have traffic',
   example: 'show services web',
   args: z.object({ name: z.string().optional().meta({ description: 'one service' }) }),
   data: z.array(serviceData),

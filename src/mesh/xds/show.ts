@@ -56,7 +56,7 @@ export function renderProxies(proxies: readonly z.infer<typeof proxyData>[]): st
 
 export const showProxies = command({
   path: 'show proxies',
-  help: 'Connected Envoy proxies, and what they took or refused',
+  help: 'connected Envoy proxies, and what they took or refused',
   example: 'show proxies',
   args: z.object({}),
   data: z.array(proxyData),

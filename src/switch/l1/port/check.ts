@@ -1,8 +1,7 @@
 // Rules of ports across sections.
 import type { Problem } from '../../../config/problem.ts';
 import type { Look } from '../../../engine/slice.ts';
-import { checkVlanRef } from '../../l2/vlan/schema.ts';
-import { deviceOf, type Port, type Ports } from './schema.ts';
+import { checkMembership, deviceOf, type Port, type Ports } from './schema.ts';
 
 export function checkPorts(ports: Ports, look: Look): readonly Problem[] {
   const devices = new Map<string, string>();
@@ -22,13 +21,7 @@ function checkPort(name: string, port: Port, look: Look): readonly Problem[] {
   if (port.address !== undefined && port.vlan !== undefined) {
     problems.push(look.problem([...at, 'address'], 'a port has either addresses (routed) or a VLAN (bridged)'));
   }
-  const { vlan } = port;
-  if (vlan === undefined) return problems;
-  if ('access' in vlan) return [...problems, ...checkVlanRef(look, vlan.access, [...at, 'vlan', 'access'])];
-  for (const [i, item] of vlan.trunk.entries()) {
-    if (typeof item === 'string' && /^\d+-\d+$/.test(item)) continue;
-    problems.push(...checkVlanRef(look, item, [...at, 'vlan', 'trunk', i]));
-  }
-  if (vlan.native !== undefined) problems.push(...checkVlanRef(look, vlan.native, [...at, 'vlan', 'native']));
-  return problems;
+  // What a guest's own section says is judged there, where it was written.
+  if (port.vlan === undefined || port.guest !== undefined) return problems;
+  return [...problems, ...checkMembership(look, port.vlan, [...at, 'vlan'])];
 }

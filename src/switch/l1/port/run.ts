@@ -5,7 +5,10 @@ import { type PortCounters, readCounters } from '../../../kernel/counters.ts';
 import type { Link } from '../../../kernel/netlink.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { u32 } from '../../../lib/bytes.ts';
+import { autoXdp, refusedXdp } from './auto.ts';
 import { deviceOf, type PortsLive, type PortStatus, portsSchema } from './schema.ts';
+
+const retryMs = 5000;
 
 /** Starts following. */
 export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
@@ -14,6 +17,7 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
   const statuses = new Map<string, PortStatus>();
   const listeners = new Set<() => void>();
   const written = new Map<number, string>();
+  const refused = new Set<string>();
   const refresh = (): void => {
     const links = new Map(nl.links().map((link) => [link.name, link]));
     const now = readStatuses(host, links);
@@ -21,11 +25,16 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
     statuses.clear();
     for (const [name, status] of now) statuses.set(name, status);
     writeStates(host, statuses, idOf, written);
+    for (const port of refusedXdp(host.read.failures().map((failure) => failure.ref))) refused.add(port);
+    host.publish('ports', autoXdp(host.read.running(portsSchema), links, refused));
     if (changed) for (const listener of listeners) listener();
   };
   const watch = nl.watch(['link'], refresh);
   const revision = host.onRevision(refresh);
   refresh();
+  // A refusal is known only after it was tried.
+  const again = setInterval(refresh, retryMs);
+  again.unref();
   return {
     live: {
       statuses: () => statuses,
@@ -36,6 +45,7 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
       },
     },
     [Symbol.asyncDispose]() {
+      clearInterval(again);
       watch[Symbol.dispose]();
       revision[Symbol.dispose]();
       return Promise.resolve();

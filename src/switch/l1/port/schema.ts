@@ -3,7 +3,9 @@
 import { z } from 'zod';
 import { cidr } from '../../../config/types.ts';
 import type { PortCounters } from '../../../kernel/counters.ts';
-import { resolveVlan, vlanId, vlanRef, type Vlans } from '../../l2/vlan/schema.ts';
+import type { Problem } from '../../../config/problem.ts';
+import type { Look } from '../../../engine/slice.ts';
+import { checkVlanRef, resolveVlan, vlanId, vlanRef, type Vlans } from '../../l2/vlan/schema.ts';
 
 /** A port's name is a device's name where we make the device. */
 export const portName = z
@@ -100,6 +102,21 @@ export interface PortsLive {
   statuses(): ReadonlyMap<string, PortStatus>;
   counters(port: string): PortCounters | undefined;
   onChange(listener: () => void): Disposable;
+}
+
+/** A Problem for each VLAN of a membership, written at `path`, that there is not. */
+export function checkMembership(
+  look: Look,
+  vlan: GuestPort['vlan'],
+  path: readonly (string | number)[],
+): readonly Problem[] {
+  if (typeof vlan !== 'object') return checkVlanRef(look, vlan, path);
+  if ('access' in vlan) return checkVlanRef(look, vlan.access, [...path, 'access']);
+  const named = vlan.trunk.flatMap((item, i) => {
+    const range = typeof item === 'string' && /^\d+-\d+$/.test(item);
+    return range ? [] : checkVlanRef(look, item, [...path, 'trunk', i]);
+  });
+  return vlan.native === undefined ? named : [...named, ...checkVlanRef(look, vlan.native, [...path, 'native'])];
 }
 
 /** VLANs of a port by id, and the one of untagged frames. */

@@ -16,6 +16,7 @@ const portData = z.object({
   mtu: z.number(),
   mac: z.string(),
   device: z.string(),
+  datapath: z.enum(['xdp', 'tcx']),
   guest: z.string(),
   description: z.string(),
   rxPackets: z.number(),
@@ -59,12 +60,14 @@ export function dropsOf(counters: PortCounters | undefined): number {
 function portRow(read: Read, name: string, port: Port): PortData {
   const live = read.live<PortsLive>('ports');
   const status = live?.statuses().get(name) ?? { state: 'down', why: 'not known yet', mtu: 0, mac: '' };
-  const failure = read.failures().find((f) => f.ref.split(/[/@]/).includes(name));
+  const hook = `link/${name}@xdp` as const;
+  const xdp = read.desired().has(hook) && !read.failures().some((failure) => failure.ref === hook);
   const counters = live?.counters(name);
   return {
     name,
     state: status.state,
-    why: status.why === '' || failure === undefined ? status.why : status.why,
+    why: status.why,
+    datapath: xdp ? 'xdp' : 'tcx',
     mode: modeOf(port),
     vlan: vlanText(read, port),
     mtu: status.mtu,
@@ -124,6 +127,7 @@ function renderOne(row: PortData): string {
     ['MTU', String(row.mtu)],
     ['MAC address', row.mac],
     ['Device', row.device],
+    ['Datapath', row.datapath],
     ['Guest', row.guest],
     ['Description', row.description],
     ['Received', `${row.rxPackets} packets, ${bytes(row.rxBytes)}`],
@@ -137,7 +141,7 @@ const name = z.string().optional().meta({ description: 'name of a port' });
 
 const showPorts = command({
   path: 'show ports',
-  help: 'Ports, their state, VLANs and traffic',
+  help: 'ports, their state, VLANs and traffic',
   example: 'show ports swp1',
   role: 'viewer',
   args: z.object({ name }),
@@ -166,7 +170,7 @@ function countersOf(read: Read, port: string): z.infer<typeof counterData>[numbe
 
 const showCounters = command({
   path: 'show counters',
-  help: 'Every counter of a port',
+  help: 'every counter of a port',
   example: 'show counters swp1',
   role: 'viewer',
   args: z.object({ name }),
@@ -219,7 +223,7 @@ async function* watchRates(read: Read, signal: AbortSignal): AsyncIterable<z.inf
 
 const monitorPorts = command({
   path: 'monitor ports',
-  help: 'Live rates of all ports, until a key is pressed',
+  help: 'live rates of all ports, until a key is pressed',
   role: 'viewer',
   args: z.object({}),
   data: rateData,

@@ -46,7 +46,7 @@ function fdbRows(read: Read, vlan: number | undefined): FdbData[] {
 
 const showFdb = command({
   path: 'show fdb',
-  help: 'Addresses that the switch knows, and their ports',
+  help: 'addresses that the switch knows, and their ports',
   example: 'show fdb 10',
   role: 'viewer',
   args: z.object({ vlan: z.coerce.number().int().min(1).max(4094).optional().meta({ description: 'VLAN id' }) }),
@@ -74,7 +74,7 @@ const showFdb = command({
 
 const clearFdb = command({
   path: 'clear fdb',
-  help: 'Forgets what was learned at a port, or at all',
+  help: 'forget the addresses learned at a port, or all of them',
   example: 'clear fdb swp1',
   role: 'operator',
   args: z.object({ port: z.string().optional().meta({ description: 'name of a port' }) }),

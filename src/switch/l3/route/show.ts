@@ -43,7 +43,7 @@ function routeRows(read: Read): z.infer<typeof routeData>[] {
 
 const showRoutes = command({
   path: 'show routes',
-  help: 'Routes in force, from the kernel',
+  help: 'routes in force, as the kernel has them',
   role: 'viewer',
   args: z.object({}),
   data: z.array(routeData),

@@ -22,7 +22,7 @@ export const drops: Slice = {
   commands: [
     command({
       path: 'show drops',
-      help: 'Dropped packets by port and reason',
+      help: 'dropped packets by port and reason',
       role: 'viewer',
       args: z.object({}),
       data: z.array(dropData),
