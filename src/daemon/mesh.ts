@@ -11,11 +11,16 @@ import { registryOf } from '../mesh/registry/compile.ts';
 import type { Health } from '../mesh/registry/model.ts';
 import { servicesSchema } from '../mesh/registry/schema.ts';
 import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
+import type { Router } from '../l7/router.ts';
+import { portsSchema } from '../switch/l1/port/schema.ts';
 import { vlansSchema } from '../switch/l2/vlan/schema.ts';
 import { addressRefs } from './addresses.ts';
 import { compileSteer } from '../switch/l4/steer/compile.ts';
 
-export type Consumers = Readonly<Record<Scope, Consumer>>;
+/** The router is told the names of ports too, for its log. */
+export type Consumers = Readonly<Record<Exclude<Scope, 'router'>, Consumer>> & {
+  readonly router: Consumer & Pick<Router, 'ports'>;
+};
 
 const owner = 'snapshots';
 
@@ -131,6 +136,7 @@ function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDi
     }
   };
   const again = (): void => {
+    consumers.router.ports(portNames(host));
     built = build(host.read.look(), health);
     tell();
   };
@@ -138,6 +144,7 @@ function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDi
     host.onRevision(again),
     ...guestSlices.flatMap((slice) => host.read.live<HealthLive>(slice)?.onChange(tell) ?? []),
   ];
+  consumers.router.ports(portNames(host));
   tell();
   return {
     live: { status: () => built.status },
@@ -146,6 +153,16 @@ function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDi
       return Promise.resolve();
     },
   };
+}
+
+function portNames({ ids, read }: Host): ReadonlyMap<number, string> {
+  const names = Object.keys(read.look()(portsSchema));
+  return new Map(
+    names.flatMap((name) => {
+      const id = ids.find('port', name);
+      return id === undefined ? [] : [[id, name] as const];
+    }),
+  );
 }
 
 export interface MeshLive {

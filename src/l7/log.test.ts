@@ -30,6 +30,28 @@ test('a line is one JSON object, whatever a client wrote', () => {
   assert.equal((JSON.parse(line) as { time: string }).time, '1970-01-01T00:00:00.000Z');
 });
 
+test('a line names the ingress port where it is known', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mpt-l7-'));
+  try {
+    const log = openAccessLog(join(folder, 'access.log'));
+    log.ports(new Map([[3, 'swp3']]));
+    log.write(record);
+    log.write({ ...record, port: 4 });
+    await log.close();
+    const lines = readFileSync(join(folder, 'access.log'), 'utf8').trim().split('\n');
+    const ports = lines.map((line) => JSON.parse(line) as { port: number; port_name: string });
+    assert.deepEqual(
+      ports.map(({ port, port_name: name }) => [port, name]),
+      [
+        [3, 'swp3'],
+        [4, ''],
+      ],
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('batches are appended, a moved file is left, what does not fit is counted', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mpt-l7-'));
   try {

@@ -33,14 +33,16 @@ export interface AccessLog {
   write(record: AccessRecord): void;
   /** Lines that were not written. */
   dropped(): number;
+  /** Names of ingress ports by id, from now on. */
+  ports(names: ReadonlyMap<number, string>): void;
   /** Opens the file anew, after someone moved it away. */
   reopen(): void;
   /** Writes what waits and closes. */
   close(): Promise<void>;
 }
 
-/** One line of the log. */
-export function accessLine(r: AccessRecord): string {
+/** One line of the log. `portName`: of the ingress port; "" where the connection came by none, or by one unknown. */
+export function accessLine(r: AccessRecord, portName = ''): string {
   return `${JSON.stringify({
     time: new Date(r.timeMs).toISOString(),
     listener: r.listener,
@@ -55,6 +57,7 @@ export function accessLine(r: AccessRecord): string {
     upstream: r.upstream,
     client: r.client,
     port: r.port,
+    port_name: portName,
     flags: r.flags,
   })}\n`;
 }
@@ -74,6 +77,7 @@ class LogFile implements AccessLog {
   private writing = false;
   private timer: Disposable | undefined;
   private idle: (() => void) | undefined;
+  private names: ReadonlyMap<number, string> = new Map();
 
   constructor(file: string, clock: Clock) {
     this.file = file;
@@ -108,7 +112,7 @@ class LogFile implements AccessLog {
   }
 
   write(record: AccessRecord): void {
-    const line = accessLine(record);
+    const line = accessLine(record, this.names.get(record.port));
     const size = Buffer.byteLength(line);
     if (this.waiting + size > MAX_WAITING) {
       this.lost += 1;
@@ -118,6 +122,10 @@ class LogFile implements AccessLog {
     this.lines.push(line);
     if (this.waiting > BATCH && !this.writing) this.flush();
     else this.schedule();
+  }
+
+  ports(names: ReadonlyMap<number, string>): void {
+    this.names = names;
   }
 
   dropped(): number {

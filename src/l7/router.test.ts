@@ -162,7 +162,7 @@ test('the access log has a line a request, in JSON', async () => {
       .map((l) => JSON.parse(l) as Record<string, unknown>);
     assert.equal(lines.length, 10);
     const names =
-      'time listener route method host path status bytes_in bytes_out duration_ms upstream client port flags';
+      'time listener route method host path status bytes_in bytes_out duration_ms upstream client port port_name flags';
     assert.equal(Object.keys(lines[0]!).join(' '), names);
     assert.deepEqual(
       lines.map((l) => String(l['path'])).toSorted(),

@@ -47,6 +47,8 @@ export interface WorkerStats extends EngineStats {
 export interface Router extends Consumer, AsyncDisposable {
   /** The snapshot in force. */
   running(): Snapshot | undefined;
+  /** Names of ingress ports by id, for the access log. */
+  ports(names: ReadonlyMap<number, string>): void;
   /** Counters of each route in force, in the snapshot's order; the last is what no route took (route ""). */
   routeStats(): readonly RouteRow[];
   /** Engine counters of each worker that answers in time. */
@@ -90,6 +92,7 @@ class WorkerRouter implements Router {
   private readonly waiting = new Map<string, (m: FromWorker) => void>();
   private readonly timers = new Set<Disposable>();
   private inForce: Snapshot | undefined;
+  private portNames: ReadonlyMap<number, string> = new Map();
   private seq = 0;
   private lostWorkers = 0;
   private stopping = false;
@@ -145,6 +148,7 @@ class WorkerRouter implements Router {
       hand.worker = this.spawn(hand.index, hand.memory);
       hand.alive = true;
       this.watch(hand);
+      this.send(hand, { type: 'ports', names: this.portNames });
       for (const endpoints of this.latest.values()) this.send(hand, { type: 'endpoints', endpoints });
       this.chain = this.chain.then(() => this.catchUp(hand));
     });
@@ -237,6 +241,11 @@ class WorkerRouter implements Router {
     if (e.list.length === 0) this.latest.delete(e.cluster);
     else this.latest.set(e.cluster, e);
     for (const hand of this.hands) this.send(hand, { type: 'endpoints', endpoints: e });
+  }
+
+  ports(names: ReadonlyMap<number, string>): void {
+    this.portNames = names;
+    for (const hand of this.hands) this.send(hand, { type: 'ports', names });
   }
 
   running(): Snapshot | undefined {

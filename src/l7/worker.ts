@@ -30,6 +30,7 @@ export type ToWorker =
   | { type: 'commit'; seq: number }
   | { type: 'abort'; seq: number }
   | { type: 'endpoints'; endpoints: Endpoints }
+  | { type: 'ports'; names: ReadonlyMap<number, string> }
   | { type: 'stats'; seq: number }
   | { type: 'reopen' }
   | { type: 'stop'; drainMs: number };
@@ -121,6 +122,7 @@ class L7Worker {
     else if (m.type === 'commit') this.commit(m.seq);
     else if (m.type === 'abort') this.abort();
     else if (m.type === 'endpoints') this.upstreams.endpoints(m.endpoints);
+    else if (m.type === 'ports') this.log?.ports(m.names);
     else if (m.type === 'reopen') this.log?.reopen();
     else if (m.type === 'stop') void this.stop(m.drainMs);
     else {

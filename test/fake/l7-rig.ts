@@ -44,7 +44,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     clock: systemClock,
     upstreams,
     counters: counterWriter(memory),
-    log: { write: (r) => void log.push(r), dropped: () => 0, reopen() {}, close: async () => {} },
+    log: { write: (r) => void log.push(r), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
     normalisePaths: o.normalisePaths ?? false,
     listener: (id) => listeners.view(id),
     fault: (error) => void faults.push(error),

@@ -14,17 +14,13 @@ export const envoyBinary = join(import.meta.dirname, '../../native/build/envoy/e
 export const envoyMissing: string | false = existsSync(envoyBinary) ? false : 'Envoy is not installed: native/envoy.sh';
 
 /** Starts Envoy with the bootstrap text, in a network namespace where one is named; its files go into the folder. */
-export function startEnvoy(
-  folder: string,
-  bootstrap: string,
-  baseId: number,
-  netns?: string,
-): AsyncDisposable & { log(): string } {
+export function startEnvoy(folder: string, bootstrap: string, netns?: string): AsyncDisposable & { log(): string } {
   const file = join(folder, 'envoy.yaml');
   const log = join(folder, 'envoy.log');
   writeFileSync(file, bootstrap);
   const out = openSync(log, 'w');
-  const args = ['-c', file, '--concurrency', '1', '--base-id', String(baseId), '--drain-time-s', '1', '-l', 'warning'];
+  // Hot restart is what needs shared memory, which would stay.
+  const args = ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--drain-time-s', '1', '-l', 'warning'];
   const options: SpawnOptions = { stdio: ['ignore', out, out] };
   const child: ChildProcess =
     netns === undefined ? spawn(envoyBinary, args, options) : start(netns, [envoyBinary, ...args], options);

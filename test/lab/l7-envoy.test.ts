@@ -22,8 +22,6 @@ import { connect, endpoint, forward, freePort, host, route, sleep, snapshot, ups
 import { rig } from '../fake/l7-rig.ts';
 import { envoyMissing, startEnvoy } from './envoy.ts';
 
-/** Of Envoy's shared memory: no other test's. */
-const BASE_ID = 77;
 const edits = (e: Partial<HeaderEdits>): HeaderEdits => ({ ...noEdits, ...e });
 const at = (value: string, kind: PathMatch['kind'] = 'prefix') => ({ path: { kind, value } });
 const field = (name: string, kind: 'exact' | 'prefix' | 'regex' | 'present', value: string, invert = false) => ({
@@ -180,7 +178,7 @@ test('the router and Envoy agree', { skip: envoyMissing }, async () => {
   r.endpoints('dead', endpoints.dead);
   const config = JSON.stringify(bootstrap(snapshot(port, hosts, keys), endpoints));
   try {
-    await using process = startEnvoy(folder, config, BASE_ID);
+    await using process = startEnvoy(folder, config);
     for (let i = 0; ; i += 1) {
       const c = await connect(port).catch(() => undefined);
       c?.socket.destroy();

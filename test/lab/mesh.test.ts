@@ -154,10 +154,11 @@ async function changesUnderLoad(site: Site): Promise<void> {
   const ask = (address: string) => ({ ask: { address, port: 80, ...get('/load', 'live.test') }, connections: 4 });
   const loads = await Promise.all([gatewayAddress, envoyAddress].map((address) => site.client.load(ask(address))));
   for (let i = 0; i < 6; i += 1) {
-    // Each time a cluster comes and another goes.
-    const [to, answers] = i % 2 === 0 ? (['two', 'e1'] as const) : (['one', 'd1'] as const);
-    const text = live.replace('name: one', `name: ${to}`);
-    await commit(site, { manifests: { ...manifests, 'live.yaml': text } });
+    // Each time a service comes with its route, and another goes: new clusters, whose endpoints nobody knows yet.
+    const [port, answers] = i % 2 === 0 ? [8006, 'e1'] : [8005, 'd1'];
+    const service = `  fresh${i}: { port: 80, endpoints: { it: { address: 10.20.0.13, port: ${port} } } }\n`;
+    const text = live.replace('name: one', `name: fresh${i}`);
+    await commit(site, { document: `${document}${service}`, manifests: { ...manifests, 'live.yaml': text } });
     for (const which of both) {
       await until(`${which} has change ${i}`, async () => (await backend(site, which, '/load')) === answers);
     }
@@ -173,8 +174,8 @@ async function changesUnderLoad(site: Site): Promise<void> {
 }
 
 async function dropped(site: Site): Promise<void> {
-  const rest = Object.fromEntries(Object.entries(manifests).filter(([name]) => name !== 'live.yaml'));
-  await commit(site, { manifests: rest });
+  const rest = Object.entries(manifests).filter(([name]) => name !== 'live.yaml');
+  await commit(site, { manifests: Object.fromEntries(rest) });
   const status = async (which: Which): Promise<Given> => site.ask(which, 80, get('/load', 'live.test'));
   assert.equal((await status('router')).status, 404, 'at once');
   await until('Envoy has no such route', async () => (await status('envoy')).status === 404);
@@ -185,8 +186,8 @@ async function dropped(site: Site): Promise<void> {
 }
 
 async function refused(site: Site): Promise<void> {
-  await using taken = await openBackends(site.sw.lab.netnsOf('h5'), { taken: 9999 });
-  assert.ok(taken);
+  await using stack = new AsyncDisposableStack();
+  stack.use(await openBackends(site.sw.lab.netnsOf('h5'), { taken: 9999 }));
   const gateway = `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway

@@ -93,7 +93,6 @@ function settled(xds: Xds): boolean {
 const toV1 = '{ backendRefs: [{ name: v1, port: 80 }] }';
 const toV2 = '{ backendRefs: [{ name: v2, port: 80 }] }';
 
-let baseId = 300 + (process.pid % 500) * 10;
 for (const variant of ['sotw', 'delta'] as const) {
   for (const transport of ['unix', 'tcp'] as const) {
     test(
@@ -109,7 +108,7 @@ for (const variant of ['sotw', 'delta'] as const) {
         const tcp = transport === 'tcp' ? stack.use(await xds.listen('127.0.0.1:0')) : undefined;
         const at = tcp === undefined ? { path: socketPath } : { address: '127.0.0.1', port: tcp.port };
         const text = bootstrap({ role: 'gateway', id: `gw-${variant}`, xds: at, variant });
-        const envoy = stack.use(startEnvoy(folder, text, baseId++));
+        const envoy = stack.use(startEnvoy(folder, text));
 
         const host = { host: 'web.example.com' };
         await until('first answer', async () => (await get(port, '/a', host)).status === 200);
@@ -165,7 +164,7 @@ test('Envoy as a sidecar: services apart by host, on loopback', { skip: envoyMis
   const registry = registryOf(servicesSchema.parse(services));
   await offer(xds, buildSnapshots({ manifests: [], services: registry, health: () => true }));
   const text = bootstrap({ role: 'sidecar', id: 'app-1', xds: { path: socketPath } });
-  stack.use(startEnvoy(folder, text, baseId++));
+  stack.use(startEnvoy(folder, text));
   await until('first answer', async () => (await get(port, '/', { host: 'v1' })).status === 200);
   const backendOf = async (host: string) => (await get(port, '/', { host })).headers['x-backend'];
   assert.equal(await backendOf('v2'), 'v2');
@@ -179,7 +178,7 @@ test('what Envoy refuses is shown, and the next offer mends it', { skip: envoyMi
   const log = pino({ level: 'silent' });
   const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
   const text = bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } });
-  stack.use(startEnvoy(folder, text, baseId++));
+  stack.use(startEnvoy(folder, text));
   const taken = backends[0]?.port ?? 0;
   await offer(xds, build(taken, toV1));
   const nacks = () => xds.proxies().flatMap((p) => p.types.flatMap((t) => t.nack ?? []));
@@ -199,7 +198,7 @@ test('Envoy takes whatever is built of manifests that are in order', { skip: env
   const xds = stack.use(await openXds({ socketPath, log, clock: systemClock }));
   const port = await freePort();
   await offer(xds, build(port, toV1));
-  stack.use(startEnvoy(folder, bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } }), baseId++));
+  stack.use(startEnvoy(folder, bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } })));
   await until('first answer', async () => (await get(port, '/', { host: 'web.example.com' })).status === 200);
   const services = registryOf(servicesSchema.parse({ web: { port: 80 }, api: { port: 81 } }));
   for (const routes of fc.sample(routeObjects, { numRuns: 40, seed: 1 })) {

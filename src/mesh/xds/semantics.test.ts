@@ -135,7 +135,7 @@ test('Envoy does with a snapshot what its comments say', { skip: envoyMissing },
   for (const endpoints of built.endpoints) consumer.endpoints(endpoints);
   for (const snapshot of built.snapshots.filter((s) => s.scope === 'gateway')) await consumer.offer(snapshot);
   const text = bootstrap({ role: 'gateway', id: 'gw', xds: { path: socketPath } });
-  const envoy = stack.use(startEnvoy(folder, text, 6000 + (process.pid % 500) * 10));
+  const envoy = stack.use(startEnvoy(folder, text));
   const ready = async () => (await get(port, '/prefix', { host: 'gw.example.com' })).status === 200;
   await until('ready', ready).catch((error: unknown) => assert.fail(`${String(error)}\n${envoy.log()}`));
 

@@ -87,21 +87,20 @@ test('a client that refused the clusters keeps its routes, however long', () => 
   stream.close();
 });
 
-const listener = (port: number) => {
-  const name = `0.0.0.0:${port}`;
-  return { name, address: '0.0.0.0', port, protocol: 'HTTP' as const, routes: 't' };
-};
+function listening(...ports: readonly number[]): ResourceSet {
+  const listeners = ports.map((port) => {
+    const name = `0.0.0.0:${port}`;
+    return { name, address: '0.0.0.0', port, protocol: 'HTTP' as const, routes: 't' };
+  });
+  const encoded = encodeSnapshot({ scope: 'gateway', version: '', listeners, routes: [], clusters: [], secrets: [] });
+  return { ...encoded, eds: new Map() };
+}
 
 test('a listener that was refused and is dropped again stops nothing; one that stays is tried again', () => {
   const sent: { type: string; nonce: string; names: string[]; removed: readonly string[] }[] = [];
-  const worldOf = (...ports: number[]): ResourceSet => {
-    const listeners = ports.map(listener);
-    const encoded = encodeSnapshot({ scope: 'gateway', version: '', listeners, routes: [], clusters: [], secrets: [] });
-    return { ...encoded, eds: new Map() };
-  };
   const stream = openStream(
     'delta',
-    worldOf(80),
+    listening(80),
     (type, { resources, removed }, nonce) => sent.push({ type, nonce, names: resources.map((r) => r.name), removed }),
     handClock(),
   );
@@ -110,19 +109,42 @@ test('a listener that was refused and is dropped again stops nothing; one that s
   };
   stream.request({ ...nothing, type: 'lds' });
   answer();
-  stream.update(worldOf(80, 81));
+  stream.update(listening(80, 81));
   answer('taken');
   assert.equal(stream.state()[0]?.nack, 'taken');
-  stream.update(worldOf(80, 81, 82));
+  stream.update(listening(80, 81, 82));
   assert.deepEqual(sent.at(-1)?.names, ['0.0.0.0:81', '0.0.0.0:82']);
   answer('taken');
-  stream.update(worldOf(80, 82));
+  stream.update(listening(80, 82));
   assert.deepEqual(sent.at(-1)?.names, ['0.0.0.0:82']);
   answer();
   assert.deepEqual([sent.at(-1)?.names, sent.at(-1)?.removed], [[], ['0.0.0.0:81']]);
   answer();
   const [state] = stream.state();
   assert.deepEqual([state?.nack, state?.sent === state?.acked], [undefined, true]);
+  stream.close();
+});
+
+test('a first world that is refused is not told again with the next', () => {
+  const sent: { nonce: string; names: string[]; removed: readonly string[] }[] = [];
+  const stream = openStream(
+    'delta',
+    listening(80),
+    (_, { resources, removed }, nonce) => sent.push({ nonce, names: resources.map((r) => r.name), removed }),
+    handClock(),
+  );
+  stream.request({ ...nothing, type: 'lds' });
+  stream.request({ ...nothing, type: 'lds', nonce: '1', error: 'taken' });
+  stream.update(listening(81));
+  stream.request({ ...nothing, type: 'lds', nonce: '2' });
+  assert.deepEqual(
+    sent.map((s) => [s.names, s.removed]),
+    [
+      [['0.0.0.0:80'], []],
+      [['0.0.0.0:81'], []],
+      [[], ['0.0.0.0:80']],
+    ],
+  );
   stream.close();
 });
 

@@ -134,7 +134,8 @@ function enter(travel: Travel, stage: Stage): void {
   travel.timer?.[Symbol.dispose]();
   travel.timer = stage === 'idle' ? undefined : travel.clock.after(patienceMs, () => impatient(travel, stage));
   if (stage === 'idle') travel.settled = travel.base = travel.target;
-  for (const type of stagesTypes[stage]) if (travel.changed.delete(type)) forgive(travel.subs[type]);
+  for (const type of stagesTypes[stage])
+    if (travel.changed.delete(type)) forgive(travel.subs[type], travel.target[type]);
   travel.view = viewOf(stage, travel.base, travel.target);
 }
 

@@ -101,12 +101,12 @@ function answer(sub: Subscription, request: Request): void {
   if (request.error === undefined) sub.acked = sub.version;
 }
 
-/** There is something else to tell: what was refused is told again where it is still wanted, and the refusal stands no
+/** There is something else to tell: what was refused is told again where the target has it, and the refusal stands no
  * longer. Whether the client has it is not known, so where it is gone that is said too. */
-export function forgive(sub: Subscription): void {
+export function forgive(sub: Subscription, target: Resources): void {
   if (sub.refusal === undefined) return;
   sub.refusal = undefined;
-  for (const name of sub.last) if (sub.held.has(name)) sub.owed.add(name);
+  for (const name of sub.last) if (target.has(name)) sub.owed.add(name);
 }
 
 /** Only listeners and clusters can be had all, and only their responses say all that there is. */

@@ -5,12 +5,14 @@ import type { Ask, Given, Load, Loaded } from './talk.ts';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
 
-function answer({ address, port, method, path, headers }: Ask, through: Agent): Promise<Given> {
+function answer(ask: Ask, through: Agent): Promise<Given> {
+  const { address, port, method, path, headers, from, timeoutMs = 15_000 } = ask;
   const begun = performance.now();
   return new Promise((resolve) => {
     const failed = (error: Error): void => resolve({ status: 0, headers: [], body: error.message, ms: 0 });
     const flat = headers.flat();
-    const sent = request({ host: address, port, method, path, headers: flat, agent: through }, (got) => {
+    const way = from === undefined ? { agent: through } : { agent: false, localAddress: from };
+    const sent = request({ host: address, port, method, path, headers: flat, ...way }, (got) => {
       let body = '';
       got.setEncoding('utf8').on('data', (text: string) => (body += text));
       got.once('error', failed);
@@ -21,7 +23,9 @@ function answer({ address, port, method, path, headers }: Ask, through: Agent): 
         resolve({ status: got.statusCode ?? 0, headers: pairs, body, ms: performance.now() - begun });
       });
     });
-    sent.setTimeout(15_000, () => sent.destroy(new Error('no answer in 15 s')));
+    // Not the request's own timeout, which waits for the connection first.
+    const timer = setTimeout(() => sent.destroy(new Error('no answer in time')), timeoutMs);
+    sent.once('close', () => clearTimeout(timer));
     sent.once('error', failed).end();
   });
 }

@@ -34,7 +34,6 @@ services:
   empty: { port: 80 }
   moving: { port: 80, endpoints: { moving: { address: 10.20.0.13, port: 8005 } } }
   one: { port: 80, endpoints: { one: { address: 10.20.0.13, port: 8005 } } }
-  two: { port: 80, endpoints: { two: { address: 10.20.0.13, port: 8006 } } }
 `;
 
 export const document = `
@@ -92,7 +91,7 @@ export async function openSite(manifests: Readonly<Record<string, string>>): Pro
   const command = [process.execPath, join(root, 'src/main.ts'), 'proxy', 'bootstrap', '--role', 'gateway'];
   const printed = await run(netns, [...command, '--id', 'h5', '--xds', xds]);
   if (printed.code !== 0) throw new Error(`proxy bootstrap: ${printed.stderr}`);
-  const envoy = stack.use(startEnvoy(sw.folder, printed.stdout, 500 + (process.pid % 9000), netns));
+  const envoy = stack.use(startEnvoy(sw.folder, printed.stdout, netns));
   const proxy = async (): Promise<ProxyTypes | undefined> => {
     const { data } = await sw.cli('show proxies');
     return (data as readonly ProxyTypes[]).find(({ id }) => id === 'h5');

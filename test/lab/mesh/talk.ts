@@ -18,6 +18,10 @@ export interface Request {
 export interface Ask extends Request {
   readonly address: string;
   readonly port: number;
+  /** Address of the client's own to ask from, on a connection that no other ask uses. */
+  readonly from?: string;
+  /** Default: 15 s. */
+  readonly timeoutMs?: number;
 }
 
 export interface Given {

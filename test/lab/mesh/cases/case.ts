@@ -1,5 +1,7 @@
 // One case: a sentence of a standard, a request, and what the sentence means for it. Written by hand from the text;
 // nothing here is made by the code that is tested.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Request } from '../talk.ts';
 
 export interface Expected {
@@ -27,6 +29,11 @@ export interface Case extends Expected {
 export interface CaseSet {
   readonly manifests: string;
   readonly cases: readonly Case[];
+}
+
+/** The manifests in a file beside this one. */
+export function manifestsOf(name: string): string {
+  return readFileSync(join(import.meta.dirname, name), 'utf8');
 }
 
 /** Starts rows with the sentence in common. */

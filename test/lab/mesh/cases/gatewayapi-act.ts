@@ -1,16 +1,5 @@
 // Gateway API v1: what is done with a request. Sentences are of apis/v1/httproute_types.go and shared_types.go.
-import { ask, type Case, type CaseSet, say } from './case.ts';
-
-const route = (name: string, rules: string): string => `
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: act-${name} }
-spec:
-  parentRefs: [{ name: cases, namespace: default }]
-  hostnames: [${name}.act.test]
-  rules:
-${rules}`;
+import { ask, type Case, type CaseSet, manifestsOf, say } from './case.ts';
 
 /** Of HTTPPathModifier.replacePrefixMatch: request path, prefix match, replacement, modified path. */
 const rewrites = [
@@ -27,99 +16,6 @@ const rewrites = [
   ['/foo', '/foo', '/', '/'],
 ] as const;
 
-const rewriteRoutes = rewrites.map(([, prefix, value], i) =>
-  route(
-    `rewrite${i}`,
-    `    - matches: [{ path: { value: "${prefix}" } }]
-      filters: [{ type: URLRewrite, urlRewrite: { path: { type: ReplacePrefixMatch, replacePrefixMatch: "${value}" } } }]
-      backendRefs: [{ name: b, port: 80 }]
-`,
-  ),
-);
-
-const edit = (path: string, filter: string, backends = '[{ name: b, port: 80 }]'): string =>
-  `    - { matches: [{ path: { value: ${path} } }], filters: [${filter}], backendRefs: ${backends} }
-`;
-const redirect = (path: string, how: string): string =>
-  `    - { matches: [{ path: { value: ${path} } }], filters: [{ type: RequestRedirect, requestRedirect: ${how} }] }
-`;
-const plain = (path: string, backends: string, more = ''): string =>
-  `    - { matches: [{ path: { value: ${path} } }], backendRefs: ${backends}${more} }
-`;
-
-const manifests = [
-  route(
-    'edit',
-    [
-      edit(
-        '/set',
-        '{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: my-header, value: bar }] } }',
-      ),
-      edit(
-        '/add',
-        '{ type: RequestHeaderModifier, requestHeaderModifier: { add: [{ name: my-header, value: "bar,baz" }] } }',
-      ),
-      edit('/remove', '{ type: RequestHeaderModifier, requestHeaderModifier: { remove: [my-header1, my-header3] } }'),
-      edit(
-        '/answer',
-        '{ type: ResponseHeaderModifier, responseHeaderModifier: { set: [{ name: x-up, value: new }], remove: [server] } }',
-      ),
-      edit('/host', '{ type: URLRewrite, urlRewrite: { hostname: elsewhere.test } }'),
-      edit('/full', '{ type: URLRewrite, urlRewrite: { path: { type: ReplaceFullPath, replaceFullPath: /one } } }'),
-      plain(
-        '/backend',
-        '[{ name: b, port: 80, filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: x-own, value: b }] } }] }, { name: c, port: 8080 }]',
-      ),
-    ].join(''),
-  ),
-  route(
-    'redirect',
-    [
-      redirect('/host', '{ hostname: new.test }'),
-      redirect('/https', '{ scheme: https }'),
-      redirect('/http', '{ scheme: http }'),
-      redirect('/port', '{ port: 8443 }'),
-      redirect('/full', '{ path: { type: ReplaceFullPath, replaceFullPath: /all } }'),
-      redirect('/prefix', '{ path: { type: ReplacePrefixMatch, replacePrefixMatch: /new }, statusCode: 301 }'),
-    ].join(''),
-  ),
-  route(
-    'backends',
-    [
-      plain('/gone', '[{ name: gone, port: 80 }]'),
-      plain('/none', '[]'),
-      plain('/half', '[{ name: b, port: 80 }, { name: gone, port: 80 }]'),
-      plain('/kind', '[{ group: example.com, kind: Bucket, name: x, port: 80 }]'),
-      plain('/empty', '[{ name: empty, port: 80 }]'),
-      plain('/zero', '[{ name: b, port: 80, weight: 0 }, { name: c, port: 8080, weight: 5 }]'),
-      plain('/split', '[{ name: b, port: 80 }, { name: c, port: 8080 }]'),
-      plain('/slow', '[{ name: slow, port: 80 }]', ', timeouts: { request: 300ms }'),
-      plain('/slow-backend', '[{ name: slow, port: 80 }]', ', timeouts: { request: 8s, backendRequest: 300ms }'),
-      plain('/no-timeout', '[{ name: b, port: 80 }]', ', timeouts: { request: 0s }'),
-    ].join(''),
-  ),
-  ...rewriteRoutes,
-  `
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: abroad, namespace: team }
-spec:
-  parentRefs: [{ name: cases, namespace: default }]
-  hostnames: [abroad.act.test]
-  rules:
-    - { matches: [{ path: { value: /granted } }], backendRefs: [{ name: b, namespace: default, port: 80 }] }
-    - { matches: [{ path: { value: /refused } }], backendRefs: [{ name: c, namespace: default, port: 8080 }] }
----
-apiVersion: gateway.networking.k8s.io/v1beta1
-kind: ReferenceGrant
-metadata: { name: to-b, namespace: default }
-spec:
-  from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: team }]
-  to: [{ group: "", kind: Service, name: b }]
-`,
-].join('');
-
 const modified = say(
   8081,
   'HTTPPathModifier.replacePrefixMatch',
@@ -133,7 +29,8 @@ const listenerPort = say(
 const schemePort = say(
   8081,
   'HTTPRequestRedirectFilter.port',
-  'If redirect scheme is not-empty, the redirect port MUST be the well-known port associated with the redirect scheme ' +
+  'If redirect scheme is not-empty, the redirect port MUST be the well-known port associated with the ' +
+    'redirect scheme ' +
     '... Implementations SHOULD NOT add the port number in the Location header in the following cases',
 );
 const invalid = say(
@@ -150,14 +47,15 @@ const slow = say(
 const grant = say(
   8081,
   'BackendObjectReference.namespace',
-  "when a namespace different than the local namespace is specified, a ReferenceGrant object is required in the referent namespace to allow that namespace's owner to accept the reference",
+  'when a namespace different than the local namespace is specified, a ReferenceGrant object is ' +
+    "required in the referent namespace to allow that namespace's owner to accept the reference",
 );
 const location = (to: string, status = 302) => ({ status, answer: { location: to } });
 const b = { status: 200, backends: ['b1'] };
 const here = 'redirect.act.test';
 
 export const gatewayApiAct: CaseSet = {
-  manifests,
+  manifests: manifestsOf('gatewayapi-act.yaml'),
   cases: [
     ...rewrites.map(([from, , , to], i): Case => modified(ask(from, `rewrite${i}.act.test`), { ...b, url: to })),
     modified(ask('/foo/bar?a=/foo', 'rewrite0.act.test'), { ...b, url: '/xyz/bar?a=/foo' }),
@@ -197,7 +95,8 @@ export const gatewayApiAct: CaseSet = {
     say(
       8081,
       'HTTPBackendRef.filters',
-      'Filters defined at this level should be executed if and only if the request is being forwarded to the backend defined here',
+      'Filters defined at this level should be executed if and only if the request is being forwarded to ' +
+        'the backend defined here',
     )(ask('/backend', 'edit.act.test', 'x-own: client'), {
       status: 200,
       backends: ['b1', 'c1'],
@@ -219,7 +118,8 @@ export const gatewayApiAct: CaseSet = {
     say(
       8081,
       'HTTPRouteRule.backendRefs',
-      'If *all* entries in BackendRefs are invalid, and there are also no filters specified in this route rule, *all* traffic which matches this rule MUST receive a 500 status code',
+      'If *all* entries in BackendRefs are invalid, and there are also no filters specified in this route ' +
+        'rule, *all* traffic which matches this rule MUST receive a 500 status code',
     )(ask('/none', 'backends.act.test'), { status: 500 }),
     say(
       8081,

@@ -1,134 +1,5 @@
 // Gateway API v1: which rule takes a request. Sentences are of apis/v1/httproute_types.go and gateway_types.go.
-import { ask, type CaseSet, say } from './case.ts';
-
-const manifests = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: cases }
-spec: { gatewayClassName: midplane, listeners: [{ name: http, port: 8081, protocol: HTTP, allowedRoutes: { namespaces: { from: All } } }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: path }
-spec:
-  parentRefs: [{ name: cases }]
-  hostnames: [path.test]
-  rules:
-    - { matches: [{ path: { type: Exact, value: /abc } }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { type: PathPrefix, value: /pre } }], backendRefs: [{ name: c, port: 8080 }] }
-    - { matches: [{ path: { type: PathPrefix, value: /pre/longer } }], backendRefs: [{ name: d, port: 80 }] }
-    - { matches: [{ path: { type: PathPrefix, value: /slash/ } }], backendRefs: [{ name: e, port: 80 }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: order }
-spec:
-  parentRefs: [{ name: cases }]
-  hostnames: [order.test]
-  rules:
-    - { matches: [{ path: { value: /o/x }, method: GET, headers: [{ name: x-1, value: a }] }], backendRefs: [{ name: c, port: 8080 }] }
-    - { matches: [{ path: { type: Exact, value: /o/x } }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /m }, headers: [{ name: x-1, value: a }, { name: x-2, value: b }] }], backendRefs: [{ name: c, port: 8080 }] }
-    - { matches: [{ path: { value: /m }, method: GET }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /h }, headers: [{ name: x-1, value: a }] }], backendRefs: [{ name: c, port: 8080 }] }
-    - { matches: [{ path: { value: /h }, headers: [{ name: x-1, value: a }, { name: x-2, value: b }] }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /h }, queryParams: [{ name: q, value: a }, { name: r, value: b }, { name: s, value: c }] }], backendRefs: [{ name: d, port: 80 }] }
-    - { matches: [{ path: { value: /q }, queryParams: [{ name: q, value: a }] }], backendRefs: [{ name: c, port: 8080 }] }
-    - { matches: [{ path: { value: /q }, queryParams: [{ name: q, value: a }, { name: r, value: b }] }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /same } }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /same } }], backendRefs: [{ name: c, port: 8080 }] }
-    - { matches: [{ path: { value: /or }, headers: [{ name: version, value: v2 }] }, { path: { value: /v2/or } }], backendRefs: [{ name: b, port: 80 }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: aaa-young, creationTimestamp: "2020-09-08T01:02:04Z" }
-spec: { parentRefs: [{ name: cases }], hostnames: [old.test], rules: [{ backendRefs: [{ name: c, port: 8080 }] }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: zzz-old, creationTimestamp: "2020-09-08T01:02:03Z" }
-spec: { parentRefs: [{ name: cases }], hostnames: [old.test], rules: [{ backendRefs: [{ name: b, port: 80 }] }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: foo-baz }
-spec: { parentRefs: [{ name: cases }], hostnames: [name.test], rules: [{ backendRefs: [{ name: c, port: 8080 }] }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: foo-bar }
-spec: { parentRefs: [{ name: cases }], hostnames: [name.test], rules: [{ backendRefs: [{ name: b, port: 80 }] }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: wild }
-spec: { parentRefs: [{ name: cases }], hostnames: ["*.wild.test"], rules: [{ backendRefs: [{ name: b, port: 80 }] }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: wild-exact }
-spec:
-  parentRefs: [{ name: cases }]
-  hostnames: [exact.wild.test]
-  rules: [{ matches: [{ path: { value: /c } }], backendRefs: [{ name: c, port: 8080 }] }]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: wild-deep }
-spec: { parentRefs: [{ name: cases }], hostnames: ["*.deep.wild.test"], rules: [{ backendRefs: [{ name: d, port: 80 }] }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: fields }
-spec:
-  parentRefs: [{ name: cases }]
-  hostnames: [fields.test]
-  rules:
-    - { matches: [{ path: { value: /one }, headers: [{ name: Version, value: v2 }] }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /two }, headers: [{ name: x-a, value: "1" }, { name: x-b, value: "2" }] }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /dup }, headers: [{ name: foo, value: "1" }, { name: Foo, value: "2" }] }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /query }, queryParams: [{ name: animal, value: whale }] }], backendRefs: [{ name: b, port: 80 }] }
-    - { matches: [{ path: { value: /method }, method: POST }], backendRefs: [{ name: b, port: 80 }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: isolated }
-spec:
-  gatewayClassName: midplane
-  listeners:
-    - { name: any, port: 8083, protocol: HTTP }
-    - { name: wild, port: 8083, protocol: HTTP, hostname: "*.example.test" }
-    - { name: exact, port: 8083, protocol: HTTP, hostname: foo.example.test }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: on-any }
-spec:
-  parentRefs: [{ name: isolated, sectionName: any }]
-  rules: [{ matches: [{ path: { value: /any } }], backendRefs: [{ name: b, port: 80 }] }]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: on-wild }
-spec:
-  parentRefs: [{ name: isolated, sectionName: wild }]
-  rules: [{ matches: [{ path: { value: /wild } }], backendRefs: [{ name: c, port: 8080 }] }]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: on-exact }
-spec:
-  parentRefs: [{ name: isolated, sectionName: exact }]
-  rules: [{ matches: [{ path: { value: /exact } }], backendRefs: [{ name: d, port: 80 }] }]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: half }
-spec:
-  parentRefs: [{ name: isolated, sectionName: wild }]
-  hostnames: [test.example.test, test.example.net]
-  rules: [{ matches: [{ path: { value: /half } }], backendRefs: [{ name: e, port: 80 }] }]
-`;
+import { ask, type CaseSet, manifestsOf, say } from './case.ts';
 
 const exact = say(
   8081,
@@ -162,7 +33,8 @@ const widest = say(
 const port = say(
   8081,
   'HTTPRouteSpec.hostnames',
-  'Implementations MUST ignore any port value specified in the HTTP Host header while performing a match and ... MUST ' +
+  'Implementations MUST ignore any port value specified in the HTTP Host header while performing a ' +
+    'match and ... MUST ' +
     'forward this header unmodified to the backend',
 );
 const either = say(
@@ -187,7 +59,8 @@ const nameCase = say(8081, 'HTTPHeaderMatch.name', 'Name matching MUST be case-i
 const allOf = say(
   8081,
   'HTTPRouteMatch.headers',
-  'Multiple match values are ANDed together, meaning, a request must match all the specified headers to select the route',
+  'Multiple match values are ANDed together, meaning, a request must match all the specified headers ' +
+    'to select the route',
 );
 const firstEntry = say(
   8081,
@@ -214,7 +87,7 @@ const to = (...backends: string[]) => ({ status: 200, backends });
 const none = { status: 404 };
 
 export const gatewayApiMatch: CaseSet = {
-  manifests,
+  manifests: manifestsOf('gatewayapi-match.yaml'),
   cases: [
     exact(ask('/abc', 'path.test'), to('b1')),
     exact(ask('/abc/', 'path.test'), none),
@@ -254,7 +127,8 @@ export const gatewayApiMatch: CaseSet = {
     say(
       8081,
       'HTTPRouteRule.matches',
-      'When no rules matching a request have been successfully attached to the parent ..., a HTTP 404 status code MUST be returned',
+      'When no rules matching a request have been successfully attached to the parent ..., a HTTP 404 ' +
+        'status code MUST be returned',
     )(ask('/', 'nobody.test'), none),
     either(ask('/or', 'order.test'), none),
     either(ask('/or', 'order.test', 'version: v2'), to('b1')),

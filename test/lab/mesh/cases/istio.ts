@@ -1,83 +1,5 @@
 // Istio's networking.istio.io/v1. Sentences are of virtual_service.proto, destination_rule.proto and gateway.proto.
-import { ask, type CaseSet, say } from './case.ts';
-
-const manifests = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: { name: cases-istio }
-spec:
-  selector: { istio: ingressgateway }
-  servers:
-    - { port: { number: 8082, name: http, protocol: HTTP }, hosts: ["*.istio.example.com", "team/only.example.com", "*.open.example.com"] }
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: cases-v }
-spec: { host: v, subsets: [{ name: one, labels: { version: v1 } }, { name: two, labels: { version: v2 } }] }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: match }
-spec:
-  hosts: [match.istio.example.com, istio.example.com]
-  gateways: [cases-istio]
-  http:
-    - { match: [{ uri: { prefix: /first } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /first/of/all } }], route: [{ destination: { host: c } }] }
-    - { match: [{ uri: { prefix: /both }, headers: { x-a: { exact: one } } }, { uri: { exact: /other } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /there }, headers: { myheader: {} } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /case }, headers: { x-a: { exact: One } } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /prefix }, headers: { x-a: { prefix: ab } } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /not }, withoutHeaders: { x-a: { exact: one } } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /query }, queryParams: { key: { exact: "true" } } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /query }, queryParams: { key: { regex: "\\\\d+$" } } }], route: [{ destination: { host: c } }] }
-    - { match: [{ uri: { exact: /query }, queryParams: { start: { prefix: ab } } }], route: [{ destination: { host: d } }] }
-    - { match: [{ uri: { exact: /method }, method: { exact: DELETE } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /authority }, authority: { prefix: match.istio } }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /port }, port: 8082 }], route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /port }, port: 80 }, { uri: { exact: /elsewhere }, gateways: [mesh] }], route: [{ destination: { host: c } }] }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: act }
-spec:
-  hosts: [act.istio.example.com]
-  gateways: [cases-istio]
-  http:
-    - match: [{ uri: { prefix: /headers } }]
-      headers: { request: { set: { test: "true" }, add: { x-more: b }, remove: [x-gone] } }
-      route:
-        - { destination: { host: v.default.svc.cluster.local, subset: two }, weight: 25 }
-        - { destination: { host: v.default.svc.cluster.local, subset: one }, weight: 75, headers: { response: { remove: [x-up] } } }
-    - { match: [{ uri: { prefix: /single } }], route: [{ destination: { host: v, subset: one }, weight: 0 }] }
-    - { match: [{ uri: { prefix: /zero } }], route: [{ destination: { host: v, subset: one }, weight: 0 }, { destination: { host: v, subset: two }, weight: 1 }] }
-    - { match: [{ uri: { prefix: /all } }], route: [{ destination: { host: v } }] }
-    - { match: [{ uri: { prefix: /fqdn } }], route: [{ destination: { host: c.default.svc.cluster.local, port: { number: 8080 } } }] }
-    - { match: [{ uri: { prefix: /ratings } }], rewrite: { uri: /v1/bookRatings }, route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /exact/path } }], rewrite: { uri: /whole, authority: inner.test }, route: [{ destination: { host: b } }] }
-    - { match: [{ uri: { exact: /v1/getProductRatings } }], redirect: { uri: /v1/bookRatings, authority: newratings.default.svc.cluster.local } }
-    - { match: [{ uri: { prefix: /redirect/prefix } }], redirect: { uri: /entire, redirectCode: 307 } }
-    - { match: [{ uri: { prefix: /redirect/port } }], redirect: { authority: new.test, port: 8443 } }
-    - { match: [{ uri: { prefix: /redirect/same } }], redirect: { authority: new.test, derivePort: FROM_REQUEST_PORT } }
-    - { match: [{ uri: { prefix: /redirect/scheme } }], redirect: { scheme: https } }
-    - { match: [{ uri: { exact: /fixed } }], directResponse: { status: 503, body: { string: "unknown error" } } }
-    - { match: [{ uri: { exact: /bytes } }], directResponse: { status: 503, body: { bytes: dW5rbm93biBlcnJvcg== } } }
-    - { match: [{ uri: { exact: /bare } }], directResponse: { status: 202 } }
-    - match: [{ uri: { exact: /json } }]
-      directResponse: { status: 503, body: { string: "{\\"error\\": \\"unknown error\\"}" } }
-      headers: { response: { set: { content-type: application/json } } }
-    - { match: [{ uri: { prefix: /slow } }], timeout: 0.3s, route: [{ destination: { host: slow } }] }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: only }
-spec: { hosts: [only.example.com, dev.open.example.com, open.example.com], gateways: [cases-istio], http: [{ route: [{ destination: { host: b } }] }] }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: mesh-only }
-spec: { hosts: [a], http: [{ match: [{ uri: { exact: /mesh } }], route: [{ destination: { host: b } }] }] }
-`;
+import { ask, type CaseSet, manifestsOf, say } from './case.ts';
 
 const from = (field: string, says: string) => say(8082, field, says);
 const matching = 'match.istio.example.com';
@@ -109,7 +31,8 @@ const digits = from(
 );
 const query = from(
   'HTTPMatchRequest.queryParams',
-  'For a query parameter like "?key=true", the map key would be "key" and the string match could be defined as `exact: "true"`',
+  'For a query parameter like "?key=true", the map key would be "key" and the string match could be ' +
+    'defined as `exact: "true"`',
 );
 const start = from(
   'HTTPMatchRequest.queryParams',
@@ -117,25 +40,29 @@ const start = from(
 );
 const weights = from(
   'HTTPRouteDestination.weight',
-  'If there is only one destination in a rule, it will receive all traffic. Otherwise, if weight is `0`, the destination will not receive any traffic',
+  'If there is only one destination in a rule, it will receive all traffic. Otherwise, if weight is ' +
+    '`0`, the destination will not receive any traffic',
 );
 const headers = from(
   'Headers',
-  'adds a `test` header with the value `true` ... also removes the `foo` response header, but only from responses coming from the `v1` subset',
+  'adds a `test` header with the value `true` ... also removes the `foo` response header, but only ' +
+    'from responses coming from the `v1` subset',
 );
 const rewritten = from(
   'HTTPRewrite.uri',
-  'If the original URI was matched based on prefix, the value provided in this field will replace the corresponding matched prefix',
+  'If the original URI was matched based on prefix, the value provided in this field will replace the ' +
+    'corresponding matched prefix',
 );
 const fixed = from('HTTPDirectResponse', 'HTTPDirectResponse can be used to send a fixed response to clients');
 const exposed = from(
   'Server.hosts',
   "if the server's hosts specifies `*.example.com`, a `VirtualService` with hosts `dev.example.com` or " +
-    '`prod.example.com` will match. However, a `VirtualService` with host `example.com` or `newexample.com` will not match',
+    '`prod.example.com` will match. However, a `VirtualService` with host `example.com` or ' +
+    '`newexample.com` will not match',
 );
 
 export const istio: CaseSet = {
-  manifests,
+  manifests: manifestsOf('istio.yaml'),
   cases: [
     firstRule(ask('/first/of/all', matching), to('b1')),
     uri(ask('/firstly', matching), to('b1')),
@@ -241,7 +168,8 @@ export const istio: CaseSet = {
     ),
     from(
       'HTTPDirectResponse',
-      'It is good practice to add headers in the HTTPRoute as well as the direct_response, for example to specify the returned Content-Type',
+      'It is good practice to add headers in the HTTPRoute as well as the direct_response, for example to ' +
+        'specify the returned Content-Type',
     )(ask('/json', acting), {
       status: 503,
       body: '{"error": "unknown error"}',
