@@ -7,10 +7,12 @@
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { leftSince, mark, takeInventory } from '../leftovers.ts';
+import { change } from './change.ts';
 import { forward } from './forward.ts';
+import { packet } from './packet.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
 
-const groups: readonly Group[] = [forward];
+const groups: readonly Group[] = [forward, packet, change];
 const limitMs = 8 * 60_000;
 // One process that wants a core the whole time.
 const busyLoad = 1;
