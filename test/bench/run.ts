@@ -9,10 +9,11 @@ import { parseArgs } from 'node:util';
 import { leftSince, mark, takeInventory } from '../leftovers.ts';
 import { change } from './change.ts';
 import { forward } from './forward.ts';
+import { l7 } from './l7.ts';
 import { packet } from './packet.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
 
-const groups: readonly Group[] = [forward, packet, change];
+const groups: readonly Group[] = [forward, packet, l7, change];
 const limitMs = 8 * 60_000;
 // One process that wants a core the whole time.
 const busyLoad = 1;
