@@ -12,8 +12,9 @@ import { forward } from './forward.ts';
 import { l7 } from './l7.ts';
 import { packet } from './packet.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
+import { xdp } from './xdp.ts';
 
-const groups: readonly Group[] = [forward, packet, l7, change];
+const groups: readonly Group[] = [forward, packet, xdp, l7, change];
 const limitMs = 8 * 60_000;
 // One process that wants a core the whole time.
 const busyLoad = 1;
