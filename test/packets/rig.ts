@@ -47,6 +47,9 @@ export interface Rig extends AsyncDisposable {
   /** Whether every term adds up on every port. */
   balanced(): boolean;
   readonly baseMac: string;
+  /** The switch's namespace, and that of the far ends, whose devices are "<port>-far". */
+  readonly netns: string;
+  readonly farNetns: string;
 }
 
 /** The kernel as seen from a namespace: this process stays where it is. */
@@ -78,8 +81,9 @@ function mapIn(netns: string, map: BpfMap): BpfMap {
 
 let count = 0;
 
-/** `ports` are made as veth pairs, both ends up, the far ends in a second namespace. */
-export async function openRig(document: string, ports: readonly string[]): Promise<Rig> {
+/** `ports` are made as veth pairs, both ends up, the far ends in a second namespace. Without `trace` the programs are
+ * as in service, and `send` learns nothing of what became of a frame. */
+export async function openRig(document: string, ports: readonly string[], o: { trace?: boolean } = {}): Promise<Rig> {
   await using stack = new AsyncDisposableStack();
   const instance = `mpt-rig-${process.pid}-${(count += 1)}`;
   const folder = mkdtempSync(join(tmpdir(), `${instance}-`));
@@ -94,8 +98,8 @@ export async function openRig(document: string, ports: readonly string[]): Promi
   // The far ends say nothing by themselves.
   base.sysctl.write('net/ipv6/conf/default/disable_ipv6', '1', `${instance}-far`);
   plug(bare.netlink(), base.netlink(`${instance}-far`), ports, `${instance}-far`);
-  const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace: true }));
-  stack.defer(() => removePins(datapath.pins));
+  const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace: o.trace ?? true }));
+  stack.defer(() => rmSync(datapath.pins, { recursive: true, force: true }));
   // A DEVMAP takes an ifindex for that of the caller's namespace.
   const maps = new Map(datapath.maps);
   const xdpPort = datapath.map('xdp_port');
@@ -156,6 +160,8 @@ function rigOf(
     kernel,
     datapath,
     engine,
+    netns,
+    farNetns: `${netns}-far`,
     baseMac: engine.read.look().baseMac,
     portId: idOf,
     counters,

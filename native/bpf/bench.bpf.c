@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+// What the benchmarks measure against: the least that a program can do to move a frame, a generator of frames and a
+// sink that counts them. Not part of the switch.
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+char _license[] SEC("license") = "Dual MIT/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} way SEC(".maps"); // ifindex in -> ifindex out
+
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} xdp_way SEC(".maps"); // ifindex in -> device out
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} sunk SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} sequence SEC(".maps");
+
+const volatile __u32 macs = 1;    // destinations, 02:00:00:01:00:00 and up
+const volatile __u32 out_ifindex; // where generated frames go
+
+SEC("tc")
+int bare_peer(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ingress_ifindex, *out = bpf_map_lookup_elem(&way, &ifindex);
+
+	return out ? bpf_redirect_peer(*out, 0) : 2;
+}
+
+SEC("xdp")
+int bare_xdp(struct xdp_md *ctx)
+{
+	return bpf_redirect_map(&xdp_way, ctx->ingress_ifindex, 0);
+}
+
+SEC("xdp")
+int sink(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	__u64 *count = bpf_map_lookup_elem(&sunk, &zero);
+
+	if (count)
+		*count += 1;
+	return XDP_DROP;
+}
+
+// Frames of a live run come back as they were left: the header is written whole each time. One sender, tag 10.
+SEC("xdp")
+int generate(struct xdp_md *ctx)
+{
+	__u8 *frame = (void *)(long)ctx->data;
+	__u32 zero = 0, index;
+	__u64 *next = bpf_map_lookup_elem(&sequence, &zero);
+
+	if (!next || frame + 18 > (__u8 *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	index = (*next)++ % macs;
+	*(__u32 *)frame = bpf_htonl(0x02000001);
+	*(__u16 *)(frame + 4) = bpf_htons(index);
+	*(__u32 *)(frame + 6) = bpf_htonl(0x02000000);
+	*(__u16 *)(frame + 10) = bpf_htons(1);
+	*(__u32 *)(frame + 12) = bpf_htonl(0x8100000a);
+	*(__u16 *)(frame + 16) = bpf_htons(0x88b5);
+	return bpf_redirect(out_ifindex, 0);
+}

@@ -1,0 +1,101 @@
+// A daemon as it is in service: no trace, no tap in its namespace. (Those of the tests have both.)
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run, start } from '../../src/lab/process.ts';
+import { root } from '../lab/rig.ts';
+
+export interface Daemon extends AsyncDisposable {
+  readonly pid: number;
+  /** From the start of its process to the line that says ready. */
+  readonly readyMs: number;
+  readonly apiSocket: string;
+  /** A request to the API over its unix socket. Throws for an answer that is no 2xx. */
+  post<T>(path: string, body: unknown): Promise<T>;
+}
+
+export interface DaemonInput {
+  readonly instance: string;
+  /** Namespace that it works in. */
+  readonly netns: string;
+  readonly document: string;
+}
+
+/** Starts a daemon and waits until it forwards. Closed, it leaves nothing. */
+export async function openDaemon({ instance, netns, document }: DaemonInput): Promise<Daemon> {
+  const folder = mkdtempSync(join(tmpdir(), `${instance}-`));
+  const state = join(folder, 'state');
+  const file = join(folder, 'midplane.yaml');
+  writeFileSync(file, document);
+  const main = [process.execPath, join(root, 'src/main.ts')];
+  const names = ['--state', state, '--instance', instance];
+  const begun = performance.now();
+  const child = start(netns, [...main, 'run', '--config', file, ...names], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const close = async (): Promise<void> => {
+    await end(child);
+    const { code, stderr } = await run(netns, [...main, 'down', ...names]);
+    rmSync(folder, { recursive: true, force: true });
+    if (code !== 0) throw new Error(`midplane down: ${stderr}`);
+  };
+  try {
+    await ready(child);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const apiSocket = join('/run/midplane', instance, 'api.sock');
+  return {
+    pid: child.pid ?? 0,
+    readyMs: performance.now() - begun,
+    apiSocket,
+    post: (path, body) => post(apiSocket, path, body),
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  await gone;
+  clearTimeout(timer);
+}
+
+async function ready(child: ChildProcess): Promise<void> {
+  let said = '';
+  child.stderr?.on('data', (data: Buffer) => (said = (said + data.toString()).slice(-20_000)));
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`the daemon is not ready in 60 s\n${said}`)), 60_000);
+    child.stdout?.on('data', (data: Buffer) => {
+      said = (said + data.toString()).slice(-20_000);
+      if (!said.includes('"msg":"ready"')) return;
+      clearTimeout(timer);
+      resolve();
+    });
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer);
+      reject(new Error(`the daemon ended (${code ?? signal})\n${said}`));
+    });
+  });
+}
+
+function post<T>(socketPath: string, path: string, body: unknown): Promise<T> {
+  const text = JSON.stringify(body);
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath, method: 'POST', path, headers }, (response) => {
+      let answer = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
+      response.once('end', () => {
+        const status = response.statusCode ?? 0;
+        if (status >= 200 && status < 300) resolve(JSON.parse(answer) as T);
+        else reject(new Error(`${path}: ${status} ${answer.slice(0, 2000)}`));
+      });
+    });
+    sent.once('error', reject).end(text);
+  });
+}
