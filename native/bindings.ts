@@ -1,5 +1,5 @@
-// node native/bindings.ts: unpacks what the lock file wants on this platform and an older npm has left out. Debian's npm
-// does not know which C library it runs on, and skips every optional package that names one.
+// node native/bindings.ts: unpacks what the lock file wants on this platform and an older npm has left out. Debian's
+// npm does not know which C library it runs on, and skips every optional package that names one.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -14,6 +14,8 @@ import { packet } from './packet.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
 import { xdp } from './xdp.ts';
 
+const legend = "ratio: ours / foil; min and max: of the pairs' ratios, without a foil of the figure itself";
+
 const groups: readonly Group[] = [forward, packet, xdp, l7, change];
 const limitMs = 8 * 60_000;
 // One process that wants a core the whole time.
@@ -106,7 +108,7 @@ async function main(): Promise<void> {
   process.stdout.write(
     flags.json
       ? `${JSON.stringify({ at: new Date().toISOString(), results, left }, undefined, 2)}\n`
-      : `ratio: ours / foil; min and max: of the pairs' ratios, without a foil of the figure itself\n\n${results.map(table).join('\n')}`,
+      : `${legend}\n\n${results.map(table).join('\n')}`,
   );
   process.exitCode = left.length > 0 || results.some((result) => result.error !== undefined) ? 1 : 0;
 }

@@ -99,7 +99,7 @@ export async function openRig(document: string, ports: readonly string[], o: { t
   base.sysctl.write('net/ipv6/conf/default/disable_ipv6', '1', `${instance}-far`);
   plug(bare.netlink(), base.netlink(`${instance}-far`), ports, `${instance}-far`);
   const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace: o.trace ?? true }));
-  stack.defer(() => rmSync(datapath.pins, { recursive: true, force: true }));
+  stack.defer(() => removePins(datapath.pins));
   // A DEVMAP takes an ifindex for that of the caller's namespace.
   const maps = new Map(datapath.maps);
   const xdpPort = datapath.map('xdp_port');
