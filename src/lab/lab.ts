@@ -231,9 +231,13 @@ async function startEnvoy(
   const file = join(setting.work, `${host}-envoy.yaml`);
   writeFileSync(file, made.stdout);
   const log = openSync(join(setting.work, `${host}-envoy.log`), 'a', 0o600);
-  const child = start(netns, [binary, '-c', file, '--base-id', '7', '--concurrency', '1', '--drain-time-s', '1'], {
-    stdio: ['ignore', log, log],
-  });
+  const child = start(
+    netns,
+    [binary, '-c', file, '--disable-hot-restart', '--concurrency', '1', '--drain-time-s', '1'],
+    {
+      stdio: ['ignore', log, log],
+    },
+  );
   if (child.pid !== undefined) setting.remains.note(child.pid);
   stack.defer(() => stop(child));
 }
