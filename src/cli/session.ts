@@ -25,6 +25,8 @@ export interface Answer {
   readonly data?: unknown;
   /** A long text may be shown page by page. */
   readonly page: boolean;
+  /** A unix socket that takes an interactive terminal over. */
+  readonly attach?: string;
   readonly ends: boolean;
 }
 
@@ -152,7 +154,9 @@ function runCommand(command: AnyCommand, options: SessionOptions): Run {
     if (!isStream(answer)) {
       const data: unknown = await Promise.race([answer, cut.cut]);
       if (data === cutMark) return faulted({ code: 'cancelled', what: command.path, why: 'interrupted', retry: false });
-      return { exitCode: 0, data, text: (columns) => command.render(data, columns) };
+      const attach = call.form === 'text' ? command.attach?.(data) : undefined;
+      const text = (columns: number): string => command.render(data, columns);
+      return { exitCode: 0, data, text, ...(attach === undefined ? {} : { attach }) };
     }
     const redraw = command.path.startsWith('monitor') && call.form === 'text';
     const steps = answer[Symbol.asyncIterator]();
@@ -201,9 +205,12 @@ function finish(result: Result, pipes: Pipes, out: Output): Answer {
   const shaped = shape(result, pipes, out.columns);
   const filtered = applyFilters(shaped.text, result.exitCode === 0 ? pipes.filters : []);
   const base = { exitCode: shaped.exitCode, page: pipes.page, ends: result.ends === true };
-  const data = result.data === undefined ? {} : { data: result.data };
-  if ('message' in filtered) return { ...base, ...data, exitCode: 1, text: `${filtered.message}\n` };
-  return { ...base, ...data, text: filtered.text };
+  const more = {
+    ...(result.data === undefined ? {} : { data: result.data }),
+    ...(result.attach === undefined ? {} : { attach: result.attach }),
+  };
+  if ('message' in filtered) return { ...base, ...more, exitCode: 1, text: `${filtered.message}\n` };
+  return { ...base, ...more, text: filtered.text };
 }
 
 function shape(result: Result, pipes: Pipes, columns: number): { text: string; exitCode: ExitCode } {

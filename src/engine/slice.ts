@@ -92,6 +92,8 @@ export interface Command<A extends z.ZodType = z.ZodType, D extends z.ZodType = 
   readonly role: Role;
   run(args: z.infer<A>, read: Read, signal: AbortSignal): Promise<z.infer<D>> | AsyncIterable<z.infer<D>>;
   render(data: z.infer<D>, columns: number): string;
+  /** Path of a unix socket that takes an interactive terminal over, until ^] gives it back (a VM's console). */
+  attach?(data: z.infer<D>): string;
   /** Values for an argument, for Tab and `?`. */
   complete?(arg: string, read: Read): readonly string[] | Promise<readonly string[]>;
 }

@@ -142,7 +142,7 @@ const guestExec = command({
 
 const guestConsole = command({
   path: 'guest console',
-  help: 'where the console of a VM is',
+  help: 'the console of a VM; ^] ends',
   example: 'guest console db1',
   role: 'operator',
   args: z.object({ name }),
@@ -153,6 +153,7 @@ const guestConsole = command({
     return Promise.resolve({ socket: live.console(args.name) });
   },
   render: ({ socket }) => `${socket}\n`,
+  attach: ({ socket }) => socket,
   complete,
 });
 

@@ -67,12 +67,17 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
+function sshCommand(): { readonly args: string[]; readonly env: NodeJS.ProcessEnv } {
+  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
+  const args = ['-p', lab.port.ssh, ...options.flatMap((option) => ['-o', option]), 'admin@127.0.0.1'];
+  const askpass = { SSH_ASKPASS: join(folder, 'askpass'), SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'none' };
+  return { args, env: { ...process.env, ...askpass } };
+}
+
 /** A command by OpenSSH's client, the password by its askpass. */
 async function ssh(command: string): Promise<{ code: number; out: string; err: string }> {
-  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
-  const args = ['-p', lab.port.ssh, ...options.flatMap((option) => ['-o', option]), 'admin@127.0.0.1', command];
-  const env = { ...process.env, SSH_ASKPASS: join(folder, 'askpass'), SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'none' };
-  const child = spawn('ssh', args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { args, env } = sshCommand();
+  const child = spawn('ssh', [...args, command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let [out, err] = ['', ''];
   child.stdout.on('data', (data: Buffer) => (out += data.toString()));
   child.stderr.on('data', (data: Buffer) => (err += data.toString()));
@@ -136,6 +141,26 @@ test('a CLI command: text, JSON, help and exit codes by OpenSSH', async () => {
   const wrong = await ssh('show prots');
   assert.equal(wrong.code, 1);
   assert.match(wrong.err, /unknown word/);
+});
+
+test('the console of a VM takes a terminal over, and gives it back', async () => {
+  const { args, env } = sshCommand();
+  const child = spawn('ssh', ['-tt', ...args], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+  let text = '';
+  child.stdout.on('data', (data: Buffer) => (text += data.toString()));
+  const says = (pattern: RegExp) => until(`${pattern}`, async () => (pattern.test(text) ? true : undefined), 30);
+  await says(/midplane@lab> /);
+  child.stdin.write('guest console vm1\r');
+  await says(/connected/);
+  text = '';
+  child.stdin.write('\recho on-$(uname -n)\r');
+  await says(/on-vm1/);
+  child.stdin.write('\u001d');
+  await says(/disconnected/);
+  child.stdin.write('show version\r');
+  await says(/midplane: /);
+  child.stdin.end('exit\r');
+  await once(child, 'close');
 });
 
 test('a change: set, compare, commit; its rollback; a confirmed one that goes back by itself', async () => {

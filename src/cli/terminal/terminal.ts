@@ -1,4 +1,5 @@
 // An interactive session on a raw terminal, wherever the bytes come from: keys in, editor, session, pager, text out.
+import { connect } from 'node:net';
 import type { Duplex, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { completion, printChoices } from '../complete.ts';
@@ -80,12 +81,43 @@ async function runLine(session: Session, text: string, how: Running): Promise<An
   try {
     const answer = await session.execute(text, out, AbortSignal.any([interrupt.signal, signal]));
     keys.onInterrupt = undefined;
-    if (answer.page) await page(answer.text, how);
+    if (answer.attach !== undefined) await attach(answer.attach, how);
+    else if (answer.page) await page(answer.text, how);
     else write(answer.text);
     return answer;
   } finally {
     keys.onInterrupt = undefined;
   }
+}
+
+const escapeByte = 0x1d;
+
+/** Gives the terminal to what listens on the socket, until ^] or until it hangs up. */
+async function attach(path: string, { stream, keys, write, signal }: Running): Promise<void> {
+  write('connected; ^] ends\n');
+  const far = connect(path);
+  const over = new Promise<string>((resolve) => {
+    far.once('error', (error) => resolve(error.message));
+    far.once('close', () => resolve('the other side hung up'));
+    stream.once('close', () => resolve(''));
+    signal.addEventListener('abort', () => resolve(''), { once: true });
+    keys.onBytes = (chunk) => {
+      const at = chunk.indexOf(escapeByte);
+      far.write(at < 0 ? chunk : chunk.subarray(0, at));
+      if (at >= 0) resolve('disconnected');
+    };
+  });
+  // What the guest says is for this terminal as it is: that is what a console is for.
+  far.on('data', (chunk: Buffer) => {
+    if (stream.writable && !stream.write(chunk)) far.pause();
+  });
+  const drain = (): void => void far.resume();
+  stream.on('drain', drain);
+  const why = await over;
+  keys.onBytes = undefined;
+  stream.off('drain', drain);
+  far.destroy();
+  write(`\n${why}\n`);
 }
 
 /** A redrawn picture must not scroll: what does not fit is left away. */
@@ -138,6 +170,8 @@ async function complete(session: Session, editor: LineEditor, write: Running['wr
 interface KeyQueue extends AsyncIterableIterator<Key> {
   /** Set while a command runs: ^C goes there and not into the queue. */
   onInterrupt: (() => void) | undefined;
+  /** Set while something else has the terminal: bytes go there as they come. */
+  onBytes: ((chunk: Buffer) => void) | undefined;
   /** Drops what was typed up to a ^C, if one waits: it was meant for what starts now. */
   takeInterrupt(): boolean;
 }
@@ -166,6 +200,7 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
     }
   };
   stream.on('data', (chunk: Buffer) => {
+    if (queue.onBytes !== undefined) return queue.onBytes(chunk);
     for (const key of decoder.feed(chunk)) take(key);
     if (pending.length > mostPendingKeys) stream.pause();
     notify();
@@ -183,6 +218,7 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
   signal.addEventListener('abort', cut, { once: true });
   const queue: KeyQueue = {
     onInterrupt: undefined,
+    onBytes: undefined,
     takeInterrupt() {
       const at = pending.findLastIndex((key) => key.kind === 'key' && key.name === 'ctrl-c');
       pending.splice(0, at + 1);

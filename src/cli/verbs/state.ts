@@ -40,6 +40,8 @@ export interface Result {
   text(columns: number): string;
   /** What `| compare` shows. */
   readonly compare?: () => string;
+  /** A unix socket that takes an interactive terminal over. */
+  readonly attach?: string;
   /** The session ends with this answer. */
   readonly ends?: boolean;
 }
