@@ -17,7 +17,7 @@ const proxyCore = '1';
 export const l7: Group = { name: 'l7', what: 'HTTP/1.1 keep-alive through a proxy, wrk', run: runL7 };
 
 async function runL7(bench: Bench): Promise<readonly Row[]> {
-  needPackages({ nginx: 'nginx', wrk: 'wrk' }, bench.say);
+  needPackages({ nginx: 'nginx', wrk: 'wrk' }, (line) => bench.say(line));
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), `${bench.prefix}-l7-`));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
