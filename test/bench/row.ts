@@ -1,8 +1,7 @@
 // What a benchmark gives: rows, and how they are made of samples.
 
-/** A figure with its foil, both measured in the same run: `ours` and `foil` are medians, `ratio` is the median of
- * ours / foil of each pair, `min` and `max` are the extremes of those. Without a foil they are the extremes of `ours`.
- * */
+/** A figure with its foil, both measured in the same run: `ours` and `foil` are medians, `ratio` is the median of the
+ * pairs' ours / foil, `min` and `max` are the extremes of those. Without a foil they are the extremes of `ours`. */
 export interface Row {
   readonly figure: string;
   readonly ours: number;

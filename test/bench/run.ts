@@ -21,6 +21,8 @@ const limitMs = 8 * 60_000;
 // One process that wants a core the whole time.
 const busyLoad = 1;
 
+const legend = "ratio: ours / foil; min and max: of the pairs' ratios, without a foil of the figure itself";
+
 const { values: flags } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
@@ -108,7 +110,7 @@ async function main(): Promise<void> {
   process.stdout.write(
     flags.json
       ? `${JSON.stringify({ at: new Date().toISOString(), results, left }, undefined, 2)}\n`
-      : `${legend}\n\n${results.map(table).join('\n')}`,
+      : `${legend}\n\n${results.map(table).join('\n')}\n`,
   );
   process.exitCode = left.length > 0 || results.some((result) => result.error !== undefined) ? 1 : 0;
 }
