@@ -14,8 +14,6 @@ import { packet } from './packet.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
 import { xdp } from './xdp.ts';
 
-const legend = "ratio: ours / foil; min and max: of the pairs' ratios, without a foil of the figure itself";
-
 const groups: readonly Group[] = [forward, packet, xdp, l7, change];
 const limitMs = 8 * 60_000;
 // One process that wants a core the whole time.

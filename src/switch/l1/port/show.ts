@@ -1,5 +1,6 @@
 // show ports, show ports NAME, monitor ports
 import { z } from 'zod';
+import type { Ref } from '../../../engine/resource.ts';
 import { type AnyCommand, command, type Read } from '../../../engine/slice.ts';
 import { dropReasons } from '../../../kernel/abi.ts';
 import type { PortCounters } from '../../../kernel/counters.ts';
@@ -57,11 +58,9 @@ export function dropsOf(counters: PortCounters | undefined): number {
   return Number((counters?.drop ?? []).reduce((sum, n) => sum + n, 0n));
 }
 
-function portRow(read: Read, name: string, port: Port): PortData {
+function portRow(read: Read, name: string, port: Port, xdp: boolean): PortData {
   const live = read.live<PortsLive>('ports');
   const status = live?.statuses().get(name) ?? { state: 'down', why: 'not known yet', mtu: 0, mac: '' };
-  const hook = `link/${name}@xdp` as const;
-  const xdp = read.desired().has(hook) && !read.failures().some((failure) => failure.ref === hook);
   const counters = live?.counters(name);
   return {
     name,
@@ -84,9 +83,12 @@ function portRow(read: Read, name: string, port: Port): PortData {
 }
 
 function portRows(read: Read, name: string | undefined): PortData[] {
+  const desired = read.desired();
+  const failed = new Set(read.failures().map((failure) => failure.ref));
+  const hasXdp = (hook: Ref): boolean => desired.has(hook) && !failed.has(hook);
   return Object.entries(read.running(portsSchema))
     .filter(([key]) => name === undefined || key === name)
-    .map(([key, port]) => portRow(read, key, port));
+    .map(([key, port]) => portRow(read, key, port, hasXdp(`link/${key}@xdp`)));
 }
 
 const stateText = (row: PortData): string =>
