@@ -111,7 +111,8 @@ test('what is over a limit is refused at once', () => {
     const start = performance.now();
     const found: readonly Problem[] = parseDocument(text, 'f').problems;
     const ms = performance.now() - start;
-    assert.ok(found.length === 1 && ms < 1500, `${what}: ${found.length} Problems, ${ms} ms`);
+    // A guard against growth without end, on a machine that others use at the same time.
+    assert.ok(found.length === 1 && ms < 5000, `${what}: ${found.length} Problems, ${ms} ms`);
   }
 });
 
