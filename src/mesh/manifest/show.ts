@@ -28,32 +28,38 @@ const manifestData = z.object({
   addresses: z.array(z.string()),
 });
 
-/** One line an object, and under it one for each of its listeners or parents; messages only of what is not in order. */
+/** One line an object, under it one for each of its listeners or parents, and what is not in order below. Without a
+ * limit of columns all conditions are named, else those that are as they should be are "ok". */
 export function renderManifests(list: readonly ManifestStatus[], columns = 0): string {
   if (list.length === 0) return 'no manifests\n';
+  const state = (conditions: readonly Condition[]): string => words(columns === 0 ? conditions : onlyBad(conditions));
   const rows = list.flatMap((m) => {
     const where = m.addresses.length > 0 ? m.addresses.join(' ') : `${m.file}:${m.line}`;
     return [
-      [`${m.kind} ${m.namespace}/${m.name}`, words(m.conditions), where, messages(m.conditions)],
+      { cells: [`${m.kind} ${m.namespace}/${m.name}`, state(m.conditions), where], why: messages(m.conditions) },
       ...m.parts.map((part) => {
-        const routes =
-          part.attachedRoutes === undefined
-            ? ''
-            : `${part.attachedRoutes} route${part.attachedRoutes === 1 ? '' : 's'}`;
-        return [`  ${part.name}`, words(part.conditions), routes, messages(part.conditions)];
+        const n = part.attachedRoutes;
+        const routes = n === undefined ? '' : `${n} route${n === 1 ? '' : 's'}`;
+        return { cells: [`  ${part.name}`, state(part.conditions), routes], why: messages(part.conditions) };
       }),
     ];
   });
-  return table(
-    [
-      { title: 'Manifest', flex: true },
-      { title: 'State', flex: true },
-      { title: 'Where' },
-      { title: 'Why', flex: true },
-    ],
-    rows,
+  const titles = [{ title: 'Manifest' }, { title: 'State', flex: true }, { title: 'Where' }];
+  const [head = '', ...lines] = table(
+    titles,
+    rows.map(({ cells }) => cells),
     columns,
-  );
+  ).split('\n');
+  const withWhy = lines.flatMap((line, i) => {
+    const why = rows[i]?.why ?? '';
+    return why === '' ? [line] : [line, `    ${why}`];
+  });
+  return [head, ...withWhy].join('\n');
+}
+
+/** What is not in order; one word where all is. */
+function onlyBad(conditions: readonly Condition[]): readonly Condition[] {
+  return conditions.filter((c) => !inOrder(c));
 }
 
 function inOrder({ type, status }: Condition): boolean {
@@ -64,7 +70,7 @@ function words(conditions: readonly Condition[]): string {
   const all = conditions.map((c) =>
     inOrder(c) ? c.type : c.type === 'Conflicted' ? c.reason : `not ${c.type}: ${c.reason}`,
   );
-  return all.join(', ') || '-';
+  return all.join(', ') || 'ok';
 }
 
 function messages(conditions: readonly Condition[]): string {

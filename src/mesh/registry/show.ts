@@ -59,7 +59,7 @@ export function renderServices(services: readonly ServiceData[], columns = 0): s
     });
   });
   const titles = ['Service', 'Address', 'Port', 'Proto', 'Endpoint', 'At', 'State', 'Labels'];
-  const flexible = new Set(['Service', 'Address', 'Endpoint', 'At', 'Labels']);
+  const flexible = new Set(['Service', 'Endpoint', 'Labels']);
   const heads = titles.map((title) => ({ title, flex: flexible.has(title) }));
   return table(heads, rows, columns);
 }
