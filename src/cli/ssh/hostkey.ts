@@ -22,16 +22,24 @@ export async function loadHostKey(folder: string): Promise<HostKey> {
   const existing = await readIfThere(path);
   if (existing !== undefined) return hostKeyOf(existing, path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'midplane' });
+  const text = newKey();
   const temporary = `${path}.new`;
   await using file = await open(temporary, 'w', 0o600);
   await file.chmod(0o600);
-  await file.writeFile(pair.private);
+  await file.writeFile(text);
   await file.sync();
   await rename(temporary, path);
   await using directory = await open(folder, 'r');
   await directory.sync();
-  return hostKeyOf(pair.private, path);
+  return hostKeyOf(text, path);
+}
+
+/** About one in 300 of the keys that ssh2 makes is one that it cannot read: it drops a leading zero. */
+function newKey(): string {
+  for (;;) {
+    const text = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'midplane' }).private;
+    if (!(ssh2.utils.parseKey(text) instanceof Error)) return text;
+  }
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -121,6 +121,16 @@ async function ssh(
   });
 }
 
+test('every host key that is made can be read', async () => {
+  // ssh2 makes about one in 300 that cannot.
+  for (let i = 0; i < 400; i += 1) {
+    const own = join(folder, `key-${i}`);
+    const key = await loadHostKey(own);
+    assert.match(key.public, /^ssh-ed25519 /);
+    await rm(own, { recursive: true });
+  }
+});
+
 test('the host key is made once and stays', async () => {
   const first = await loadHostKey(join(folder, 'host'));
   const again = await loadHostKey(join(folder, 'host'));
