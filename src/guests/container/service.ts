@@ -20,6 +20,7 @@ import { writeDurably } from '../../engine/revision/disk.ts';
 import type { Folders } from '../../engine/slice.ts';
 import { isUnified } from '../cgroup.ts';
 import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../process.ts';
+import { readRecord } from '../records.ts';
 
 export interface PodmanService {
   readonly socket: string;
@@ -52,7 +53,7 @@ export function podmanService(folders: Folders): PodmanService {
   return {
     socket: place.socket,
     ready() {
-      const running = readRecord(place.record);
+      const running = readRecord<ProcessId>(place.record);
       if (running !== undefined && isAlive(running) && existsSync(place.socket) && starting === undefined) {
         return Promise.resolve();
       }
@@ -65,7 +66,7 @@ export function podmanService(folders: Folders): PodmanService {
     },
     async stop() {
       await starting?.catch(() => undefined);
-      const running = readRecord(place.record);
+      const running = readRecord<ProcessId>(place.record);
       if (running !== undefined) await endProcess(running, 3000);
       rmSync(place.record, { force: true });
       await unmountBelow(root);
@@ -82,7 +83,7 @@ interface Place {
 }
 
 async function startService(place: Place): Promise<void> {
-  const old = readRecord(place.record);
+  const old = readRecord<ProcessId>(place.record);
   if (old !== undefined && isAlive(old)) {
     if (await answers(place.socket)) return;
     await endProcess(old, 1000);
@@ -189,11 +190,6 @@ function answers(socketPath: string): Promise<boolean> {
     asked.once('error', () => resolve(false));
     asked.end();
   });
-}
-
-function readRecord(file: string): ProcessId | undefined {
-  const text = readIf(file);
-  return text === '' ? undefined : (JSON.parse(text) as ProcessId);
 }
 
 function readIf(file: string): string {

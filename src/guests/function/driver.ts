@@ -1,7 +1,6 @@
 // Functions as resources: a record on disk says which process is which function, so that a new daemon takes the old
 // one's over. Functions that have ended keep their record until they are dropped or started again.
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { mkdirSync, readFileSync, rmSync, truncateSync, statSync } from 'node:fs';
 import { FaultError } from '../../engine/faults.ts';
 import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
@@ -11,6 +10,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { printBytes } from '../../lib/units.ts';
 import { cgroupName, makeCgroup, openCgroup } from '../cgroup.ts';
 import { endProcess, isAlive, isInNetns, listensOn, type ProcessId, processOf, sleep } from '../process.ts';
+import { readRecord, recordsIn } from '../records.ts';
 import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import type { FunctionSpec } from './compile.ts';
@@ -51,7 +51,7 @@ export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper 
   const readOne = (ref: Ref): [Ref, GuestActual][] => {
     const pending = starts.pending(ref);
     if (pending !== undefined) return [[ref, { hash: pending, attached: true }]];
-    const record = readRecord(run, nameOf(ref));
+    const record = recordOf(run, nameOf(ref));
     if (record === undefined) return [];
     const attached = !isAlive(record) || isInNetns(record.pid, record.netns);
     return [[ref, { hash: record.hash, attached }]];
@@ -136,7 +136,7 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
 
 /** Ends its processes and takes its cgroup away. */
 async function stop(host: DriverHost, name: string): Promise<void> {
-  const record = readRecord(host.folders.run, name);
+  const record = recordOf(host.folders.run, name);
   if (record !== undefined) await endProcess(record, stopMs);
   const group = openCgroup(cgroupName(host.instance, name));
   await group.kill();
@@ -150,31 +150,16 @@ function forget(run: string, name: string): void {
 
 /** Whether it runs as its spec says, where it should. */
 function runs(run: string, ref: Ref, spec: FunctionSpec): boolean {
-  const record = readRecord(run, nameOf(ref));
+  const record = recordOf(run, nameOf(ref));
   return record?.hash === hashOf(spec) && isAlive(record) && isInNetns(record.pid, spec.netns);
 }
 
-function recorded(run: string): Ref[] {
-  try {
-    const files = readdirSync(functionsFolder(run)).filter((file) => file.endsWith('.json'));
-    return files.map((file): Ref => `function/${basename(file, '.json')}`);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
+const recorded = (run: string): Ref[] => recordsIn(functionsFolder(run)).map((name): Ref => `function/${name}`);
 
-function readRecord(run: string, name: string): FunctionRecord | undefined {
-  try {
-    return JSON.parse(readFileSync(placesOf(run, name).record, 'utf8')) as FunctionRecord;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const recordOf = (run: string, name: string): FunctionRecord | undefined => readRecord(placesOf(run, name).record);
 
 function see(run: string, name: string, whys: ReadonlyMap<string, string>): Seen {
-  const record = readRecord(run, name);
+  const record = recordOf(run, name);
   const running = record !== undefined && isAlive(record);
   const why = running ? '' : (whys.get(name) ?? 'it has ended');
   return { running, pid: record?.pid ?? 0, startedAt: record?.startedAt ?? 0, why };

@@ -1,7 +1,6 @@
 // VMs as resources: a record in the run folder says which process is which VM, so that a new daemon takes the old one's
 // over. A VM that has ended keeps its record until it is dropped or started again.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename } from 'node:path';
+import { rmSync } from 'node:fs';
 import { FaultError } from '../../engine/faults.ts';
 import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
@@ -11,6 +10,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { printBytes } from '../../lib/units.ts';
 import { cgroupName, makeCgroup, openCgroup } from '../cgroup.ts';
 import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../process.ts';
+import { readRecord, recordsIn } from '../records.ts';
 import { type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import { type VmSpec, vmRef } from './compile.ts';
@@ -98,7 +98,7 @@ function driverOf(
   const readOne = (ref: Ref): [Ref, GuestActual][] => {
     const pending = starts.pending(ref);
     if (pending !== undefined) return [[ref, { hash: pending, attached: true }]];
-    const record = readRecord(folders, nameOf(ref));
+    const record = recordOf(folders, nameOf(ref));
     if (record === undefined) return [];
     const attached = !isAlive(record) || kernel.netlink().link(nameOf(ref))?.index === record.ifindex;
     return [[ref, { hash: record.hash, attached }]];
@@ -194,7 +194,7 @@ async function statusOf(path: string): Promise<string | undefined> {
 async function stop(host: DriverHost, name: string): Promise<void> {
   const { folders, instance } = host;
   const places = placesOf(folders, name);
-  const record = readRecord(folders, name);
+  const record = recordOf(folders, name);
   if (record !== undefined && isAlive(record)) {
     await asked(places.qmp, (qmp) => qmp.execute('system_powerdown'));
     await gone(record, powerdownMs);
@@ -224,32 +224,17 @@ async function gone(id: ProcessId, ms: number): Promise<void> {
 
 /** Whether it runs as its spec says, where it should. */
 function runs(keeping: Keeping, ref: Ref, spec: VmSpec): boolean {
-  const record = readRecord(keeping.host.folders, nameOf(ref));
+  const record = recordOf(keeping.host.folders, nameOf(ref));
   if (record?.hash !== hashOf(spec.machine) || !isAlive(record)) return false;
   return keeping.kernel.netlink().link(nameOf(ref))?.index === record.ifindex;
 }
 
-function recorded(folders: Folders): Ref[] {
-  try {
-    const files = readdirSync(recordsFolder(folders)).filter((file) => file.endsWith('.json'));
-    return files.map((file) => vmRef(basename(file, '.json')));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
+const recorded = (folders: Folders): Ref[] => recordsIn(recordsFolder(folders)).map(vmRef);
 
-function readRecord(folders: Folders, name: string): VmRecord | undefined {
-  try {
-    return JSON.parse(readFileSync(placesOf(folders, name).record, 'utf8')) as VmRecord;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const recordOf = (folders: Folders, name: string): VmRecord | undefined => readRecord(placesOf(folders, name).record);
 
 async function see(folders: Folders, name: string, whys: ReadonlyMap<string, string>): Promise<Seen> {
-  const record = readRecord(folders, name);
+  const record = recordOf(folders, name);
   const seen = { pid: record?.pid ?? 0, startedAt: record?.startedAt ?? 0 };
   if (record === undefined || !isAlive(record)) {
     return { ...seen, running: false, why: whys.get(name) ?? 'it has ended' };
