@@ -1,25 +1,12 @@
-// The commands, and what each starts.
-import { randomBytes } from 'node:crypto';
+// The commands, and what each starts. Nothing is loaded before it is needed, and what was compiled once is kept.
+import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { runClient } from './cli/client.ts';
-import { printProblem } from './config/problem.ts';
-import { checkFiles } from './daemon/check.ts';
-import { takeDown } from './daemon/down.ts';
-import { openLog } from './daemon/log.ts';
-import { openDaemon } from './daemon/open.ts';
 import { objects, root, runFolder, stateFolder } from './daemon/places.ts';
-import { planFile } from './daemon/ask.ts';
-import { ProblemsError } from './engine/boot.ts';
-import { openKernel } from './kernel/open.ts';
-import { runLab } from './lab/lab.ts';
-import { parseEndpoint } from './lib/endpoint.ts';
-import { bootstrap } from './mesh/xds/bootstrap.ts';
-import { FaultError } from './engine/faults.ts';
-import { hashPassword } from './lib/password.ts';
-import { newToken } from './lib/token.ts';
+
+// Beside the addon, and as trusted: the default is a folder in /tmp.
+enableCompileCache(join(objects, 'compiled'));
 
 interface RunArguments {
   readonly config: string;
@@ -32,47 +19,37 @@ interface RunArguments {
   readonly trace?: boolean | undefined;
 }
 
-/** Runs until SIGTERM or SIGINT; forwarding and guests stay. */
 async function run(argv: RunArguments): Promise<void> {
-  const daemonLog = openLog();
-  const { log } = daemonLog;
+  const { runDaemon } = await import('./daemon/run.ts');
   const { config, instance } = argv;
-  const state = argv.state ?? stateFolder(instance);
   const optional = Object.fromEntries(
     (['manifests', 'ssh', 'api', 'takeover', 'trace'] as const).flatMap((key) =>
       argv[key] === undefined ? [] : [[key, argv[key]]],
     ),
   );
-  try {
-    const daemon = await openDaemon({ config, state, instance, log: daemonLog, ...optional });
-    const keepAlive = setInterval(() => undefined, 2 ** 30);
-    log.info({ revision: daemon.engine.running().number, instance }, 'ready');
-    const end = async (signal: string): Promise<never> => {
-      log.info({ signal }, 'ending; forwarding and guests stay');
-      clearInterval(keepAlive);
-      await daemon.disposeAsync();
-      process.exit(0);
-    };
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(signal));
-  } catch (error) {
-    if (error instanceof FaultError) {
-      process.stderr.write(`${error.message}\n`);
-      process.exit(2);
-    }
-    if (!(error instanceof ProblemsError)) throw error;
-    for (const problem of error.problems) process.stderr.write(`${printProblem(problem)}\n`);
-    process.exit(1);
-  }
+  await runDaemon({ config, state: argv.state ?? stateFolder(instance), instance, ...optional });
 }
 
-async function down(argv: { state?: string | undefined; instance: string }): Promise<void> {
+async function check(argv: { files: readonly string[] }): Promise<never> {
+  const { checkFiles } = await import('./daemon/check.ts');
+  process.exit(await checkFiles(argv.files));
+}
+
+async function plan(argv: { file: string; instance: string }): Promise<never> {
+  const { planFile } = await import('./daemon/ask.ts');
+  process.exit(await planFile(argv.file, join(runFolder(argv.instance), 'api.sock')));
+}
+
+async function down(argv: { state?: string | undefined; instance: string }): Promise<never> {
+  const { takeDown } = await import('./daemon/down.ts');
   const { instance } = argv;
   const faults = await takeDown({ state: argv.state ?? stateFolder(instance), instance, objects });
   for (const fault of faults) process.stderr.write(`${fault.what}: ${fault.why}\n`);
   process.exit(faults.length > 0 ? 2 : 0);
 }
 
-async function cli(argv: { instance: string; command?: string | undefined }): Promise<void> {
+async function cli(argv: { instance: string; command?: string | undefined }): Promise<never> {
+  const { runClient } = await import('./cli/client.ts');
   const socketPath = join(runFolder(argv.instance), 'api.sock');
   const { stdin: input, stdout: output, stderr: errors } = process;
   const command = argv.command === undefined ? {} : { command: argv.command };
@@ -81,6 +58,8 @@ async function cli(argv: { instance: string; command?: string | undefined }): Pr
 
 /** Asks for a password, or takes the first line of standard input, and prints its hash. */
 async function hash(): Promise<void> {
+  const { createInterface } = await import('node:readline/promises');
+  const { hashPassword } = await import('./lib/password.ts');
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
   if (process.stdin.isTTY) process.stderr.write('Password: ');
   const first = await lines[Symbol.asyncIterator]().next();
@@ -92,7 +71,10 @@ async function hash(): Promise<void> {
   process.stdout.write(`${await hashPassword(first.value)}\n`);
 }
 
-async function lab(argv: { config: string; manifests: string; hosts: string }): Promise<void> {
+async function lab(argv: { config: string; manifests: string; hosts: string }): Promise<never> {
+  const { randomBytes } = await import('node:crypto');
+  const { openKernel } = await import('./kernel/open.ts');
+  const { runLab } = await import('./lab/lab.ts');
   const ending = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort());
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -107,7 +89,9 @@ interface BootstrapArguments {
   readonly instance: string;
 }
 
-function proxyBootstrap(argv: BootstrapArguments): void {
+async function proxyBootstrap(argv: BootstrapArguments): Promise<void> {
+  const { parseEndpoint } = await import('./lib/endpoint.ts');
+  const { bootstrap } = await import('./mesh/xds/bootstrap.ts');
   const { role, id } = argv;
   const endpoint = argv.xds === undefined ? undefined : parseEndpoint(argv.xds);
   if (argv.xds !== undefined && endpoint === undefined) {
@@ -119,7 +103,8 @@ function proxyBootstrap(argv: BootstrapArguments): void {
 }
 
 /** Prints a new token for whoever will use it, and the hash that the document holds. */
-function tokenAndHash(): void {
+async function tokenAndHash(): Promise<void> {
+  const { newToken } = await import('./lib/token.ts');
   const { token, hash: hashed } = newToken();
   process.stdout.write(`token: ${token}\nhash:  ${hashed}\n`);
 }
@@ -150,13 +135,13 @@ await yargs(hideBin(process.argv))
     'Checks documents and manifests; needs no running switch',
     (y) =>
       y.positional('files', { type: 'string', array: true, demandOption: true, describe: 'documents and manifests' }),
-    async (argv) => process.exit(await checkFiles(argv.files)),
+    (argv) => check(argv),
   )
   .command(
     'plan <file>',
     'Says what a commit of the document would do to the running switch',
     (y) => y.positional('file', { type: 'string', demandOption: true, describe: 'the document' }).options({ instance }),
-    async (argv) => process.exit(await planFile(argv.file, join(runFolder(argv.instance), 'api.sock'))),
+    (argv) => plan(argv),
   )
   .command(
     'cli',
@@ -209,4 +194,10 @@ await yargs(hideBin(process.argv))
   .command('new-token', 'Makes a token of the HTTP API, and its hash for the document', (y) => y, tokenAndHash)
   .demandCommand(1, 'Name a command.')
   .strict()
+  .fail((message, error: Error | undefined, y) => {
+    if (error !== undefined) throw error;
+    y.showHelp();
+    process.stderr.write(`\n${message}\n`);
+    process.exit(1);
+  })
   .parseAsync();

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,9 +237,14 @@ static napi_value object_load(napi_env env, napi_callback_info info)
 	bpf_object__for_each_map(map, o->bpf)
 		bpf_map__set_pin_path(map, NULL);
 	struct words words = { .size = 0 };
+	// The verifier gives up with EAGAIN when a signal waits for its thread.
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	listener = &words;
 	int rc = bpf_object__load(o->bpf);
 	listener = NULL;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc < 0)
 		return throw_load(env, o, &words, -rc);
 	bool whole = true;
