@@ -15,9 +15,9 @@ import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request
 import { emitResponse, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/target.ts';
 import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
-import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
+import { HEAD, OTHER, methodName, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './log.ts';
-import { find, latin1 } from './match.ts';
+import { find } from './match.ts';
 import * as t from './transport.ts';
 import type { Upstreams } from './upstream.ts';
 
@@ -44,7 +44,7 @@ const tooSlow = Buffer.from('upstream request timeout');
 export class Chain {
   private readonly engine: t.Engine;
   private readonly o: ChainOptions;
-  private readonly arena: Uint8Array;
+  private readonly arena: Buffer;
   private readonly rows: Int32Array;
   private readonly e: Emitter;
   private readonly exchanges: Exchange[] = [];
@@ -170,9 +170,10 @@ export class Chain {
   }
 
   private remember(x: Exchange): void {
-    x.method = latin1(this.arena, head.methodOff, head.methodLen);
-    x.host = latin1(this.arena, head.authorityOff, head.authorityLen);
-    x.path = latin1(this.arena, head.targetOff, head.targetLen);
+    const { arena } = this;
+    x.method = methodName(arena);
+    x.host = arena.toString('latin1', head.authorityOff, head.authorityOff + head.authorityLen);
+    x.path = arena.toString('latin1', head.targetOff, head.targetOff + head.targetLen);
   }
 
   /** An early this.answer may go on with the connection unless the client waits to be told to send its body. */

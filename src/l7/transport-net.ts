@@ -33,7 +33,7 @@ export function openNetEngine(options: EngineOptions, clock: Clock = systemClock
 }
 
 class NetEngine implements Engine {
-  readonly arena: Uint8Array;
+  readonly arena: Buffer;
   readonly rows: Int32Array;
   private readonly times: EngineTimes;
   private readonly maxConnections: number;
@@ -63,7 +63,7 @@ class NetEngine implements Engine {
     this.wheel = createWheel(this.tick, now());
     const { wheel } = this;
     const maxPerEndpoint = options.maxPerEndpoint ?? 1024;
-    this.pool = new Pool({ wheel, now, idleMs: times.upstreamIdleMs, maxPerEndpoint }, () => this.exchanges);
+    this.pool = new Pool({ wheel, idleMs: times.upstreamIdleMs, maxPerEndpoint }, () => this.exchanges);
     this.queue = new RowQueue(
       options.onBatch,
       (c, kind, base, why) => applier.apply(c, kind, base, why),
@@ -144,7 +144,7 @@ class NetEngine implements Engine {
     socket.on('drain', () => this.exchanges.clientDrain(c));
     socket.on('error', () => {});
     socket.on('close', () => this.exchanges.clientClosed(c));
-    this.wheel.set(idle, this.clock.monotonic() + this.times.headMs);
+    this.wheel.after(idle, this.times.headMs);
   }
 
   private find(conn: number): Conn | undefined {

@@ -195,7 +195,7 @@ export const engineTimes: EngineTimes = {
 /** One per worker. Numbers that it can't use (an endpoint or connection that is gone) are ignored, never an error. */
 export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
-  readonly arena: Uint8Array;
+  readonly arena: Buffer;
   readonly rows: Int32Array;
   /** Opens a listening socket. Throws an Error with the errno's name in `code`. */
   bind(place: Place): Bound;

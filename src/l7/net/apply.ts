@@ -109,7 +109,7 @@ export class Applier {
     c.phase = EXCHANGE;
     c.keepUpstream = false;
     up.socket.write(c.sent!);
-    this.wheel.set(c.idle, this.o.now() + this.o.times.stallMs);
+    this.wheel.after(c.idle, this.o.times.stallMs);
     this.exchanges.pumpRequest(c);
   }
 

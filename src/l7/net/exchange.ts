@@ -65,7 +65,7 @@ export class Exchanges implements UpstreamEvents {
   }
 
   private touch(c: Conn): void {
-    this.wheel.set(c.idle, this.o.now() + this.times.stallMs);
+    this.wheel.after(c.idle, this.times.stallMs);
   }
 
   private settle(c: Conn, why: number): void {
@@ -99,7 +99,7 @@ export class Exchanges implements UpstreamEvents {
     c.pending = undefined;
     c.socket.end(() => {
       if (c.ended) c.socket.destroy();
-      else this.wheel.set(c.idle, this.o.now() + this.times.lingerMs);
+      else this.wheel.after(c.idle, this.times.lingerMs);
     });
     c.socket.resume();
     this.touch(c);
@@ -109,9 +109,9 @@ export class Exchanges implements UpstreamEvents {
     if (!c.keep || (c.ended && c.pending === undefined)) return this.closeSoon(c);
     c.phase = AWAIT;
     if (c.pending === undefined) {
-      this.wheel.set(c.idle, this.o.now() + this.times.idleMs);
+      this.wheel.after(c.idle, this.times.idleMs);
     } else {
-      this.wheel.set(c.idle, this.o.now() + this.times.headMs);
+      this.wheel.after(c.idle, this.times.headMs);
       this.o.rows.push(c, REQUEST, WHY_NONE);
     }
     if (c.socket.isPaused()) c.socket.resume();
@@ -131,7 +131,7 @@ export class Exchanges implements UpstreamEvents {
     c.phase = DISCARD;
     c.discarded = 0;
     // Not put off by what comes: who sends its rest too slowly is closed.
-    this.wheel.set(c.idle, this.o.now() + this.times.headMs);
+    this.wheel.after(c.idle, this.times.headMs);
     if (c.socket.isPaused()) c.socket.resume();
     this.discard(c);
   }
@@ -208,7 +208,7 @@ export class Exchanges implements UpstreamEvents {
   clientData(c: Conn, bytes: Buffer): void {
     switch (c.phase) {
       case AWAIT:
-        if (c.pending === undefined) this.wheel.set(c.idle, this.o.now() + this.times.headMs);
+        if (c.pending === undefined) this.wheel.after(c.idle, this.times.headMs);
         c.pending = joined(c.pending, bytes);
         return this.o.rows.push(c, REQUEST, WHY_NONE);
       case EXCHANGE:

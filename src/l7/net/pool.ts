@@ -9,7 +9,6 @@ import type { Wheel } from './wheel.ts';
 
 export interface PoolOptions {
   readonly wheel: Wheel;
-  readonly now: () => number;
   readonly idleMs: number;
   readonly maxPerEndpoint: number;
 }
@@ -105,7 +104,7 @@ export class Pool {
     endpoint.open += 1;
     this.all.add(up);
     this.watch(up);
-    this.o.wheel.set(up.timer, this.o.now() + endpoint.connectTimeoutMs);
+    this.o.wheel.after(up.timer, endpoint.connectTimeoutMs);
     return up;
   }
 
@@ -147,7 +146,7 @@ export class Pool {
     up.inBody = false;
     up.endpoint.idle.push(up);
     if (up.socket.isPaused()) up.socket.resume();
-    this.o.wheel.set(up.timer, this.o.now() + this.o.idleMs);
+    this.o.wheel.after(up.timer, this.o.idleMs);
   }
 
   count(): { open: number; idle: number; connects: number } {

@@ -67,7 +67,7 @@ export class RowQueue {
   /** Lays out one row. Gives how many bytes of the arena it took. */
   private fill(c: Conn, kind: number, why: number, base: number, used: number): number {
     const { rows } = this;
-    rows.fill(0, base, base + W_RUNS);
+    for (let i = base; i < base + W_RUNS; i += 1) rows[i] = 0;
     rows[base + W_CONN] = c.id;
     rows[base + W_KIND] = kind;
     rows[base + W_REASON] = why;

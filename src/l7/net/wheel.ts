@@ -17,6 +17,8 @@ export class Timer {
 export interface Wheel {
   /** Fires once, at `due` (milliseconds, monotonic) or up to a tick later. */
   set(timer: Timer, due: number): void;
+  /** Fires `ms` from now or up to two ticks later. Asks no clock: now is taken for the last advance. */
+  after(timer: Timer, ms: number): void;
   clear(timer: Timer): void;
   /** Fires what is due. */
   advance(now: number): void;
@@ -50,10 +52,15 @@ export function createWheel(tickMs: number, now: number): Wheel {
     }
   }
 
+  function set(timer: Timer, due: number): void {
+    timer.due = due;
+    if (timer.at === 0 || Math.ceil(due / tickMs) < timer.at) insert(timer);
+  }
+
   return {
-    set(timer, due) {
-      timer.due = due;
-      if (timer.at === 0 || Math.ceil(due / tickMs) < timer.at) insert(timer);
+    set,
+    after(timer, ms) {
+      set(timer, (tick + 1) * tickMs + ms);
     },
     clear(timer) {
       timer.due = 0;
