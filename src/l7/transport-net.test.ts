@@ -1,27 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, forward, get, host, once, route, sleep, upstream } from '../../test/fake/l7.ts';
-import { rig } from '../../test/fake/l7-rig.ts';
+import { connect, get, once, sleep } from '../../test/fake/l7.ts';
+import { simpleRig } from '../../test/fake/l7-rig.ts';
 
-const all = () => [host(['*'], route('all', forward('a')))];
 const count = (text: string, piece: string) => text.split(piece).length - 1;
 const simple = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
-
-async function simpleRig(on?: Parameters<typeof upstream>[0], o?: Parameters<typeof rig>[0]) {
-  const up = await upstream(on);
-  const r = await rig(o);
-  r.serve(all());
-  r.endpoints('a', [up.port]);
-  return {
-    up,
-    r,
-    port: r.port,
-    async [Symbol.asyncDispose]() {
-      r[Symbol.dispose]();
-      await up[Symbol.asyncDispose]();
-    },
-  };
-}
 
 test('keep-alive: many requests on one connection use one upstream connection', async () => {
   await using s = await simpleRig();

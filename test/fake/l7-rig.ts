@@ -10,7 +10,8 @@ import { openNetEngine } from '../../src/l7/transport-net.ts';
 import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
 import { Upstreams } from '../../src/l7/upstream.ts';
 import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
-import { endpoint, freePort, snapshot } from './l7.ts';
+import { endpoint, forward, freePort, host, route, snapshot, upstream } from './l7.ts';
+import type { Upstream } from './l7.ts';
 
 export interface Rig extends Disposable {
   readonly port: number;
@@ -64,6 +65,29 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     stats: () => readStats([memory], 0),
     [Symbol.dispose]() {
       engine.shut();
+    },
+  };
+}
+
+export interface SimpleRig extends AsyncDisposable {
+  readonly up: Upstream;
+  readonly r: Rig;
+  readonly port: number;
+}
+
+/** A rig with one upstream behind every host and path. */
+export async function simpleRig(on?: Parameters<typeof upstream>[0], o?: RigOptions): Promise<SimpleRig> {
+  const up = await upstream(on);
+  const r = await rig(o);
+  r.serve([host(['*'], route('all', forward('a')))]);
+  r.endpoints('a', [up.port]);
+  return {
+    up,
+    r,
+    port: r.port,
+    async [Symbol.asyncDispose]() {
+      r[Symbol.dispose]();
+      await up[Symbol.asyncDispose]();
     },
   };
 }

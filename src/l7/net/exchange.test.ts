@@ -1,27 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, endpoint, forward, freePort, get, host, route, sleep, upstream } from '../../../test/fake/l7.ts';
-import { rig } from '../../../test/fake/l7-rig.ts';
+import { rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 import { createRandom } from '../pick.ts';
 
 const all = () => [host(['*'], route('all', forward('a')))];
 const simple = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
-
-async function simpleRig(on?: Parameters<typeof upstream>[0], o?: Parameters<typeof rig>[0]) {
-  const up = await upstream(on);
-  const r = await rig(o);
-  r.serve(all());
-  r.endpoints('a', [up.port]);
-  return {
-    up,
-    r,
-    port: r.port,
-    async [Symbol.asyncDispose]() {
-      r[Symbol.dispose]();
-      await up[Symbol.asyncDispose]();
-    },
-  };
-}
 
 test('the client goes away: the upstream request is given up', async () => {
   await using s = await simpleRig(() => {});
