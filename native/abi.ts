@@ -13,7 +13,7 @@ import { elfSection } from '../src/wire/elf.ts';
 type Struct = Extract<BtfType, { kind: 'struct' }>;
 type Enum = Extract<BtfType, { kind: 'enum' }>;
 
-/** Of src/lib/fields.ts. */
+/** Of src/lib/bytes.ts. */
 const helpers = ['list', 'sized', 'viewAt', 'whole', 'wide'];
 
 /** The codecs as the text of a module, the same text for the same types. Throws RangeError for a type that has no
@@ -29,7 +29,7 @@ export function generateAbi(btf: Btf): string {
   const used = helpers.filter((name) => codecs.some((text) => text.includes(`${name}(`)));
   return [
     '// Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.',
-    `import { ${used.join(', ')} } from '../lib/fields.ts';\n`,
+    `import { ${used.join(', ')} } from '../lib/bytes.ts';\n`,
     ...sorted(enums).map(enumText),
     ...codecs,
   ].join('\n');

@@ -45,10 +45,10 @@ before(() => {
   const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', include, '-c', join(folder, 'a.bpf.c'), '-o', object];
   execFileSync('clang-19', flags);
   text = generate(object);
-  // It imports ../lib/fields.ts.
+  // It imports ../lib/bytes.ts.
   mkdirSync(join(folder, 'lib'));
   mkdirSync(join(folder, 'kernel'));
-  writeFileSync(join(folder, 'lib/fields.ts'), readFileSync(join(root, 'src/lib/fields.ts')));
+  writeFileSync(join(folder, 'lib/bytes.ts'), readFileSync(join(root, 'src/lib/bytes.ts')));
   writeFileSync(join(folder, 'kernel/abi.ts'), text);
 });
 after(() => rmSync(folder, { recursive: true }));

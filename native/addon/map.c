@@ -11,7 +11,9 @@
 
 #define MAX_KEY 512
 #define MAX_VALUE (64u * 1024 * 1024)
+// Rows and bytes of a first batch.
 #define FIRST_CHUNK 4096u
+#define FIRST_BYTES (256u * 1024)
 #define KERNEL_ENOTSUPP 524
 
 // mapCreate(type, name, keySize, valueSize, maxEntries, flags): a descriptor.
@@ -110,6 +112,7 @@ struct dump {
 	size_t key_size;
 	size_t value_size;
 	uint64_t limit;
+	bool used; // leave out rows that are zero
 	uint8_t *keys;
 	uint8_t *values;
 	uint64_t count;
@@ -138,10 +141,31 @@ static bool no_batches(int error)
 	return error == KERNEL_ENOTSUPP || error == EOPNOTSUPP || error == EINVAL;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+	return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+// Takes in `n` rows that were read behind the last.
+static void keep(struct dump *d, uint32_t n)
+{
+	uint64_t from = d->count;
+	for (uint64_t i = from; i < from + n; i++) {
+		uint8_t *value = d->values + i * d->value_size;
+		if (d->used && is_zero(value, d->value_size))
+			continue;
+		if (d->count != i) {
+			memcpy(d->keys + d->count * d->key_size, d->keys + i * d->key_size, d->key_size);
+			memcpy(d->values + d->count * d->value_size, value, d->value_size);
+		}
+		d->count++;
+	}
+}
+
 static int dump_batches(struct dump *d, uint32_t chunk, uint8_t *in, uint8_t *out)
 {
 	bool first = true;
-	while (d->count < d->limit) {
+	for (uint64_t read = 0; read < d->limit;) {
 		uint32_t n = chunk;
 		if (grow(d, d->count + n))
 			return ENOMEM;
@@ -154,7 +178,8 @@ static int dump_batches(struct dump *d, uint32_t chunk, uint8_t *in, uint8_t *ou
 		}
 		if (rc < 0 && rc != -ENOENT)
 			return -rc;
-		d->count += n;
+		read += n;
+		keep(d, n);
 		if (rc == -ENOENT)
 			return 0;
 		memcpy(in, out, d->key_size > 8 ? d->key_size : 8);
@@ -176,27 +201,33 @@ static int dump_keys(struct dump *d, uint8_t *previous, uint8_t *key)
 		rc = bpf_map_lookup_elem(d->fd, key, d->values + d->count * d->value_size);
 		if (rc < 0 && rc != -ENOENT)
 			return -rc;
-		if (rc == 0)
-			memcpy(d->keys + d->count++ * d->key_size, key, d->key_size);
+		if (rc == 0) {
+			memcpy(d->keys + d->count * d->key_size, key, d->key_size);
+			keep(d, 1);
+		}
 		memcpy(previous, key, d->key_size);
 		first = false;
 	}
 	return 0;
 }
 
-// mapDump(fd, keySize, valueBytes, maxEntries): { count, keys, values }.
+// mapDump(fd, keySize, valueBytes, maxEntries, used): { count, keys, values }; `used`: but for rows that are zero.
 static napi_value map_dump(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	int fd;
-	uint32_t key_size, value_size, entries;
+	uint32_t key_size, value_size, entries, used;
 	uint8_t one[MAX_KEY], other[MAX_KEY];
 	if (!arg_fd(&c, 0, &fd) || !arg_u32(&c, 1, "key size", MAX_KEY, &key_size) ||
 	    !arg_u32(&c, 2, "value size", MAX_VALUE, &value_size) ||
-	    !arg_u32(&c, 3, "entries", UINT32_MAX, &entries))
+	    !arg_u32(&c, 3, "entries", UINT32_MAX, &entries) || !arg_u32(&c, 4, "used", 1, &used))
 		return NULL;
 	struct dump d = { .fd = fd, .key_size = key_size, .value_size = value_size, .limit = 2ull * entries + 16 };
-	int error = dump_batches(&d, entries < FIRST_CHUNK ? entries + 1 : FIRST_CHUNK, one, other);
+	d.used = used;
+	uint32_t chunk = entries < FIRST_CHUNK ? entries + 1 : FIRST_CHUNK;
+	if (used && value_size > 0 && chunk > FIRST_BYTES / value_size)
+		chunk = FIRST_BYTES / value_size + 1;
+	int error = dump_batches(&d, chunk, one, other);
 	if (no_batches(error) && d.count == 0)
 		error = dump_keys(&d, one, other);
 	napi_value v = NULL;

@@ -3,11 +3,12 @@
 //   1. who asks: SO_PEERCRED on the unix socket, a bearer token on TCP
 //   2. which route, and may this role
 //   3. the route reads its input, acts, answers           routes.ts, exchange.ts
-import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Role } from '../engine/slice.ts';
+import { createServer, STATUS_CODES } from '../lib/http.ts';
 import { findToken } from '../lib/token.ts';
 import { HttpError, requestProblem, sendError, type Caller } from './exchange.ts';
 import { routesOf, type Route, type RouteOptions } from './routes.ts';

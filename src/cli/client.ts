@@ -1,9 +1,10 @@
 // `midplane cli`: the other end of the daemon's unix socket. One command with its exit code, a script on standard
 // input, or a terminal through the API's Upgrade.
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { Socket } from 'node:net';
 import type { ReadStream, WriteStream } from 'node:tty';
+import { request as httpRequest } from '../lib/http.ts';
 
 export interface ClientOptions {
   /** api.sock of the instance. */

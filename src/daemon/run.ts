@@ -1,4 +1,5 @@
 // `midplane run`: the daemon from start to end.
+import { flushCompileCache } from 'node:module';
 import { printProblem } from '../config/problem.ts';
 import { ProblemsError } from '../engine/boot.ts';
 import { FaultError } from '../engine/faults.ts';
@@ -12,6 +13,8 @@ export async function runDaemon(input: Omit<DaemonInput, 'log'>): Promise<void> 
   const { log } = daemonLog;
   try {
     const daemon = await openDaemon({ ...input, log: daemonLog });
+    // Kept for the next start, also where this one is killed.
+    flushCompileCache();
     const keepAlive = setInterval(() => undefined, 2 ** 30);
     log.info({ revision: daemon.engine.running().number, instance: input.instance }, 'ready');
     const end = async (signal: string): Promise<never> => {

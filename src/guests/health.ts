@@ -1,7 +1,7 @@
 // Checks from the switch to a guest: a TCP connection, or an HTTP request answered by 2xx or 3xx. They run in the
 // daemon, which lives in the switch's namespace, so a check goes the way that traffic goes.
-import { request } from 'node:http';
 import { connect } from 'node:net';
+import { request } from '../lib/http.ts';
 import type { Health } from './schema.ts';
 
 /** One check. Undefined: well; else what was wrong. Never rejects. */

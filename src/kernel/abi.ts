@@ -1,5 +1,5 @@
 // Made by native/abi.ts from the BTF of the forwarding core: run it again instead of editing.
-import { list, sized, viewAt, whole, wide } from '../lib/fields.ts';
+import { list, sized, viewAt, whole, wide } from '../lib/bytes.ts';
 
 /** enum age_mode. */
 export const ageModes = {

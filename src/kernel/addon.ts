@@ -37,7 +37,7 @@ export interface Addon {
   mapLookup(fd: number, key: Uint8Array, valueBytes: number): Uint8Array | undefined;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): void;
   mapDelete(fd: number, key: Uint8Array): boolean;
-  mapDump(fd: number, keySize: number, valueBytes: number, maxEntries: number): MapRows;
+  mapDump(fd: number, keySize: number, valueBytes: number, maxEntries: number, used: 0 | 1): MapRows;
   mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number, flags: number): void;
   btfBytes(id: number): Uint8Array;
   possibleCpus(): number;

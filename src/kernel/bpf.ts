@@ -21,8 +21,8 @@ export interface BpfMap extends Disposable {
   update(key: Uint8Array, value: Uint8Array, flags?: number): void;
   /** False where the key was not there. */
   delete(key: Uint8Array): boolean;
-  /** All rows, by batches where the kernel has them. */
-  dump(): MapRows;
+  /** All rows, by batches where the kernel has them; 'used': but for those of zeros, which an array has many of. */
+  dump(which?: 'all' | 'used'): MapRows;
   updateBatch(rows: MapRows): void;
   /** Of a map of maps: puts another map behind the key. */
   updateInner(key: Uint8Array, inner: BpfMap): void;

@@ -458,6 +458,10 @@ for (const [world, open] of [
 
       using array = bpf.createMap({ ...sizes, name: 'array', type: 2 });
       assert.deepEqual(array.dump(), { count: 2, keys: u32(0, 1), values: u32(0, 0) });
+      assert.equal(array.dump('used').count, 0);
+      array.update(u32(1), u32(7));
+      assert.deepEqual(array.dump('used'), { count: 1, keys: u32(1), values: u32(7) });
+      array.update(u32(1), u32(0));
       array.update(u32(1), u32(5));
       assert.throws(() => array.update(u32(2), u32(5)), code('E2BIG'));
       assert.throws(() => array.delete(u32(1)), code('EINVAL'));

@@ -1,6 +1,7 @@
 // The router as the main thread knows it: starts the workers, hands each snapshot to all of them in two steps, and
 // gives a worker that was lost a successor that gets the whole.
 import { closeSync, openSync, renameSync, statSync } from 'node:fs';
+import { getCompileCacheDir } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
@@ -123,7 +124,10 @@ class WorkerRouter implements Router {
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
     // Descriptors of listening sockets are opened outside of node's book-keeping.
-    const more = { name: `l7-${index}`, trackUnmanagedFds: false };
+    // What was compiled for one thread is not known to another, but for this variable.
+    const compiled = getCompileCacheDir();
+    const env = compiled === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: compiled };
+    const more = { name: `l7-${index}`, trackUnmanagedFds: false, env };
     return new Worker(new URL('./worker.ts', import.meta.url), { workerData, ...more });
   }
 

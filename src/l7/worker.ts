@@ -1,5 +1,6 @@
 // A worker thread of the router: one engine, one chain, its own accept queues. It hears of the world through its
 // MessagePort and answers there; requests never wait for it.
+import { flushCompileCache } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
@@ -138,4 +139,6 @@ if (parentPort !== null) {
   setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
   const worker = new L7Worker(workerData as WorkerStart, (m) => port.postMessage(m));
   port.on('message', (m: ToWorker) => worker.hear(m));
+  // Kept for the next start, also where this one is killed.
+  flushCompileCache();
 }

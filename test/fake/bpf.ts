@@ -132,12 +132,14 @@ class FakeMap implements BpfMap {
     return rows.delete(hex(key));
   }
 
-  dump(): MapRows {
+  dump(which: 'all' | 'used' = 'all'): MapRows {
     const rows = this.#rows();
-    const all = this.#isArray
+    const slots = this.#isArray
       ? Array.from({ length: this.maxEntries }, (_, i) => new Uint8Array(Uint32Array.of(i).buffer))
       : [...rows.keys()].map((key) => Uint8Array.from(Buffer.from(key, 'hex')));
-    const values = all.map((key) => this.lookup(key) ?? new Uint8Array(this.#bytes));
+    const valueOf = (key: Uint8Array): Uint8Array => this.lookup(key) ?? new Uint8Array(this.#bytes);
+    const all = which === 'all' ? slots : slots.filter((key) => valueOf(key).some((byte) => byte !== 0));
+    const values = all.map(valueOf);
     return {
       count: all.length,
       keys: Uint8Array.from(Buffer.concat(all)),

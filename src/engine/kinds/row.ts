@@ -167,10 +167,9 @@ function readAll(tables: readonly AnyTable[], maps: ReadonlyMap<string, BpfMap>,
   for (const table of tables) {
     const map = maps.get(table.map);
     if (map === undefined) throw new Error(`no map ${table.map}`);
-    const { count, keys, values } = map.dump();
+    const { count, keys, values } = map.dump(table.array ? 'used' : 'all');
     for (let i = 0; i < count; i += 1) {
       const value = values.subarray(i * map.valueSize, (i + 1) * map.valueSize);
-      if (table.array && isZero(value)) continue;
       const name = table.name(keys.subarray(i * map.keySize, (i + 1) * map.keySize), value, world);
       if (name !== undefined) {
         const ref = rowRef(table.map, name);

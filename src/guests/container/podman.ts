@@ -1,7 +1,8 @@
 // Client of podman's REST API (libpod v4), as far as we need it.
-import { Pool } from 'undici';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { FaultError } from '../../engine/faults.ts';
 import type { Progress } from '../../engine/resource.ts';
+import { Agent, request } from '../../lib/http.ts';
 
 /** A container as podman lists it. */
 export interface Container {
@@ -50,24 +51,27 @@ const bodyBytes = 4 * 2 ** 20;
 
 /** `ready` makes sure that the service answers on the socket, before each call. */
 export function openPodman(socketPath: string, ready: () => Promise<void>): Podman {
-  const pool = new Pool('http://podman', { socketPath, connections: 16, headersTimeout: 0, bodyTimeout: 0 });
+  // A connection for each call: one that is kept may be the last service's.
+  const agent = new Agent({ maxSockets: 16 });
   const ask: Ask = async (method, path, asking = {}) => {
     await ready();
     const signal = asking.signal ?? AbortSignal.timeout(callMs);
     try {
-      const answer = await pool.request({
-        method,
-        path: `/v4.0.0/libpod${path}`,
-        signal,
-        headers: { 'content-type': 'application/json' },
-        ...(asking.body === undefined ? {} : { body: JSON.stringify(asking.body) }),
-      });
-      return { status: answer.statusCode, body: await read(answer.body, asking.part) };
+      const body = asking.body === undefined ? '' : JSON.stringify(asking.body);
+      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+      const answer = await send({ socketPath, agent, method, path: `/v4.0.0/libpod${path}`, signal, headers }, body);
+      return { status: answer.statusCode ?? 0, body: await read(answer, asking.part) };
     } catch (error) {
       throw asFault(error, signal, `${method} ${path}`);
     }
   };
   return { ...imageCalls(ask), ...containerCalls(ask), exec: (...args) => exec(ask, ...args) };
+}
+
+function send(options: RequestOptions, body: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(options, resolve).once('error', reject).end(body);
+  });
 }
 
 async function read(body: AsyncIterable<Buffer>, part?: (bytes: Buffer) => void): Promise<Buffer> {
@@ -81,11 +85,14 @@ async function read(body: AsyncIterable<Buffer>, part?: (bytes: Buffer) => void)
   return Buffer.concat(parts);
 }
 
+const nameOf = (reason: unknown): string => (reason instanceof Error ? reason.name : '');
+
 /** What the connection says. A message of podman's own is no error here: it has a status. */
 function asFault(error: unknown, signal: AbortSignal, what: string): FaultError {
   if (error instanceof FaultError) return error;
   if (!(error instanceof Error)) throw error;
-  if (error.name === 'TimeoutError') return new FaultError('timeout', 'podman', `no answer to ${what}`, true);
+  if (signal.aborted && nameOf(signal.reason) === 'TimeoutError')
+    return new FaultError('timeout', 'podman', `no answer to ${what}`, true);
   if (signal.aborted) return new FaultError('cancelled', 'podman', `${what} was cancelled`);
   if (error instanceof TypeError) throw error;
   return new FaultError('unreachable', 'podman', `${what}: ${error.message}`, true);

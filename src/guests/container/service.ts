@@ -13,11 +13,11 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { request } from 'node:http';
 import { delimiter, join } from 'node:path';
 import { FaultError } from '../../engine/faults.ts';
 import { writeDurably } from '../../engine/revision/disk.ts';
 import type { Folders } from '../../engine/slice.ts';
+import { request } from '../../lib/http.ts';
 import { isUnified } from '../cgroup.ts';
 import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../process.ts';
 import { readRecord } from '../records.ts';

@@ -68,8 +68,9 @@ export class KernelMap implements BpfMap {
     return addon().mapDelete(this.fd, this.#key(key));
   }
 
-  dump(): MapRows {
-    return addon().mapDump(this.fd, this.keySize, this.#valueBytes, this.maxEntries);
+  dump(which: 'all' | 'used' = 'all'): MapRows {
+    const used = which === 'used' ? 1 : 0;
+    return addon().mapDump(this.fd, this.keySize, this.#valueBytes, this.maxEntries, used);
   }
 
   updateBatch(rows: MapRows): void {

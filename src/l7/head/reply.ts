@@ -1,5 +1,5 @@
 // Answers that the router gives itself: errors, fixed replies, redirects.
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from '../../lib/http.ts';
 import type { PathMatch, RouteAction } from '../../mesh/snapshot.ts';
 import { head } from './fields.ts';
 import { BODY_NONE, OUT_KEEP, REPLY, W_ACTION, W_BODY, W_HEAD, W_OUT } from '../transport.ts';
