@@ -6,9 +6,13 @@ export function parseMac(text: string): Uint8Array | undefined {
   return shape.test(text) ? Uint8Array.from(Buffer.from(text.replaceAll(/[:.-]/g, ''), 'hex')) : undefined;
 }
 
+const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** "aa:bb:cc:dd:ee:ff". */
 export function printMac(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+  let text = '';
+  for (const byte of mac) text += text === '' ? hex[byte] : `:${hex[byte]}`;
+  return text;
 }
 
 /** Whether both are the same address. */

@@ -5,6 +5,7 @@ import { inNetns } from '../netns.ts';
 import { decodeLinkXdp, linkGetRequest } from '../../wire/netlink/link.ts';
 import { makePin } from './map.ts';
 import { KernelProgram } from './program.ts';
+import { expedited } from './rcu.ts';
 
 // enum bpf_attach_type; the tcx ones are of Linux 6.6.
 const attachTypes: Readonly<Record<BpfHook, number>> = { xdp: 37, 'tcx-ingress': 46, 'tcx-egress': 47 };
@@ -36,7 +37,8 @@ export class KernelLink implements BpfLink {
   }
 
   close(): void {
-    this.#descriptor.close();
+    // The last to hold it waits until its hook is free.
+    expedited(() => this.#descriptor.close());
   }
 
   [Symbol.dispose](): void {
@@ -48,7 +50,8 @@ export class KernelLink implements BpfLink {
 export function attach(program: BpfProgram, ifindex: number, hook: BpfHook, netns?: string): KernelLink {
   const programFd = fdOf(program);
   const flags = hook === 'xdp' ? XDP_FLAGS_DRV_MODE : 0;
-  const fd = inNetns(netns, () => addon().linkCreate(programFd, ifindex, attachTypes[hook], flags));
+  const create = (): number => addon().linkCreate(programFd, ifindex, attachTypes[hook], flags);
+  const fd = expedited(() => inNetns(netns, create));
   return new KernelLink(fd, `link ${hook} on ${ifindex}`);
 }
 

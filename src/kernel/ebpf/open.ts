@@ -5,6 +5,7 @@ import { KernelError } from '../errno.ts';
 import { attach, KernelLink, queryHook } from './link.ts';
 import { loadObject, openPin } from './load.ts';
 import { KernelMap } from './map.ts';
+import { expedited } from './rcu.ts';
 
 /** eBPF of the running kernel. */
 export function openBpf(): Bpf {
@@ -22,7 +23,7 @@ export function openBpf(): Bpf {
       const fd = openPin(path, 'bpf-link');
       return fd === undefined ? undefined : new KernelLink(fd, `link ${path}`);
     },
-    unpin: (path) => unless('ENOENT', `unpin ${path}`, false, () => (unlinkSync(path), true)),
+    unpin: (path) => unless('ENOENT', `unpin ${path}`, false, () => (expedited(() => unlinkSync(path)), true)),
     pins: (folder) => unless('ENOENT', `pins in ${folder}`, [], () => readdirSync(folder).toSorted()),
     attach,
     query: queryHook,

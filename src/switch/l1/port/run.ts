@@ -2,7 +2,7 @@
 // port_state.
 import { encodePortState, portStateFlags } from '../../../kernel/abi.ts';
 import { type PortCounters, readCounters } from '../../../kernel/counters.ts';
-import type { Link } from '../../../kernel/netlink.ts';
+import type { Link, Netlink } from '../../../kernel/netlink.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { u32 } from '../../../lib/bytes.ts';
 import { autoXdp, refusedXdp } from './auto.ts';
@@ -18,8 +18,9 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
   const listeners = new Set<() => void>();
   const written = new Map<number, string>();
   const refused = new Set<string>();
+  const devices = followLinks(nl, () => refresh());
   const refresh = (): void => {
-    const links = new Map(nl.links().map((link) => [link.name, link]));
+    const links = devices.byName();
     const now = readStatuses(host, links);
     const changed = JSON.stringify([...now]) !== JSON.stringify([...statuses]);
     statuses.clear();
@@ -29,7 +30,6 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
     host.publish('ports', autoXdp(host.read.running(portsSchema), links, refused));
     if (changed) for (const listener of listeners) listener();
   };
-  const watch = nl.watch(['link'], refresh);
   const revision = host.onRevision(refresh);
   refresh();
   // A refusal is known only after it was tried.
@@ -46,9 +46,48 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
     },
     [Symbol.asyncDispose]() {
       clearInterval(again);
-      watch[Symbol.dispose]();
+      devices[Symbol.dispose]();
       revision[Symbol.dispose]();
       return Promise.resolve();
+    },
+  };
+}
+
+interface Devices extends Disposable {
+  byName(): ReadonlyMap<string, Link>;
+}
+
+/** The devices as events tell of them: read whole once, and where the kernel dropped events. `changed` comes once for
+ * all events of a turn. */
+function followLinks(nl: Netlink, changed: () => void): Devices {
+  const byIndex = new Map<number, Link>();
+  let told = false;
+  let closed = false;
+  const readAll = (): void => {
+    byIndex.clear();
+    for (const link of nl.links()) byIndex.set(link.index, link);
+  };
+  const soon = (): void => {
+    if (told) return;
+    told = true;
+    setImmediate(() => {
+      told = false;
+      if (!closed) changed();
+    });
+  };
+  const watch = nl.watch(['link'], (event) => {
+    if (event.type === 'overrun') readAll();
+    else if (event.type !== 'link') return;
+    else if (event.gone) byIndex.delete(event.link.index);
+    else byIndex.set(event.link.index, event.link);
+    soon();
+  });
+  readAll();
+  return {
+    byName: () => new Map([...byIndex.values()].map((link) => [link.name, link])),
+    [Symbol.dispose]() {
+      closed = true;
+      watch[Symbol.dispose]();
     },
   };
 }
