@@ -105,6 +105,7 @@ enum drop_reason {
 	DROP_REDIRECT = 18,         // the kernel refused the hand-over
 	DROP_MAC_LIMIT = 19,        // the source would be one too many at this port
 	DROP_BLACKHOLE = 20,        // a route that says so
+	DROP_DOUBLE_TAG = 21,       // behind a trunk's native VLAN its second tag would name another VLAN
 };
 
 // Per ingress port: rx + own = handed + up + punt + sum(drop). Packets: a GSO frame counts its segments. skbs: as

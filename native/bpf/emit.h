@@ -32,6 +32,12 @@ INLINE int emit_refused(ctx_t *ctx, struct pkt *p, __u32 id)
 	return DROP_TOO_BIG;
 }
 
+// Behind the native VLAN of a trunk a second tag would be the first: the next switch would put it in another VLAN.
+INLINE int emit_doubles(struct pkt *p, const struct port *out, __u16 vid)
+{
+	return vid == 0 && is_tag(p->ethertype) && !(out->flags & PORT_ACCESS);
+}
+
 #if !IS_XDP
 INLINE void emit_count(ctx_t *ctx, struct pkt *p, struct port_counters *c)
 {
@@ -48,7 +54,7 @@ INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
 
 	if (!out || !in || !row)
 		return 0;
-	if (emit_refused(ctx, p, id)) {
+	if (emit_refused(ctx, p, id) || emit_doubles(p, row, p->tagged ? p->vid : 0)) {
 		out->flood_skipped += 1;
 		return 0;
 	}
@@ -71,6 +77,8 @@ INLINE int emit(ctx_t *ctx, struct pkt *p, __u16 vid)
 
 	if (reason)
 		return drop(p, reason);
+	if (row && emit_doubles(p, row, vid))
+		return drop(p, DROP_DOUBLE_TAG);
 	if (!row || ((p->tagged || vid) && vlan_convert(ctx, p, vid)))
 		return drop(p, DROP_REDIRECT);
 	out = counters_of(p->out_port);

@@ -11,6 +11,7 @@ struct pkt {
 	__u16 bd;     // the bridge domain that it came in by, 0 at a routed port
 	__u16 out_bd; // where a bridged or routed frame goes, 0: out of a routed port
 	__u16 vid;    // of the tag that it carries, in band or beside the frame
+	__u16 priority; // PCP and DEI of the tag that it came with, where a tag has them
 	__u16 ethertype;
 	__u16 l3;
 	__u16 verdict;

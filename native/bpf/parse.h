@@ -14,6 +14,16 @@ struct vlan_hdr {
 	__be16 type;
 };
 
+INLINE int is_tag(__u16 ethertype) { return ethertype == ETH_8021Q || ethertype == ETH_8021AD; }
+
+// Half a tag could not be taken off, nor become the first one.
+INLINE int parse_second_tag(ctx_t *ctx, struct pkt *p)
+{
+	void *tag = DATA(ctx) + p->l3;
+
+	return is_tag(p->ethertype) && tag + sizeof(struct vlan_hdr) > DATA_END(ctx) ? DROP_BAD_FRAME : 0;
+}
+
 // 0, or the reason to drop it. Fills the addresses, the tag, the EtherType and the offset of what follows.
 INLINE int parse_ethernet(ctx_t *ctx, struct pkt *p)
 {
@@ -35,7 +45,8 @@ INLINE int parse_ethernet(ctx_t *ctx, struct pkt *p)
 			return DROP_VLAN_PROTOCOL;
 		p->tagged = 1;
 		p->vid = ctx->vlan_tci & 0xfff;
-		return 0;
+		p->priority = ctx->vlan_tci & 0xf000;
+		return parse_second_tag(ctx, p);
 	}
 #endif
 	if (p->ethertype == ETH_8021AD)
@@ -48,7 +59,8 @@ INLINE int parse_ethernet(ctx_t *ctx, struct pkt *p)
 	p->tagged = 1;
 	p->in_band = 1;
 	p->vid = bpf_ntohs(tag->tci) & 0xfff;
+	p->priority = bpf_ntohs(tag->tci) & 0xf000;
 	p->ethertype = bpf_ntohs(tag->type);
 	p->l3 = sizeof(*eth) + sizeof(*tag);
-	return 0;
+	return parse_second_tag(ctx, p);
 }

@@ -33,6 +33,7 @@ INLINE void begin(ctx_t *ctx, struct pkt *p)
 	p->tagged = 0;
 	p->in_band = 0;
 	p->vid = 0;
+	p->priority = 0;
 	p->len = frame_len(ctx);
 	p->segments = frame_segments(ctx);
 }
@@ -109,6 +110,12 @@ INLINE int xdp_act(ctx_t *ctx, struct pkt *p)
 	if (p->out_bd) {
 		vid = vlan_tag_out(out, p->out_bd);
 		if (vid < 0)
+			return XDP_PASS;
+	}
+	if (vid == 0 && is_tag(p->ethertype)) {
+		struct port *row = port_of(out);
+
+		if (!row || emit_doubles(p, row, vid))
 			return XDP_PASS;
 	}
 	if ((p->tagged || vid) && vlan_convert(ctx, p, vid))

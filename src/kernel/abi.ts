@@ -42,6 +42,7 @@ export const dropReasons = {
   redirect: 18,
   'mac-limit': 19,
   blackhole: 20,
+  'double-tag': 21,
 } as const;
 
 export type DropReason = keyof typeof dropReasons;
@@ -308,6 +309,7 @@ export interface Pkt {
   readonly bd: number;
   readonly outBd: number;
   readonly vid: number;
+  readonly priority: number;
   readonly ethertype: number;
   readonly l3: number;
   readonly verdict: number;
@@ -338,14 +340,15 @@ export function encodePkt(value: Pkt): Uint8Array {
   view.setUint16(4, whole(value.bd, 0, 0xffff, 'pkt.bd'), true);
   view.setUint16(6, whole(value.outBd, 0, 0xffff, 'pkt.out_bd'), true);
   view.setUint16(8, whole(value.vid, 0, 0xffff, 'pkt.vid'), true);
-  view.setUint16(10, whole(value.ethertype, 0, 0xffff, 'pkt.ethertype'), true);
-  view.setUint16(12, whole(value.l3, 0, 0xffff, 'pkt.l3'), true);
-  view.setUint16(14, whole(value.verdict, 0, 0xffff, 'pkt.verdict'), true);
-  view.setUint16(16, whole(value.reason, 0, 0xffff, 'pkt.reason'), true);
-  view.setUint8(18, whole(value.tagged, 0, 0xff, 'pkt.tagged'));
-  view.setUint8(19, whole(value.inBand, 0, 0xff, 'pkt.in_band'));
-  view.setUint8(20, whole(value.routed, 0, 0xff, 'pkt.routed'));
-  view.setUint8(21, whole(value.own, 0, 0xff, 'pkt.own'));
+  view.setUint16(10, whole(value.priority, 0, 0xffff, 'pkt.priority'), true);
+  view.setUint16(12, whole(value.ethertype, 0, 0xffff, 'pkt.ethertype'), true);
+  view.setUint16(14, whole(value.l3, 0, 0xffff, 'pkt.l3'), true);
+  view.setUint16(16, whole(value.verdict, 0, 0xffff, 'pkt.verdict'), true);
+  view.setUint16(18, whole(value.reason, 0, 0xffff, 'pkt.reason'), true);
+  view.setUint8(20, whole(value.tagged, 0, 0xff, 'pkt.tagged'));
+  view.setUint8(21, whole(value.inBand, 0, 0xff, 'pkt.in_band'));
+  view.setUint8(22, whole(value.routed, 0, 0xff, 'pkt.routed'));
+  view.setUint8(23, whole(value.own, 0, 0xff, 'pkt.own'));
   view.setUint32(24, whole(value.segments, 0, 0xffffffff, 'pkt.segments'), true);
   view.setUint32(28, whole(value.len, 0, 0xffffffff, 'pkt.len'), true);
   bytes.set(sized(value.dmac, 6, 'pkt.dmac'), 32);
@@ -363,14 +366,15 @@ export function decodePkt(bytes: Uint8Array, offset = 0): Pkt {
     bd: view.getUint16(4, true),
     outBd: view.getUint16(6, true),
     vid: view.getUint16(8, true),
-    ethertype: view.getUint16(10, true),
-    l3: view.getUint16(12, true),
-    verdict: view.getUint16(14, true),
-    reason: view.getUint16(16, true),
-    tagged: view.getUint8(18),
-    inBand: view.getUint8(19),
-    routed: view.getUint8(20),
-    own: view.getUint8(21),
+    priority: view.getUint16(10, true),
+    ethertype: view.getUint16(12, true),
+    l3: view.getUint16(14, true),
+    verdict: view.getUint16(16, true),
+    reason: view.getUint16(18, true),
+    tagged: view.getUint8(20),
+    inBand: view.getUint8(21),
+    routed: view.getUint8(22),
+    own: view.getUint8(23),
     segments: view.getUint32(24, true),
     len: view.getUint32(28, true),
     dmac: bytes.slice(offset + 32, offset + 38),

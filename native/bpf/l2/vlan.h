@@ -74,7 +74,7 @@ INLINE int vlan_convert(ctx_t *ctx, struct pkt *p, __u16 vid)
 		return -1;
 	__builtin_memcpy(eth, macs, 12);
 	eth->type = bpf_htons(ETH_8021Q);
-	tag->tci = p->tagged ? (tag->tci & bpf_htons(0xf000)) | bpf_htons(vid) : bpf_htons(vid);
+	tag->tci = bpf_htons(p->priority | vid);
 	tag->type = bpf_htons(p->ethertype);
 	return 0;
 }
@@ -97,7 +97,7 @@ INLINE int vlan_convert(ctx_t *ctx, struct pkt *p, __u16 vid)
 		p->vid = 0;
 	}
 	if (vid != 0) {
-		err = bpf_skb_vlan_push(ctx, bpf_htons(ETH_8021Q), vid);
+		err = bpf_skb_vlan_push(ctx, bpf_htons(ETH_8021Q), p->priority | vid);
 		if (err)
 			return err;
 		p->tagged = 1;

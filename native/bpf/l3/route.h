@@ -13,6 +13,20 @@
 // Tells the verifier how far in L3 can begin: 14, or 18 behind a tag.
 #define L3_MASK 31
 
+// Of this network, loopback, multicast or reserved: the stack's to judge, never routed (RFC 1812 5.3.7).
+INLINE int special4(__be32 addr)
+{
+	__u32 net = bpf_ntohl(addr) >> 24;
+
+	return net == 0 || net == 127 || net >= 224;
+}
+
+// Unspecified, loopback, mapped, link-local or multicast: never routed either (RFC 4291 2.5).
+INLINE int special6(const struct in6_addr *addr)
+{
+	return addr->s6_addr[0] >= 0xfe || !(addr->s6_addr[0] | addr->s6_addr[1]);
+}
+
 INLINE int local_has4(__be32 addr)
 {
 	struct local_key key = {};
@@ -52,7 +66,7 @@ INLINE int route_ipv4(ctx_t *ctx, struct pkt *p, struct bpf_fib_lookup *fib)
 	total = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || ip->ihl < 5 || total < ip->ihl * 4 || (p->segments == 1 && p->l3 + total > p->len))
 		return -DROP_BAD_IP;
-	if (local_has4(ip->daddr) || ip->ihl > 5 || ip->ttl <= 1)
+	if (local_has4(ip->daddr) || ip->ihl > 5 || ip->ttl <= 1 || special4(ip->saddr) || special4(ip->daddr))
 		return V_UP;
 	fib->family = AF_INET;
 	fib->l4_protocol = ip->protocol;
@@ -73,10 +87,7 @@ INLINE int route_ipv6(ctx_t *ctx, struct pkt *p, struct bpf_fib_lookup *fib)
 	total = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 	if (ip->version != 6 || (p->segments == 1 && p->l3 + total > p->len))
 		return -DROP_BAD_IP;
-	if (local_has6(&ip->daddr) || ip->hop_limit <= 1)
-		return V_UP;
-	// Link-local, multicast and loopback addresses are the stack's to judge, never routed (RFC 4291 2.5.6).
-	if (ip->daddr.s6_addr[0] == 0xff || ip->daddr.s6_addr[0] == 0xfe || ip->saddr.s6_addr[0] == 0xfe)
+	if (local_has6(&ip->daddr) || ip->hop_limit <= 1 || special6(&ip->saddr) || special6(&ip->daddr))
 		return V_UP;
 	fib->family = AF_INET6;
 	fib->l4_protocol = ip->nexthdr;
