@@ -83,9 +83,16 @@ export function ipv6(o: Ipv6Options, inner: Layer = udp(1, 2)): Layer {
   return { type: 0x86dd, bytes: bytesOf(head, inner.bytes) };
 }
 
-export function udp(from: number, to: number, payload: Uint8Array | number = 18): Layer {
+/** `lie` is added to the length. */
+export function udp(from: number, to: number, payload: Uint8Array | number = 18, lie = 0): Layer {
   const data = typeof payload === 'number' ? new Uint8Array(payload).fill(0x55) : payload;
-  return { type: 17, bytes: bytesOf(be16(from), be16(to), be16(8 + data.length), [0, 0], data) };
+  return { type: 17, bytes: bytesOf(be16(from), be16(to), be16((8 + data.length + lie) & 0xffff), [0, 0], data) };
+}
+
+/** A SYN without options. */
+export function tcp(from: number, to: number, payload = 0): Layer {
+  const head = [...be16(from), ...be16(to), 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, ...be16(0xffff), 0, 0, 0, 0];
+  return { type: 6, bytes: bytesOf(head, new Uint8Array(payload).fill(0x55)) };
 }
 
 export function arpRequest(o: { mac: string; ip: string; target: string }): Layer {

@@ -7,7 +7,16 @@ import { pino } from 'pino';
 import { kernelDrivers } from '../../src/daemon/drivers.ts';
 import { openIds } from '../../src/engine/ids.ts';
 import { type OpenEngine, openEngine } from '../../src/engine/open.ts';
-import { decodeTrace, dropReasons, encodeFdb, encodeFdbKey, traceActions, traceSize } from '../../src/kernel/abi.ts';
+import {
+  ageModes,
+  decodeTrace,
+  dropReasons,
+  encodeAgeArgs,
+  encodeFdb,
+  encodeFdbKey,
+  traceActions,
+  traceSize,
+} from '../../src/kernel/abi.ts';
 import type { BpfMap } from '../../src/kernel/bpf.ts';
 import { type PortCounters, readCounters } from '../../src/kernel/counters.ts';
 import { type Datapath, openDatapath, removePins } from '../../src/kernel/datapath.ts';
@@ -40,6 +49,10 @@ export interface Rig extends AsyncDisposable {
   readonly engine: OpenEngine;
   /** Sends a frame in by a port. */
   send(port: string, frame: Uint8Array, hook?: Hook, repeat?: number): Outcome;
+  /** Makes another document the running one; resolves when its ports are up. */
+  commit(document: string): Promise<void>;
+  /** Forgets what was learned. */
+  forget(): void;
   /** An address as if it had been seen. */
   learn(vlan: number, mac: string, port: string): void;
   counters(port: string): PortCounters;
@@ -130,9 +143,10 @@ export async function openRig(document: string, ports: readonly string[], o: { t
     stack.use(started);
   }
   await engine.settled();
-  await carriers(live.get('ports') as PortsLive);
+  const carried = (): Promise<void> => carriers(live.get('ports') as PortsLive);
+  await carried();
   const kept = stack.move();
-  return { ...rigOf(kernel, datapath, engine, instance), [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { ...rigOf(kernel, datapath, engine, instance, carried), [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 /** The kernel brings a carrier up a little after the device. */
@@ -152,8 +166,15 @@ function rigOf(
   datapath: Datapath,
   engine: OpenEngine,
   netns: string,
+  carried: () => Promise<void>,
 ): Omit<Rig, keyof AsyncDisposable> {
   const { ids } = engine.host;
+  const indexes = new Map<string, number>();
+  const indexOf = (device: string): number => {
+    const index = indexes.get(device) ?? kernel.netlink().link(device)?.index ?? 0;
+    indexes.set(device, index);
+    return index;
+  };
   const idOf = (port: string): number => ids.find('port', port) ?? 0;
   const counters = (port: string): PortCounters => readCounters(datapath.map('counters'), idOf(port));
   return {
@@ -165,6 +186,17 @@ function rigOf(
     baseMac: engine.read.look().baseMac,
     portId: idOf,
     counters,
+    async commit(document) {
+      const answer = await engine.commit({ document }, { by: 'test' });
+      if (!answer.ok) throw new Error(JSON.stringify([answer.problems, answer.faults]));
+      indexes.clear();
+      await engine.settled();
+      await carried();
+    },
+    forget() {
+      const all = Number(process.hrtime.bigint() >> 30n) + 1000;
+      datapath.age.testRun({ ctx: encodeAgeArgs({ mode: ageModes.old, olderThan: all, port: 0, bd: 0, removed: 0 }) });
+    },
     learn(vlan, mac, port) {
       const key = encodeFdbKey({ bd: vlan, mac: parseMac(mac) ?? new Uint8Array(6) });
       const seen = Number(process.hrtime.bigint() >> 30n);
@@ -172,7 +204,7 @@ function rigOf(
     },
     send(port, frame, hook = 'tcx', repeat = 1) {
       const program = datapath.programOf(hook === 'tcx' ? 'tcx-ingress' : 'xdp');
-      const ifindex = kernel.netlink().link(port)?.index ?? 0;
+      const ifindex = indexOf(port);
       const trace = hook === 'tcx' ? datapath.trace.tcx : datapath.trace.xdp;
       trace.update(u32(idOf(port)), new Uint8Array(traceSize * kernel.bpf.possibleCpus));
       const ctx = hook === 'tcx' ? skbContext(ifindex) : xdpContext(ifindex, frame.length);
@@ -224,4 +256,17 @@ function readTrace(
   const verdict = word as Outcome['verdict'];
   const out = trace.port.slice(0, trace.copies).map((id, i) => [nameOf(id), trace.vid[i] ?? 0] as const);
   return { verdict, reason: verdict === 'drop' ? reason : '', out };
+}
+
+/** The stack announces its IPv6 addresses when it likes: from here on nothing of it leaves an SVI, so that counters
+ * stand still between frames. */
+export async function muteStack(rig: Rig): Promise<Disposable> {
+  using stack = new DisposableStack();
+  const program = stack.use(rig.kernel.bpf.load({ file: join(objects, 'lab.bpf.o') })).programs.get('mute');
+  if (program === undefined) throw new Error('lab.bpf.o has no program mute');
+  for (const { name, index } of rig.kernel.netlink().links()) {
+    if (/^vlan\d+$/.test(name)) stack.use(rig.kernel.bpf.attach(program, index, 'tcx-egress'));
+  }
+  await new Promise((done) => setTimeout(done, 20)); // what is on its way arrives
+  return stack.move();
 }
