@@ -27,7 +27,8 @@ packages_build=(gcc libc6-dev make 'clang-19|clang' libbpf-dev)          # the a
 packages_switch=(iproute2 ethtool bpftool procps)                      # namespaces, offloads, an operator's tools
 packages_containers=(podman runc conmon catatonit)                       # guests: containers
 packages_vms=("$qemu" qemu-utils)                                        # guests: virtual machines
-packages_tests=(iputils-ping tcpdump traceroute iperf3 curl openssh-client strace busybox-static python3 python3-venv)
+packages_tests=(iputils-ping tcpdump traceroute iperf3 curl openssh-client strace busybox-static python3 python3-venv
+  nginx haproxy slowhttptest)
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
@@ -123,7 +124,13 @@ install_packages() {
     done
     names+=("$name")
   done
-  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${names[@]}"
+  # Asked by invoke-rc.d whether a package may start its service: no server of anyone's begins to listen here.
+  local policy=/usr/sbin/policy-rc.d mark='# midplane: set-up installs packages' code=0
+  [ -e "$policy" ] || { printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy" && chmod 755 "$policy"; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
+    "${names[@]}" || code=$?
+  ! grep -qxF "$mark" "$policy" || rm -f "$policy"
+  return $code
 }
 
 # 3. npm packages, Node among them. npm skips an optional package that it can't fetch and calls that success.
