@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { objects, root, runFolder, stateFolder } from './daemon/places.ts';
+import { shedCapabilities } from './daemon/privileges.ts';
 
 // Beside the addon, and as trusted: the default is a folder in /tmp.
 enableCompileCache(join(objects, 'compiled'));
@@ -17,9 +18,15 @@ interface RunArguments {
   readonly api?: string | undefined;
   readonly takeover?: boolean | undefined;
   readonly trace?: boolean | undefined;
+  readonly without?: readonly string[] | undefined;
 }
 
 async function run(argv: RunArguments): Promise<void> {
+  const why = shedCapabilities(argv.without);
+  if (why !== undefined) {
+    process.stderr.write(`${why}\n`);
+    process.exit(2);
+  }
   const { runDaemon } = await import('./daemon/run.ts');
   const { config, instance } = argv;
   const optional = Object.fromEntries(
@@ -127,6 +134,7 @@ await yargs(hideBin(process.argv))
         api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
         takeover: { type: 'boolean', describe: 'end the daemon that runs, and go on in its place' },
         trace: { type: 'boolean', hidden: true },
+        without: { type: 'string', array: true, hidden: true },
       }),
     (argv) => run(argv),
   )

@@ -39,7 +39,7 @@ before(async () => {
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'kim', '-f', join(folder, 'key')]);
   const file = join(folder, 'midplane.yaml');
   await writeFile(file, '# my switch\nsystem: { hostname: leaf1 } # for now\n');
-  const facts = watchProcess();
+  const facts = watchProcess([]);
   const now = (): number => systemClock.now();
   const commands: readonly AnyCommand[] = systemCommands({
     engine: () => engine,

@@ -22,6 +22,7 @@ import { takeLock } from './lock.ts';
 import type { DaemonLog } from './log.ts';
 import { portMetrics } from './metrics.ts';
 import { objects, privateFolder, runFolder } from './places.ts';
+import { needed } from './privileges.ts';
 
 export interface DaemonInput {
   readonly config: string;
@@ -51,7 +52,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   const kernel: Kernel = { ...bare, datapath };
   const ids = openIds(join(state, 'ids.json'));
   const live = new Map<string, unknown>();
-  const facts = stack.use(watchProcess());
+  const facts = stack.use(watchProcess(needed));
   const late: { engine?: OpenEngine; doors?: Doors } = {};
   const engineFace = lateObject<Engine>(() => late.engine);
   const mesh = stack.use(await openMesh({ run, state, log: input.log.log }));

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { endProcess, isAlive, listensOn, processOf } from './process.ts';
+import { inNetns, netns } from '../kernel/netns.ts';
+import { endProcess, isAlive, isInNetns, listensOn, processOf } from './process.ts';
 
 test('a process is known by pid and start time', async () => {
   const child = spawn('sleep', ['60'], { stdio: 'ignore' });
@@ -32,4 +34,25 @@ test('listening is seen from outside', async () => {
   assert.ok(listensOn(process.pid, port));
   await new Promise((done) => server.close(done));
   assert.equal(listensOn(process.pid, port), false);
+});
+
+test('a process is in the namespace that it was started in, whatever user it is', async () => {
+  const [one, two] = [`mpt-process-${process.pid}-1`, `mpt-process-${process.pid}-2`];
+  for (const name of [one, two]) netns.add(name);
+  try {
+    const child = inNetns(one, () =>
+      spawn('setpriv', ['--reuid', '5000', '--regid', '5000', '--clear-groups', 'sleep', '60'], { stdio: 'ignore' }),
+    );
+    const pid = child.pid ?? 0;
+    assert.deepEqual(
+      [one, two, 'mpt-there-is-none'].map((name) => isInNetns(pid, name)),
+      [true, false, false],
+    );
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+    assert.equal(isInNetns(pid, one), false);
+  } finally {
+    for (const name of [one, two]) netns.remove(name);
+  }
 });

@@ -1,15 +1,26 @@
 // Processes that outlive the daemon are known again by pid and start time: a pid alone may be another's by then.
 import { readFileSync, statSync } from 'node:fs';
+import { KernelError } from '../kernel/errno.ts';
+import { inNetns } from '../kernel/netns.ts';
 import { isAlive, type ProcessId } from '../lib/process.ts';
 import { signal } from './cgroup.ts';
 
 export { isAlive, processOf, type ProcessId } from '../lib/process.ts';
 
-/** Whether the process is in the network namespace of that name under /run/netns. */
+/** Whether the process is in the network namespace of that name under /run/netns. Told by the number of a file that
+ * every namespace has its own of: /proc/PID/ns/net is for those alone who may trace the process. */
 export function isInNetns(pid: number, netns: string): boolean {
-  const own = statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false });
-  const named = statSync(`/run/netns/${netns}`, { throwIfNoEntry: false });
-  return own !== undefined && own.ino === named?.ino;
+  const own = statSync(`/proc/${pid}/net/dev`, { throwIfNoEntry: false });
+  return own !== undefined && own.ino === inodeIn(netns);
+}
+
+function inodeIn(netns: string): number | undefined {
+  try {
+    return inNetns(netns, () => statSync('/proc/thread-self/net/dev').ino);
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** Whether something in the process's network namespace listens on the TCP port. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { arch, release } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { z } from 'zod';
+import { maskIn, namesOf } from './capability.ts';
 
 const delay = z.object({ p50: z.number(), p99: z.number(), max: z.number() });
 
@@ -16,28 +17,22 @@ export const systemFacts = z.object({
   threads: z
     .array(z.object({ name: z.string(), delayMs: delay }))
     .meta({ description: 'how late the event loops are' }),
-  capabilities: z.array(z.object({ name: z.string(), present: z.boolean() })),
+  capabilities: z.array(z.string()).meta({ description: 'effective capabilities of the daemon' }),
+  missing: z.array(z.string()).meta({ description: 'capabilities that it needs and has not' }),
   notes: z.array(z.string()).meta({ description: 'what the operator should know' }),
 });
 
 export type SystemFacts = z.infer<typeof systemFacts>;
 export type ThreadFacts = SystemFacts['threads'][number];
 
-/** Capabilities that the daemon uses, by their bit (linux/capability.h). */
-const wanted: Readonly<Record<string, number>> = {
-  NET_ADMIN: 12,
-  NET_RAW: 13,
-  SYS_ADMIN: 21,
-  PERFMON: 38,
-  BPF: 39,
-};
-
 export interface ProcessFacts extends Disposable {
   facts(): SystemFacts;
 }
 
-/** Watches this thread's event loop. `others` gives the other threads' figures, `notes` what the start has to tell. */
+/** Watches this thread's event loop. `needed` are the capabilities that the daemon is to have, `others` gives the other
+ * threads' figures, `notes` what the start has to tell. */
 export function watchProcess(
+  needed: readonly string[],
   others: () => readonly ThreadFacts[] = () => [],
   notes: () => readonly string[] = () => [],
 ): ProcessFacts {
@@ -47,6 +42,7 @@ export function watchProcess(
   const late = (ns: number): number => (Number.isFinite(ns) ? Math.max(0, ns / 1e6 - resolutionMs) : 0);
   return {
     facts() {
+      const effective = namesOf(maskIn(readFileSync('/proc/self/status', 'utf8'), 'CapEff'));
       const { rss, heapUsed, external } = process.memoryUsage();
       const delayMs = {
         p50: late(histogram.percentile(50)),
@@ -61,16 +57,11 @@ export function watchProcess(
         architecture: arch(),
         memory: { rss, heap: heapUsed, external },
         threads: [{ name: 'main', delayMs }, ...others()],
-        capabilities: capabilities(readFileSync('/proc/self/status', 'utf8')),
+        capabilities: [...effective],
+        missing: needed.filter((name) => !effective.includes(name)),
         notes: [...notes()],
       };
     },
     [Symbol.dispose]: () => void histogram.disable(),
   };
-}
-
-/** The wanted capabilities that /proc/PID/status says are effective. */
-export function capabilities(status: string): SystemFacts['capabilities'] {
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
-  return Object.entries(wanted).map(([name, bit]) => ({ name, present: ((effective >> BigInt(bit)) & 1n) === 1n }));
 }

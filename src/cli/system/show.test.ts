@@ -5,7 +5,8 @@ import { fakeClock } from '../../../test/fake/clock.ts';
 import { fakeEngine } from '../../../test/fake/engine.ts';
 import type { AnySlice } from '../../engine/slice.ts';
 import { openSession, type Answer } from '../session.ts';
-import { capabilities, watchProcess } from './facts.ts';
+import { maskIn, maskOf, namesOf } from './capability.ts';
+import { watchProcess } from './facts.ts';
 import { reachCommands, runTool } from './reach.ts';
 import { systemSchema } from './schema.ts';
 import { systemCommands } from './show.ts';
@@ -14,6 +15,7 @@ function open() {
   const clock = fakeClock(Date.UTC(2026, 0, 2, 3, 4, 5));
   const base = fakeEngine(clock);
   using facts = watchProcess(
+    ['NET_ADMIN'],
     () => [],
     () => ['FILE was edited and does not load: the last revision runs'],
   );
@@ -79,12 +81,14 @@ test('version, system, log', async () => {
 });
 
 test("capabilities are read from the kernel's own words", () => {
-  const found = capabilities('Name:\tnode\nCapEff:\t000000c000203000\n');
-  assert.deepEqual(
-    found.map(({ name, present }) => `${name} ${present}`),
-    ['NET_ADMIN true', 'NET_RAW true', 'SYS_ADMIN true', 'PERFMON true', 'BPF true'],
-  );
-  assert.ok(capabilities('CapEff:\t0000000000000000\n').every(({ present }) => !present));
+  const mask = maskIn('Name:\tnode\nCapPrm:\t0000000000000001\nCapEff:\t000000c000203020\n', 'CapEff');
+  assert.deepEqual(namesOf(mask), ['KILL', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'BPF']);
+  assert.equal(maskOf(namesOf(mask)), mask);
+  assert.deepEqual(namesOf(maskIn('CapEff:\t0000000000000000\n', 'CapEff')), []);
+  // As capsh and the kernel's header count them.
+  assert.equal(maskOf(['CHOWN', 'SYS_PTRACE', 'CHECKPOINT_RESTORE']), (1n << 0n) | (1n << 19n) | (1n << 40n));
+  assert.deepEqual(namesOf(1n << 41n), ['41']);
+  assert.throws(() => maskOf(['NET_ADMIM']), /no capability NET_ADMIM/);
 });
 
 test('ping answers line by line, and says so when nothing answers', async () => {

@@ -196,8 +196,7 @@ function showSystem(sources: SystemSources): AnyCommand {
 }
 
 function renderSystem(data: z.infer<typeof system>, columns: number): string {
-  const { memory, threads, capabilities, failures, notes } = data;
-  const missing = capabilities.filter((capability) => !capability.present);
+  const { memory, threads, capabilities, missing, failures, notes } = data;
   const parts = [
     keyValues([
       ['instance', data.instance],
@@ -206,8 +205,8 @@ function renderSystem(data: z.infer<typeof system>, columns: number): string {
       ['pid', data.pid],
       ['up', ago(data.upMs)],
       ['memory', `${bytes(memory.rss)} (heap ${bytes(memory.heap)}, outside ${bytes(memory.external)})`],
-      ['capabilities used', capabilities.flatMap(({ name, present }) => (present ? [name] : [])).join(' ')],
-      ['missing', missing.length === 0 ? undefined : missing.map(({ name }) => name).join(' ')],
+      ['capabilities', capabilities.length === 0 ? 'none' : capabilities.join(' ')],
+      ['missing', missing.length === 0 ? undefined : missing.join(' ')],
     ]),
     table(
       [
