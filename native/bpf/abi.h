@@ -145,13 +145,15 @@ struct trace {
 };
 
 // Argument of the ageing program.
-enum age_mode { AGE_OLD = 0, AGE_PORT = 1, AGE_BD = 2, AGE_PORT_BD = 3 };
+enum age_mode { AGE_OLD = 0, AGE_PORT = 1, AGE_BD = 2, AGE_PORT_BD = 3, AGE_ROW = 4 };
 struct age_args {
 	__u32 mode;
 	__u32 older_than; // units of fdb.seen
 	__u16 port;
 	__u16 bd;
 	__u32 removed; // out
+	__u8 mac[6];   // of AGE_ROW, with bd
+	__u16 pad;
 };
 
 // BTF keeps an enum only where something has its type.

@@ -318,7 +318,16 @@ int fdb_age(struct age_args *args)
 	struct age_args local = *args;
 
 	local.removed = 0;
-	bpf_for_each_map_elem(&fdb, age_row, &local, 0);
+	if (local.mode == AGE_ROW) {
+		struct fdb *row = fdb_find(local.bd, local.mac);
+		struct fdb_key key = { .bd = local.bd };
+
+		__builtin_memcpy(key.mac, local.mac, 6);
+		if (row && !row->flags)
+			local.removed = age_take(&key, row);
+	} else {
+		bpf_for_each_map_elem(&fdb, age_row, &local, 0);
+	}
 	args->removed = local.removed;
 	return 0;
 }

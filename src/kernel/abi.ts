@@ -7,6 +7,7 @@ export const ageModes = {
   port: 1,
   bd: 2,
   'port-bd': 3,
+  row: 4,
 } as const;
 
 export type AgeMode = keyof typeof ageModes;
@@ -108,9 +109,11 @@ export interface AgeArgs {
   readonly port: number;
   readonly bd: number;
   readonly removed: number;
+  /** 6 bytes. */
+  readonly mac: Uint8Array;
 }
 
-export const ageArgsSize = 16;
+export const ageArgsSize = 24;
 
 export function encodeAgeArgs(value: AgeArgs): Uint8Array {
   const bytes = new Uint8Array(ageArgsSize);
@@ -120,6 +123,7 @@ export function encodeAgeArgs(value: AgeArgs): Uint8Array {
   view.setUint16(8, whole(value.port, 0, 0xffff, 'age_args.port'), true);
   view.setUint16(10, whole(value.bd, 0, 0xffff, 'age_args.bd'), true);
   view.setUint32(12, whole(value.removed, 0, 0xffffffff, 'age_args.removed'), true);
+  bytes.set(sized(value.mac, 6, 'age_args.mac'), 16);
   return bytes;
 }
 
@@ -131,6 +135,7 @@ export function decodeAgeArgs(bytes: Uint8Array, offset = 0): AgeArgs {
     port: view.getUint16(8, true),
     bd: view.getUint16(10, true),
     removed: view.getUint32(12, true),
+    mac: bytes.slice(offset + 16, offset + 22),
   };
 }
 

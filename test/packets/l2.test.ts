@@ -20,7 +20,8 @@ ports:
 vlans:
   10: { address: [10.0.10.254/24] }
 fdb:
-  static: { 10: { "02:00:00:00:00:99": a2 } }
+  static:
+    10: { "02:00:00:00:00:99": a2 }
 `;
 const ports = ['a1', 'a2', 'b1', 't1', 't2', 'n1', 's1', 'm1', 'm2', 'all1', 'all2'];
 const [A, B, C, D] = ['02:00:00:00:00:0a', '02:00:00:00:00:0b', '02:00:00:00:00:0c', '02:00:00:00:00:0d'] as const;
@@ -114,6 +115,19 @@ test('a port learns no more than its limit', () => {
   const third = rig.send('m1', frame({ dst: broadcast, src: '02:00:00:00:02:03' }, raw(0x88b5)));
   assert.deepEqual(went(third), ['drop', 'mac-limit', []]);
   assert.equal(rig.counters('m1').learned, 2n);
+});
+
+test('an address that becomes static leaves its port’s count, and room for another', async () => {
+  const [learned, other] = ['02:00:00:00:02:01', '02:00:00:00:02:09'];
+  const hello = (src: string): unknown => went(rig.send('m1', frame({ dst: broadcast, src }, raw(0x88b5))))[1];
+  const fixed = `    40: { "${learned}": m1 }\n`;
+  for (let i = 0; i < 3; i += 1) {
+    rig.forget();
+    assert.deepEqual([learned, '02:00:00:00:02:02', other].map(hello), ['', '', 'mac-limit']);
+    await rig.commit(document + fixed);
+    assert.deepEqual([learned, '02:00:00:00:02:02', other].map(hello), ['', '', '']);
+    await rig.commit(document);
+  }
 });
 
 test('a frame larger than the egress port’s MTU is dropped', () => {

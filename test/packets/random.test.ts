@@ -27,7 +27,6 @@ after(async () => {
 /** Makes a document the running one, with nothing learned; the model of it. */
 async function begin(setup: Setup): Promise<{ model: Model; world: World }> {
   quiet[Symbol.dispose]();
-  rig.forget();
   await rig.commit(JSON.stringify(setup));
   quiet = await muteStack(rig);
   rig.forget();

@@ -7,16 +7,8 @@ import { pino } from 'pino';
 import { kernelDrivers } from '../../src/daemon/drivers.ts';
 import { openIds } from '../../src/engine/ids.ts';
 import { type OpenEngine, openEngine } from '../../src/engine/open.ts';
-import {
-  ageModes,
-  decodeTrace,
-  dropReasons,
-  encodeAgeArgs,
-  encodeFdb,
-  encodeFdbKey,
-  traceActions,
-  traceSize,
-} from '../../src/kernel/abi.ts';
+import { decodeTrace, dropReasons, encodeFdb, encodeFdbKey, traceActions, traceSize } from '../../src/kernel/abi.ts';
+import { age } from '../../src/kernel/ageing.ts';
 import type { BpfMap } from '../../src/kernel/bpf.ts';
 import { type PortCounters, readCounters } from '../../src/kernel/counters.ts';
 import { type Datapath, openDatapath, removePins } from '../../src/kernel/datapath.ts';
@@ -195,7 +187,7 @@ function rigOf(
     },
     forget() {
       const all = Number(process.hrtime.bigint() >> 30n) + 1000;
-      datapath.age.testRun({ ctx: encodeAgeArgs({ mode: ageModes.old, olderThan: all, port: 0, bd: 0, removed: 0 }) });
+      age(datapath, { mode: 'old', olderThan: all });
     },
     learn(vlan, mac, port) {
       const key = encodeFdbKey({ bd: vlan, mac: parseMac(mac) ?? new Uint8Array(6) });

@@ -106,6 +106,17 @@ INLINE int fdb_known(struct pkt *p)
 }
 
 #if !IS_XDP
+// Takes a learned row out; 1 where it did.
+INLINE int age_take(const struct fdb_key *key, const struct fdb *row)
+{
+	__u16 port_id = row->port;
+
+	if (bpf_map_delete_elem(&fdb, key))
+		return 0;
+	fdb_count_add(port_id, -1);
+	return 1;
+}
+
 static long age_row(void *map, const void *key, void *value, void *arg)
 {
 	struct age_args *args = arg;
@@ -125,9 +136,7 @@ static long age_row(void *map, const void *key, void *value, void *arg)
 		match = row->port == args->port && copy.bd == args->bd;
 	if (!match)
 		return 0;
-	fdb_count_add(row->port, -1);
-	if (bpf_map_delete_elem(&fdb, &copy) == 0)
-		args->removed += 1;
+	args->removed += age_take(&copy, row);
 	return 0;
 }
 #endif

@@ -1,5 +1,6 @@
 // Rows of the fast path's tables. A spec names devices, ports and MACs by words; numbers are put in when it is written
 // and compared when it is read, so that a device that comes back under another index is an update.
+import { age } from '../../kernel/ageing.ts';
 import { type BpfMap } from '../../kernel/bpf.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { FaultError } from '../faults.ts';
@@ -22,6 +23,8 @@ export interface RowWorld {
   /** Runs a call that may give many ports their ids. */
   together<T>(call: () => T): T;
   portName(id: number): string | undefined;
+  /** Takes an address that the fast path has learned out of the fdb, and off its port's count. */
+  unlearn(bd: number, mac: Uint8Array): void;
 }
 
 /** How one map's rows are named and encoded. */
@@ -32,6 +35,8 @@ export interface Table<S = unknown> {
   /** The row's name, or undefined where the row is not the engine's (unused, or learned). */
   name(key: Uint8Array, value: Uint8Array, world: RowWorld): string | undefined;
   value(spec: S, ref: Ref, world: RowWorld): Uint8Array;
+  /** Where the fast path writes rows of its own beside the engine's; absent: a plain update. */
+  write?(map: BpfMap, key: Uint8Array, value: Uint8Array, world: RowWorld): void;
   /** An array has no empty rows: a dropped one is written as zeros. */
   readonly array: boolean;
 }
@@ -59,6 +64,9 @@ export function rowWorld(kernel: Kernel, ids: Ids, maxPorts: number): RowWorld {
     together: (call) => ids.together(call),
     knownPortId: (name) => ids.find('port', name),
     portName: (id) => ids.name('port', id),
+    unlearn(bd, mac) {
+      if (kernel.datapath !== undefined) age(kernel.datapath, { mode: 'row', bd, mac });
+    },
   };
 }
 
@@ -105,10 +113,16 @@ export function rowDriver(
       const rows = world.together(() =>
         batch.map(([ref, spec]) => {
           const { table, map, row } = partsOf(ref);
-          return asFault(ref, () => [ref, map, table.key(row, ref, world), table.value(spec, ref, world)] as const);
+          return asFault(ref, () => {
+            const [key, value] = [table.key(row, ref, world), table.value(spec, ref, world)];
+            return [
+              ref,
+              () => (table.write === undefined ? map.update(key, value) : table.write(map, key, value, world)),
+            ] as const;
+          });
         }),
       );
-      for (const [ref, map, key, value] of rows) asFault(ref, () => map.update(key, value));
+      for (const [ref, write] of rows) asFault(ref, write);
       return Promise.resolve();
     },
     drop: (refs) => {

@@ -1,7 +1,6 @@
 // Ageing: a program walks the table in the kernel, so that nothing is copied out; addresses of ports that went down go
 // at once.
-import { ageModes, decodeAgeArgs, encodeAgeArgs } from '../../../kernel/abi.ts';
-import type { Datapath } from '../../../kernel/datapath.ts';
+import { age as takeOut } from '../../../kernel/ageing.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { type PortsLive } from '../../l1/port/schema.ts';
 import { type FdbLive, fdbSchema } from './schema.ts';
@@ -17,12 +16,12 @@ export function runFdb(host: Host): AsyncDisposable & { live: FdbLive } {
     if (datapath === undefined) return;
     const keep = BigInt(host.read.running(fdbSchema).ageing) * 1_000_000n;
     const oldest = (process.hrtime.bigint() - keep) / unitNs;
-    if (oldest > 0n) run(datapath, { mode: ageModes.old, olderThan: Number(oldest), port: 0, bd: 0 });
+    if (oldest > 0n) takeOut(datapath, { mode: 'old', olderThan: Number(oldest) });
   };
   const flushPort = (port: string): number => {
     const id = host.ids.find('port', port);
     if (datapath === undefined || id === undefined) return 0;
-    return run(datapath, { mode: ageModes.port, olderThan: 0, port: id, bd: 0 });
+    return takeOut(datapath, { mode: 'port', port: id });
   };
   const down = new Set<string>();
   const flushDown = (): void => {
@@ -45,13 +44,4 @@ export function runFdb(host: Host): AsyncDisposable & { live: FdbLive } {
       return Promise.resolve();
     },
   };
-}
-
-type Args = Omit<Parameters<typeof encodeAgeArgs>[0], 'removed'>;
-
-/** How many rows went. The kernel writes a syscall program's argument back in place. */
-function run(datapath: Datapath, args: Args): number {
-  const ctx = encodeAgeArgs({ ...args, removed: 0 });
-  datapath.age.testRun({ ctx });
-  return decodeAgeArgs(ctx).removed;
 }
