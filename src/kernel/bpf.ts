@@ -109,4 +109,6 @@ export interface Bpf {
   /** Programs on a device's hook, outermost first (tcx) or the one (xdp). `mode` is "tcx", or of xdp "native",
    * "generic". */
   query(ifindex: number, hook: BpfHook, netns?: string): readonly { programId: number; tag: string; mode: string }[];
+  /** Hash of a loaded program's instructions, hex. */
+  tagOf(programId: number): string;
 }

@@ -322,6 +322,11 @@ export class FakeBpf implements Bpf {
     return this.#linkOf(attachment);
   }
 
+  tagOf(programId: number): string {
+    const found = [...this.#attachments].find((each) => each.program.id === programId);
+    return found?.program.tag ?? throwing('ENOENT', `program ${programId}`);
+  }
+
   #release(attachment: Attachment): void {
     if (attachment.handles === 0 && !attachment.pinned) this.#attachments.delete(attachment);
   }

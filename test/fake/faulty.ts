@@ -77,6 +77,7 @@ function bpfOf(bpf: Bpf, counted: Counted): Bpf {
     pins: (folder) => bpf.pins(folder),
     attach: (program, ifindex, hook, netns) => counted('attach', () => bpf.attach(program, ifindex, hook, netns)),
     query: (ifindex, hook, netns) => bpf.query(ifindex, hook, netns),
+    tagOf: (id) => bpf.tagOf(id),
   };
 }
 

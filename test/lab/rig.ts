@@ -39,8 +39,8 @@ export interface TestSwitch extends AsyncDisposable {
   on(host: string, ...command: readonly string[]): Promise<Ran>;
   /** Pings once a sequence; how many of `count` came back. */
   ping(host: string, to: string, o?: { count?: number; size?: number; args?: readonly string[] }): Promise<number>;
-  /** Starts the daemon and waits until it says ready. */
-  boot(args?: readonly string[]): Promise<void>;
+  /** Starts the daemon, of another checkout where one is named, and waits until it says ready. */
+  boot(args?: readonly string[], checkout?: string): Promise<void>;
   /** Ends the daemon by a signal; waits until it is gone. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   /** A request to the API over its unix socket; the answer's JSON. */

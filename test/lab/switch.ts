@@ -81,11 +81,11 @@ function daemonOf(made: Made): Daemon {
   return {
     log,
     pid: () => child?.pid ?? 0,
-    async boot(args = []) {
+    async boot(args = [], from = root) {
       const file = join(made.folder, 'midplane.yaml');
       const own = ['--config', file, '--state', made.state, '--instance', made.instance, '--trace'];
       const manifests = ['--manifests', join(made.folder, 'manifests')];
-      const command = [process.execPath, join(root, 'src/main.ts'), 'run', ...own, ...manifests, ...made.args, ...args];
+      const command = [process.execPath, join(from, 'src/main.ts'), 'run', ...own, ...manifests, ...made.args, ...args];
       child = start(made.lab.switchNetns, command, { stdio: ['ignore', 'pipe', 'pipe'] });
       await ready(child, log);
     },

@@ -1,4 +1,4 @@
-// show configuration, history, revision, version, system, log: what the switch knows of itself.
+// show configuration, history, revision, system, log: what the switch knows of itself.
 import { z } from 'zod';
 import type { Engine } from '../../engine/engine.ts';
 import { FaultError } from '../../engine/faults.ts';
@@ -9,6 +9,7 @@ import { namesAt, valueAt, valueOf } from '../document/value.ts';
 import { maskSecrets } from '../document/mask.ts';
 import { documentRoot } from '../document/place.ts';
 import { systemFacts, type SystemFacts } from './facts.ts';
+import { showVersion } from './version.ts';
 
 export interface SystemSources {
   /** Asked when a command runs, since the engine is opened with these commands. */
@@ -139,28 +140,6 @@ function showHistory({ engine, now }: SystemSources): AnyCommand {
         ]),
         columns,
       ),
-  });
-}
-
-const versions = z.object({ version: z.string(), node: z.string(), kernel: z.string(), architecture: z.string() });
-
-function showVersion({ version, facts }: SystemSources): AnyCommand {
-  return command({
-    path: 'show version',
-    help: 'of midplane and what it runs on',
-    role: 'viewer',
-    args: nothing,
-    data: versions,
-    run: async () => {
-      const { node, kernel, architecture } = await facts();
-      return { version, node, kernel, architecture };
-    },
-    render: (data) =>
-      keyValues([
-        ['midplane', data.version],
-        ['node', data.node],
-        ['kernel', `Linux ${data.kernel} ${data.architecture}`],
-      ]),
   });
 }
 

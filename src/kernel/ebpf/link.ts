@@ -69,7 +69,8 @@ export function queryHook(ifindex: number, hook: BpfHook, netns?: string): HookP
   return ids.map((programId) => ({ programId, tag: tagOf(programId), mode: 'tcx' }));
 }
 
-function tagOf(programId: number): string {
+/** The tag of a loaded program. */
+export function tagOf(programId: number): string {
   const fd = addon().programById(programId);
   try {
     return addon().programInfo(fd).tag;

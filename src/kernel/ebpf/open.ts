@@ -2,7 +2,7 @@ import { readdirSync, unlinkSync } from 'node:fs';
 import { addon } from '../addon.ts';
 import type { Bpf } from '../bpf.ts';
 import { KernelError } from '../errno.ts';
-import { attach, KernelLink, queryHook } from './link.ts';
+import { attach, KernelLink, queryHook, tagOf } from './link.ts';
 import { loadObject, openPin } from './load.ts';
 import { KernelMap } from './map.ts';
 import { expedited } from './rcu.ts';
@@ -27,6 +27,7 @@ export function openBpf(): Bpf {
     pins: (folder) => unless('ENOENT', `pins in ${folder}`, [], () => readdirSync(folder).toSorted()),
     attach,
     query: queryHook,
+    tagOf,
   };
 }
 
