@@ -79,6 +79,9 @@ export interface BpfLoad {
   /** Maps that are pinned: name -> path. A pin that exists is reused (its BTF, types and sizes must be the object's:
    * else KernelError EINVAL naming the map), one that does not is made. */
   readonly pins?: Readonly<Record<string, string>>;
+  /** Where maps of an earlier layout are pinned: name -> path. One that is made anew takes over their rows, by the
+   * names of fields, before it is pinned and a program can read it. */
+  readonly former?: Readonly<Record<string, string>>;
 }
 
 /** A map without an object: the inner ones of maps of maps. `type` is BPF_MAP_TYPE_*; a name has 15 bytes at most. */

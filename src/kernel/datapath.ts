@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Bpf, BpfHook, BpfMap, BpfProgram } from './bpf.ts';
 
-/** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. */
+/** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. What
+ * `fdb_count` counts are rows of `fdb`: theirs are raised together. */
 export const mapVersions = {
   port: 1,
   port_vlan: 1,
@@ -48,8 +49,11 @@ export function openDatapath(input: DatapathInput): Datapath {
   mkdirSync(join(pins, 'maps'), { recursive: true });
   const paths = Object.entries(mapVersions).map(([name, n]) => [name, join(pins, 'maps', `${name}@v${n}`)] as const);
   const rodata = { trace_on: Uint8Array.of(input.trace === true ? 1 : 0) };
-  const load = (hook: string) =>
-    input.bpf.load({ file: join(input.objects, `switch.${hook}.bpf.o`), pins: Object.fromEntries(paths), rodata });
+  const formerPins = former(join(pins, 'maps'));
+  const load = (hook: string) => {
+    const file = join(input.objects, `switch.${hook}.bpf.o`);
+    return input.bpf.load({ file, pins: Object.fromEntries(paths), former: formerPins, rodata });
+  };
   const tcx = load('tcx');
   const xdp = load('xdp');
   const program = (object: typeof tcx, name: string): BpfProgram => {
@@ -94,6 +98,15 @@ export function removePins(pins: string): void {
   } catch (error) {
     if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
+}
+
+/** Pins of maps in another version than this program's, by the maps' names. */
+function former(folder: string): Record<string, string> {
+  const pins = readdirSync(folder).map((pin) => [pin.split('@')[0] ?? '', pin] as const);
+  const others = pins.filter(
+    ([name, pin]) => name in mapVersions && pin !== `${name}@v${mapVersions[name as MapName]}`,
+  );
+  return Object.fromEntries(others.map(([name, pin]) => [name, join(folder, pin)]));
 }
 
 /** Pins of older versions: their successors hold the state now. */

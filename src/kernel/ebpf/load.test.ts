@@ -145,6 +145,32 @@ test('a pin whose value has another layout is refused by the names of the map an
   assert.ok(!readdirSync('/sys/fs/bpf').includes('rows'));
 });
 
+test('the rows of a table of an earlier layout are taken over by the names of its fields, once', () => {
+  const [first, second] = [`${pins}/carry/rows@v1`, `${pins}/carry/rows@v2`];
+  const value = (...parts: readonly (Uint8Array | number)[]): Uint8Array =>
+    new Uint8Array(parts.flatMap((part) => (typeof part === 'number' ? [part] : [...part])));
+  const seen = u32(0x1234_5678, 9);
+  const mac = Uint8Array.of(1, 2, 3, 4, 5, 6);
+  {
+    using object = bpf.load({ file, pins: { rows: first } });
+    object.maps.get('rows')?.update(u32(7), value(seen, mac, 0, 0));
+  }
+  const wider = compile('wider', source({ field: 'added; __u64 seen' }));
+  const load = { file: wider, pins: { rows: second }, former: { rows: first } };
+  const carried = value(u32(0, 0), seen, mac, 0, 0);
+  {
+    using object = bpf.load(load);
+    const rows = object.maps.get('rows');
+    assert.deepEqual(rows?.lookup(u32(7)), carried);
+    assert.equal(rows?.dump().count, 1);
+    rows?.delete(u32(7));
+  }
+  using again = bpf.load(load);
+  assert.equal(again.maps.get('rows')?.dump().count, 0, 'one that is pinned already is as it was');
+  bpf.unpin(first);
+  bpf.unpin(second);
+});
+
 test('no descriptor stays behind', () => {
   const cycle = (): void => {
     using object = bpf.load({ file });

@@ -6,11 +6,12 @@ import { KernelError } from '../errno.ts';
 import { mapTypes, parseBtf } from '../../wire/btf.ts';
 import type { Btf } from '../../wire/btf.ts';
 import { elfSection } from '../../wire/elf.ts';
+import { carryRows } from './carry.ts';
 import { KernelMap, makePin } from './map.ts';
 import { KernelProgram } from './program.ts';
 import { checkReuse } from './reuse.ts';
 
-/** Opens, adopts pinned maps, loads, pins new maps. Whatever fails, nothing of it stays. */
+/** Opens, adopts pinned maps, loads, fills and pins new maps. Whatever fails, nothing of it stays. */
 export function loadObject(o: BpfLoad): BpfObject {
   const object = addon().objectOpen(o.file);
   const maps: NamedFd[] = [];
@@ -19,7 +20,9 @@ export function loadObject(o: BpfLoad): BpfObject {
     for (const [name, value] of Object.entries(o.rodata ?? {})) addon().objectConstant(object, name, value);
     const adopted = adoptPins(object, o);
     addon().objectLoad(object, maps, programs);
-    pinNew(maps, o.pins ?? {}, adopted);
+    const fresh = maps.filter(({ name }) => !adopted.has(name));
+    carryFormer(fresh, o);
+    pinNew(fresh, o.pins ?? {});
     return new LoadedObject(maps, programs);
   } catch (error) {
     for (const { fd } of [...maps, ...programs]) addon().fdClose(fd);
@@ -75,12 +78,28 @@ export function openPin(path: string, kind: 'bpf-map' | 'bpf-link'): number | un
   }
 }
 
-function pinNew(maps: readonly NamedFd[], pins: Readonly<Record<string, string>>, adopted: ReadonlySet<string>): void {
+/** Before they are pinned: a start that is cut short here is made again from the former ones. */
+function carryFormer(maps: readonly NamedFd[], { file, former = {} }: BpfLoad): void {
+  let btf: Btf | undefined;
+  for (const { name, fd } of maps) {
+    const path = former[name];
+    const old = path === undefined ? undefined : openPin(path, 'bpf-map');
+    if (old === undefined) continue;
+    try {
+      btf ??= btfOf(file);
+      carryRows(old, fd, btf, mapTypes(btf).get(name));
+    } finally {
+      addon().fdClose(old);
+    }
+  }
+}
+
+function pinNew(maps: readonly NamedFd[], pins: Readonly<Record<string, string>>): void {
   const made: string[] = [];
   try {
     for (const { name, fd } of maps) {
       const path = pins[name];
-      if (path === undefined || adopted.has(name)) continue;
+      if (path === undefined) continue;
       makePin(fd, path);
       made.push(path);
     }

@@ -52,7 +52,9 @@ export function otherProgram(folder: string): void {
 export function anotherField(folder: string, map: string): void {
   const type = map.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
   edit(folder, 'native/bpf/abi.h', new RegExp(`(struct ${map} \\{\n)`), '$1\t__u32 added;\n');
-  edit(folder, 'src/kernel/datapath.ts', new RegExp(`(\\b${map}: )\\d+`), '$19');
+  for (const name of map === 'fdb' ? ['fdb', 'fdb_count'] : [map]) {
+    edit(folder, 'src/kernel/datapath.ts', new RegExp(`(\\b${name}: )\\d+`), '$19');
+  }
   const call = new RegExp(`\\bencode${type}\\(\\{`);
   const writers = globSync('src/**/*.ts', { cwd: folder }).filter(
     (name) =>

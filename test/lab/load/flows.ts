@@ -79,7 +79,7 @@ export interface StreamReport {
   readonly retransmits: number;
 }
 
-/** Numbered blocks from a host over one connection to what echoes at that address. */
+/** Numbered blocks from a host over one connection to what echoes at that address; waits until something does. */
 export async function openStream(
   sw: TestSwitch,
   host: string,

@@ -14,6 +14,7 @@ import sys
 import time
 
 DRAIN_S = 20
+CONNECT_S = 120
 TCP_INFO_RETRANSMITS = 100  # tcpi_total_retrans, struct tcp_info of linux/tcp.h
 
 
@@ -60,9 +61,21 @@ class Stream:
             self.echoed += 1
 
 
+def connect(address, port):
+    """Asks again until something listens there."""
+    deadline = time.monotonic() + CONNECT_S
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=5)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 def main():
     address, port, size, rate = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    sock = socket.create_connection((address, port), timeout=10)
+    sock = connect(address, port)
     sock.setblocking(False)
     print("connected", flush=True)
     stream = Stream(sock, size)
