@@ -17,6 +17,8 @@ export interface GuestStatus {
   readonly address: string;
   /** Times that it was started again after it had ended. */
   readonly restarts: number;
+  /** How it had ended the last time; '': it never did. */
+  readonly ended: string;
 }
 
 export interface Ran {

@@ -12,6 +12,7 @@ const status = (more: Partial<GuestStatus>): GuestStatus => ({
   why: '',
   address: '10.0.0.1',
   restarts: 0,
+  ended: '',
   ...more,
 });
 
@@ -27,14 +28,16 @@ test('guests of all kinds in one table, with the reason where one does not run',
     live({ web1: status({}) }),
     live({ hello: status({ kind: 'function', state: 'failed', healthy: false, why: 'no image', startedAt: 0 }) }),
     live({ db1: status({ kind: 'vm', healthy: false, why: 'no connection' }) }),
+    live({ eats: status({ restarts: 1, ended: 'out of memory: it has 96M' }) }),
   ]);
   assert.deepEqual(
     rows.map((row) => row.name),
-    ['db1', 'hello', 'web1'],
+    ['db1', 'eats', 'hello', 'web1'],
   );
   const text = renderGuests(rows, 100, 61_000);
   assert.match(text, /db1 +vm +running: no connection +unhealthy/);
   assert.match(text, /hello +function +failed: no image +- +10\.0\.0\.1 +-/);
+  assert.match(text, /eats +container +running, ended before: out of memory: it has 96M +healthy/);
   assert.match(text, /web1 +container +running +healthy/);
   assert.equal(renderGuests([], 80, 0), 'no guests\n');
 });

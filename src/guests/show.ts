@@ -18,6 +18,8 @@ const guestData = z.object({
   /** Milliseconds since 1970, 0: not running. */
   startedAt: z.number(),
   restarts: z.number(),
+  /** How it ended before the last restart; '': it never did. */
+  ended: z.string(),
   why: z.string(),
 });
 
@@ -47,6 +49,12 @@ const complete = (arg: string, read: Read): readonly string[] =>
 const healthText = (row: GuestData): string =>
   row.state === 'running' ? (row.healthy ? 'healthy' : 'unhealthy') : '-';
 
+/** What it does, why not, or else why it had to be started again. */
+function stateText({ state, why, ended }: GuestData): string {
+  if (why !== '') return `${state}: ${why}`;
+  return ended === '' ? state : `${state}, ended before: ${ended}`;
+}
+
 /** One line a guest. `now` in milliseconds since 1970. */
 export function renderGuests(rows: readonly GuestData[], columns: number, now: number): string {
   if (rows.length === 0) return 'no guests\n';
@@ -63,7 +71,7 @@ export function renderGuests(rows: readonly GuestData[], columns: number, now: n
     rows.map((row) => [
       row.name,
       row.kind,
-      row.why === '' ? row.state : `${row.state}: ${row.why}`,
+      stateText(row),
       healthText(row),
       row.address || '-',
       row.startedAt === 0 ? '-' : ago(now - row.startedAt),

@@ -54,6 +54,8 @@ interface Tracked {
   /** Of what the watch was made. */
   watched: string;
   restarts: number;
+  /** How it ended before it was started again. */
+  ended: string;
   waitMs: number;
   /** Monotonic ms before which it is not started again. */
   notBefore: number;
@@ -130,6 +132,7 @@ function follow<S extends GuestSpec>(
     status: statusOf(input.kind, spec, 'starting', seen, ''),
     watched: '',
     restarts: 0,
+    ended: '',
     waitMs: backoffMs.least,
     notBefore: 0,
   };
@@ -139,7 +142,7 @@ function follow<S extends GuestSpec>(
   const state = stateOf(input, ref, seen);
   const failure = input.host.read.failures().find((f) => f.ref === ref)?.fault ?? input.starts.fault(ref);
   const why = state === 'running' ? '' : (failure?.why ?? seen?.why ?? '');
-  const next = { ...statusOf(input.kind, spec, state, seen, why), restarts: one.restarts };
+  const next = { ...statusOf(input.kind, spec, state, seen, why), restarts: one.restarts, ended: one.ended };
   const differs = old === undefined || JSON.stringify(next) !== JSON.stringify(one.status);
   one.status = next;
   check(one, spec, next, changed);
@@ -171,7 +174,8 @@ function again<S extends GuestSpec>(
   one.waitMs = Math.min(one.waitMs * 2, backoffMs.most);
   one.notBefore = now + one.waitMs;
   one.restarts += 1;
-  input.host.log.warn({ guest: nameOf(ref), kind: input.kind, why: seen?.why ?? '' }, 'guest is started again');
+  one.ended = seen?.why ?? input.starts.fault(ref)?.why ?? '';
+  input.host.log.warn({ guest: nameOf(ref), kind: input.kind, why: one.ended }, 'guest is started again');
   input.start(ref, spec);
 }
 
@@ -209,5 +213,6 @@ function statusOf(
     why,
     address: spec.at ?? '',
     restarts: 0,
+    ended: '',
   };
 }

@@ -5,12 +5,12 @@ import { FaultError } from '../../engine/faults.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost } from '../../engine/slice.ts';
-import { printBytes } from '../../lib/units.ts';
-import { cgroupName, openCgroup, removeTree } from '../cgroup.ts';
+import { cgroupName, removeTree } from '../cgroup.ts';
 import { isInNetns, processOf, sleep } from '../process.ts';
 import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import type { ContainerSpec } from './compile.ts';
+import { type OomWatch, watchOom } from './oom.ts';
 import { type Container, openPodman, type Podman } from './podman.ts';
 import { podmanService, type PodmanService } from './service.ts';
 import { specFor } from './spec.ts';
@@ -32,8 +32,7 @@ interface Keeping {
   readonly service: PodmanService;
   readonly podman: Podman;
   readonly starts: Starts;
-  /** Times that the kernel had ended one for memory when it was last started, by guest. */
-  readonly ooms: Map<string, number>;
+  readonly oom: OomWatch;
   /** The last list, where nothing has changed since. */
   cached?: { readonly list: readonly Container[]; readonly when: number };
 }
@@ -52,7 +51,7 @@ export function openContainers(host: DriverHost): ContainerKeeper {
     (error) => host.log.error({ error }, 'start of a container'),
     (ref, fault) => host.log.warn({ ref, fault }, 'guest did not start'),
   );
-  const keeping: Keeping = { host, service, podman, starts, ooms: new Map() };
+  const keeping: Keeping = { host, service, podman, starts, oom: watchOom(host.instance) };
   return {
     driver: driverOf(keeping),
     starts,
@@ -145,7 +144,7 @@ function begin(keeping: Keeping, ref: Ref, spec: ContainerSpec): void {
 
 /** Starts the one that is there, where it was made by this very spec; else makes one, in place of others. */
 async function start(keeping: Keeping, ref: Ref, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
-  const { podman, host, ooms } = keeping;
+  const { podman, host, oom } = keeping;
   const name = nameOf(ref);
   const there = await list(keeping);
   const same = there.find((c) => refOf(c) === ref && isSame(c, spec));
@@ -154,27 +153,26 @@ async function start(keeping: Keeping, ref: Ref, spec: ContainerSpec, signal: Ab
   const marks = { [labels.instance]: host.instance, [labels.guest]: name, [labels.hash]: hashOf(spec) };
   const resolvConf = writeResolvConf(host.folders.run, name, spec.dns);
   const id = same?.id ?? (await podman.create(specFor(host.instance, name, spec, marks, resolvConf)));
-  ooms.set(name, openCgroup(cgroupName(host.instance, name)).oomKills());
+  oom.begun(name, id);
   await podman.start(id).catch((error: unknown) => {
     if (!(error instanceof FaultError)) throw error;
     throw new FaultError(error.fault.code, ref, error.fault.why, true);
   });
   await sleep(wellMs);
   const now = (await list(keeping)).find((c) => c.id === id);
-  if (now === undefined || (now.state !== 'running' && now.exitCode !== 0)) {
-    throw new FaultError('refused', ref, now === undefined ? 'it is gone' : whyEnded(keeping, name, spec, now), true);
+  if (now === undefined) throw new FaultError('refused', ref, 'it is gone', true);
+  if (now.state !== 'running' && now.exitCode !== 0) {
+    throw new FaultError('refused', ref, await whyEnded(keeping, now), true);
   }
 }
 
 /** Made, or left by a machine that went down. */
 const isFresh = (c: Container): boolean => c.state === 'created' || c.state === 'configured';
 
-function whyEnded(keeping: Keeping, name: string, spec: ContainerSpec | undefined, c: Container): string {
+async function whyEnded({ oom }: Keeping, c: Container): Promise<string> {
   if (isFresh(c)) return 'not started';
-  const before = keeping.ooms.get(name) ?? 0;
-  const oom = openCgroup(cgroupName(keeping.host.instance, name)).oomKills() > before;
-  if (!oom) return `exit code ${c.exitCode}`;
-  return spec === undefined ? 'out of memory' : `out of memory: it has ${printBytes(spec.memory)}`;
+  const killed = c.exitCode !== 0 && (await oom.killed(c.labels[labels.guest] ?? '', c.id));
+  return killed ? 'out of memory' : `exit code ${c.exitCode}`;
 }
 
 /** Asks podman only where one that ran has ended, or the last answer is old: asking costs it some 20 ms of a CPU. */
@@ -185,13 +183,13 @@ async function look(keeping: Keeping): Promise<ReadonlyMap<Ref, Seen>> {
     host.clock.monotonic() - cached.when < cacheMs &&
     cached.list.every((c) => c.pid === 0 || processOf(c.pid) !== undefined);
   const all = fresh ? cached.list : await list(keeping);
-  return new Map(
-    all.map((c): [Ref, Seen] => {
-      const running = c.state === 'running';
-      const why = running ? '' : whyEnded(keeping, c.labels[labels.guest] ?? '', undefined, c);
-      return [refOf(c), { running, pid: c.pid, startedAt: c.startedAt, why, fresh: isFresh(c) }];
-    }),
-  );
+  return new Map(await Promise.all(all.map((c) => see(keeping, c))));
+}
+
+async function see(keeping: Keeping, c: Container): Promise<[Ref, Seen]> {
+  const running = c.state === 'running';
+  const why = running ? '' : await whyEnded(keeping, c);
+  return [refOf(c), { running, pid: c.pid, startedAt: c.startedAt, why, fresh: isFresh(c) }];
 }
 
 /** Where the guest's resolv.conf stands (resolv.conf(5)). */

@@ -8,12 +8,13 @@ import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost } from '../../engine/slice.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { printBytes } from '../../lib/units.ts';
-import { cgroupName, makeCgroup, openCgroup } from '../cgroup.ts';
+import { cgroupName, makeCgroup, openCgroup, signal as send } from '../cgroup.ts';
 import { endProcess, isAlive, isInNetns, listensOn, type ProcessId, processOf, sleep } from '../process.ts';
 import { readRecord, recordsIn } from '../records.ts';
 import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import type { FunctionSpec } from './compile.ts';
+import { openHeartbeats } from './heartbeat.ts';
 import { functionsFolder, launch, maxLogBytes, placesOf, writeSource } from './launch.ts';
 import { uidOf } from './uid.ts';
 
@@ -32,10 +33,13 @@ export interface FunctionKeeper {
   tail(name: string): string;
   /** Keeps logs within their bound. */
   trim(): void;
+  /** Ends it if its event loop has not come round for longer than a request may take. */
+  endStuck(ref: Ref, spec: FunctionSpec): void;
 }
 
 const stopMs = 3000;
 const startMs = 20_000;
+const listenPollMs = 5;
 const tailBytes = 256 * 1024;
 
 /** Makes the keeper of an instance's functions; there is one a daemon. */
@@ -46,6 +50,7 @@ export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper 
     (ref, fault) => host.log.warn({ ref, fault }, 'guest did not start'),
   );
   const whys = new Map<string, string>();
+  const heartbeats = openHeartbeats(host.clock);
   const begin = (ref: Ref, spec: FunctionSpec): void =>
     starts.begin(ref, hashOf(spec), (signal) => start({ kernel, host, whys }, ref, spec, signal));
   const readOne = (ref: Ref): [Ref, GuestActual][] => {
@@ -73,6 +78,7 @@ export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper 
           await starts.cancel(ref);
           await stop(host, nameOf(ref));
           forget(run, nameOf(ref));
+          heartbeats.forget(nameOf(ref));
         }),
       );
     },
@@ -86,10 +92,19 @@ export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper 
     driver,
     starts,
     start: begin,
-    look: () => new Map(recorded(run).map((ref) => [ref, see(run, nameOf(ref), whys)])),
+    look: () => new Map(recorded(run).map((ref) => [ref, see(host, nameOf(ref), whys)])),
     tail: (name) => tail(placesOf(run, name).log),
     trim: () => {
       for (const ref of recorded(run)) trimLog(placesOf(run, nameOf(ref)).log);
+    },
+    endStuck(ref, spec) {
+      const name = nameOf(ref);
+      const record = recordOf(run, name);
+      if (record === undefined || starts.pending(ref) !== undefined || !isAlive(record)) return;
+      const id = `${record.pid} ${record.startTime}`;
+      if (!heartbeats.stuck(name, id, placesOf(run, name).heartbeat, spec.timeoutMs)) return;
+      whys.set(name, `stuck: it did nothing for longer than a request may take, ${spec.timeoutMs} ms`);
+      for (const pid of openCgroup(cgroupName(host.instance, name)).pids()) send(pid, 'SIGKILL');
     },
   };
 }
@@ -116,21 +131,41 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   const input = { spec, places, source, procs: group.procs, uid: uidOf(host, name), folders };
   const pid = launch(input, (why) => {
     const oom = group.oomKills() > 0;
-    whys.set(name, oom ? `out of memory: it has ${printBytes(spec.memory)}` : `${why}: ${lastLine(places.log)}`);
+    const own = oom ? `out of memory: it has ${printBytes(spec.memory)}` : `${why}: ${lastLine(places.log)}`;
+    if (!whys.has(name)) whys.set(name, own);
   });
   const made = pid === undefined ? undefined : processOf(pid);
   if (made === undefined) throw new FaultError('refused', ref, whys.get(name) ?? 'it ended at once', true);
   const record = { ...made, hash: hashOf(spec), netns: spec.netns, startedAt: host.clock.now() };
   writeDurably(places.record, JSON.stringify(record));
+  try {
+    await listening(host, made, ref, spec, signal);
+  } catch (error) {
+    // One that never listens is not left to run.
+    await group.kill();
+    if (isAlive(made) || !(error instanceof FaultError) || error.fault.code !== 'refused') throw error;
+    throw new FaultError('refused', ref, whys.get(name) ?? 'it ended', true);
+  }
+}
+
+async function listening(
+  host: DriverHost,
+  made: ProcessId,
+  ref: Ref,
+  spec: FunctionSpec,
+  signal: AbortSignal,
+): Promise<void> {
   const until = host.clock.monotonic() + startMs;
   while (!listensOn(made.pid, spec.port)) {
     if (!isAlive(made)) {
       await sleep(50);
-      throw new FaultError('refused', ref, whys.get(name) ?? 'it ended', true);
+      throw new FaultError('refused', ref, 'it ended', true);
     }
     if (signal.aborted) throw new FaultError('cancelled', ref, 'cancelled');
-    if (host.clock.monotonic() > until) throw new FaultError('timeout', ref, `does not listen on port ${spec.port}`);
-    await sleep(20);
+    if (host.clock.monotonic() > until) {
+      throw new FaultError('timeout', ref, `does not listen on port ${spec.port} after ${startMs / 1000} s`, true);
+    }
+    await sleep(listenPollMs);
   }
 }
 
@@ -144,8 +179,8 @@ async function stop(host: DriverHost, name: string): Promise<void> {
 }
 
 function forget(run: string, name: string): void {
-  const { record, log, source } = placesOf(run, name);
-  for (const path of [record, log, source]) rmSync(path, { recursive: true, force: true });
+  const { record, log, heartbeat, source } = placesOf(run, name);
+  for (const path of [record, log, heartbeat, source]) rmSync(path, { recursive: true, force: true });
 }
 
 /** Whether it runs as its spec says, where it should. */
@@ -158,11 +193,16 @@ const recorded = (run: string): Ref[] => recordsIn(functionsFolder(run)).map((na
 
 const recordOf = (run: string, name: string): FunctionRecord | undefined => readRecord(placesOf(run, name).record);
 
-function see(run: string, name: string, whys: ReadonlyMap<string, string>): Seen {
-  const record = recordOf(run, name);
+function see({ folders, instance }: DriverHost, name: string, whys: ReadonlyMap<string, string>): Seen {
+  const record = recordOf(folders.run, name);
   const running = record !== undefined && isAlive(record);
-  const why = running ? '' : (whys.get(name) ?? 'it has ended');
+  const why = running ? '' : (whys.get(name) ?? whyEnded(instance, name));
   return { running, pid: record?.pid ?? 0, startedAt: record?.startedAt ?? 0, why };
+}
+
+/** Of one that an earlier daemon started. */
+function whyEnded(instance: string, name: string): string {
+  return openCgroup(cgroupName(instance, name)).oomKills() > 0 ? 'out of memory' : 'it has ended';
 }
 
 function tail(file: string): string {
@@ -177,7 +217,7 @@ function tail(file: string): string {
 /** The line that says most: the error's own, else the last. */
 function lastLine(file: string): string {
   const lines = tail(file).trimEnd().split('\n').slice(-40);
-  return (lines.findLast((line) => /^\w*Error\b.*:/.test(line)) ?? lines.at(-1) ?? '').slice(0, 300);
+  return (lines.findLast((line) => /^\w*Error\b.*:|^FATAL ERROR/.test(line)) ?? lines.at(-1) ?? '').slice(0, 300);
 }
 
 function trimLog(file: string): void {

@@ -1,6 +1,6 @@
 // What a function's process runs: serves the module's fetch(request, env, ctx) over HTTP/1.1. It is copied beside the
 // module and imports nothing of ours. Arguments: the module's file and the settings' file.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +9,7 @@ import type { ReadableStream } from 'node:stream/web';
 interface Settings {
   readonly port: number;
   readonly timeoutMs: number;
+  readonly beatMs: number;
   readonly environment: Readonly<Record<string, string>>;
 }
 
@@ -28,6 +29,8 @@ const maxBody = 16 * 2 ** 20;
 const keepAliveMs = 75_000;
 /** Time for what waitUntil was given, after SIGTERM. */
 const graceMs = 2000;
+/** Descriptor of the heartbeat file: who launched us watches it. */
+const heartbeat = 3;
 
 class TooLarge extends Error {}
 
@@ -145,6 +148,12 @@ server.once('error', (error: NodeJS.ErrnoException) => {
   server.listen({ port: settings.port, host: '0.0.0.0' });
 });
 server.listen({ port: settings.port, host: '::', backlog: 1024 });
+
+const beat = (): void => void writeSync(heartbeat, '.', 0);
+server.once('listening', () => {
+  beat();
+  setInterval(beat, settings.beatMs).unref();
+});
 
 process.once('SIGTERM', () => {
   server.close();

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Folders } from '../../engine/slice.ts';
 import type { FunctionSpec } from './compile.ts';
+import { beatMs } from './heartbeat.ts';
 
 const harness = fileURLToPath(new URL('./host.ts', import.meta.url));
 
@@ -17,6 +18,7 @@ export const maxLogBytes = 2 ** 20;
 export interface Places {
   readonly record: string;
   readonly log: string;
+  readonly heartbeat: string;
   readonly source: string;
 }
 
@@ -24,7 +26,7 @@ export const functionsFolder = (run: string): string => join(run, 'functions');
 
 export function placesOf(run: string, name: string): Places {
   const base = join(functionsFolder(run), name);
-  return { record: `${base}.json`, log: `${base}.log`, source: base };
+  return { record: `${base}.json`, log: `${base}.log`, heartbeat: `${base}.heartbeat`, source: base };
 }
 
 /** Writes module, harness and settings into a folder named by their content; gives that folder. */
@@ -33,7 +35,7 @@ export function writeSource(places: Places, spec: FunctionSpec): string {
   const files = {
     'host.mts': readFileSync(harness, 'utf8'),
     [moduleName(spec)]: spec.source,
-    'settings.json': JSON.stringify({ port, timeoutMs, environment }),
+    'settings.json': JSON.stringify({ port, timeoutMs, beatMs, environment }),
     'resolv.conf': dns.map((server) => `nameserver ${server}\n`).join(''),
   };
   const hash = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 32);
@@ -88,11 +90,12 @@ exec setpriv --reuid "$ID" --regid "$ID" --clear-groups --no-new-privs --boundin
 export function launch(input: Launch, ended: (why: string) => void): number | undefined {
   const { spec, folders, places } = input;
   const log = openSync(places.log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
+  const heartbeat = openSync(places.heartbeat, 'w', 0o600);
   try {
     const child = spawn('/bin/sh', ['-c', script], {
       cwd: '/',
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, heartbeat],
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
         PROCS: input.procs.join(' '),
@@ -113,5 +116,6 @@ export function launch(input: Launch, ended: (why: string) => void): number | un
     return child.pid;
   } finally {
     closeSync(log);
+    closeSync(heartbeat);
   }
 }

@@ -6,8 +6,9 @@ import { lastLines } from '../live.ts';
 import { supervise } from '../supervise.ts';
 import type { FunctionSpec } from './compile.ts';
 import type { FunctionKeeper } from './driver.ts';
+import { beatMs } from './heartbeat.ts';
 
-/** Restarts what ends, keeps logs small. */
+/** Ends what is stuck, restarts what ends, keeps logs small. */
 export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposable & { live: GuestsLive } {
   const { starts } = keeper;
   const supervisor = supervise<FunctionSpec>({
@@ -20,6 +21,12 @@ export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposabl
     },
     start: (ref, spec) => keeper.start(ref, spec),
   });
+  const timer = setInterval(() => {
+    for (const [ref, { spec }] of host.read.desired()) {
+      if (ref.startsWith('function/')) keeper.endStuck(ref, spec as FunctionSpec);
+    }
+  }, beatMs);
+  timer.unref();
   const known = (name: string): Ref => {
     if (supervisor.guests().has(name)) return `function/${name}`;
     throw new FaultError('not-found', name, 'no such function');
@@ -38,7 +45,10 @@ export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposabl
         await supervisor.refresh();
       },
     },
-    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      return supervisor[Symbol.asyncDispose]();
+    },
   };
 }
 
