@@ -57,12 +57,12 @@ step() {
   echo "$hash" >"$stamp"
 }
 
-# One hash of texts and of files' contents: hash_of TEXT... -- FILE...
+# One hash of texts and of files' contents, wherever they lie: hash_of TEXT... -- FILE...
 hash_of() {
   local texts=()
   while [ $# -gt 0 ] && [ "$1" != -- ]; do texts+=("$1"); shift; done
   shift || true
-  { printf '%s\n' "${texts[@]}"; [ $# -eq 0 ] || sha256sum -- "$@"; } | sha256sum | cut -c1-32
+  { printf '%s\n' "${texts[@]}"; [ $# -eq 0 ] || sha256sum -- "$@" | cut -d' ' -f1; } | sha256sum | cut -c1-32
 }
 
 # 1. What the kernel and the machine lack, and what that costs. Dies only where forwarding can't work.
