@@ -145,15 +145,15 @@ struct trace {
 };
 
 // Argument of the ageing program.
-enum age_mode { AGE_OLD = 0, AGE_PORT = 1, AGE_BD = 2, AGE_PORT_BD = 3, AGE_ROW = 4 };
+enum age_mode { AGE_OLD = 0, AGE_PORTS = 1, AGE_ROW = 2 };
 struct age_args {
 	__u32 mode;
-	__u32 older_than; // units of fdb.seen
-	__u16 port;
-	__u16 bd;
-	__u32 removed; // out
-	__u8 mac[6];   // of AGE_ROW, with bd
-	__u16 pad;
+	__u32 older_than;         // units of fdb.seen
+	__u64 ports[PORT_WORDS]; // whose rows go, a bit each
+	__u32 removed;            // out
+	__u16 bd;                 // of AGE_ROW
+	__u8 mac[6];
+	__u8 pad[4];
 };
 
 // BTF keeps an enum only where something has its type.

@@ -4,10 +4,8 @@ import { list, sized, viewAt, whole, wide } from '../lib/bytes.ts';
 /** enum age_mode. */
 export const ageModes = {
   old: 0,
-  port: 1,
-  bd: 2,
-  'port-bd': 3,
-  row: 4,
+  ports: 1,
+  row: 2,
 } as const;
 
 export type AgeMode = keyof typeof ageModes;
@@ -106,24 +104,27 @@ export type VlanBit = keyof typeof vlanBits;
 export interface AgeArgs {
   readonly mode: number;
   readonly olderThan: number;
-  readonly port: number;
-  readonly bd: number;
+  /** 16 entries. */
+  readonly ports: readonly bigint[];
   readonly removed: number;
+  readonly bd: number;
   /** 6 bytes. */
   readonly mac: Uint8Array;
 }
 
-export const ageArgsSize = 24;
+export const ageArgsSize = 152;
 
 export function encodeAgeArgs(value: AgeArgs): Uint8Array {
   const bytes = new Uint8Array(ageArgsSize);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, whole(value.mode, 0, 0xffffffff, 'age_args.mode'), true);
   view.setUint32(4, whole(value.olderThan, 0, 0xffffffff, 'age_args.older_than'), true);
-  view.setUint16(8, whole(value.port, 0, 0xffff, 'age_args.port'), true);
-  view.setUint16(10, whole(value.bd, 0, 0xffff, 'age_args.bd'), true);
-  view.setUint32(12, whole(value.removed, 0, 0xffffffff, 'age_args.removed'), true);
-  bytes.set(sized(value.mac, 6, 'age_args.mac'), 16);
+  for (const [i, item] of sized(value.ports, 16, 'age_args.ports').entries()) {
+    view.setBigUint64(8 + i * 8, wide(item, 0n, 0xffffffffffffffffn, 'age_args.ports'), true);
+  }
+  view.setUint32(136, whole(value.removed, 0, 0xffffffff, 'age_args.removed'), true);
+  view.setUint16(140, whole(value.bd, 0, 0xffff, 'age_args.bd'), true);
+  bytes.set(sized(value.mac, 6, 'age_args.mac'), 142);
   return bytes;
 }
 
@@ -132,10 +133,10 @@ export function decodeAgeArgs(bytes: Uint8Array, offset = 0): AgeArgs {
   return {
     mode: view.getUint32(0, true),
     olderThan: view.getUint32(4, true),
-    port: view.getUint16(8, true),
-    bd: view.getUint16(10, true),
-    removed: view.getUint32(12, true),
-    mac: bytes.slice(offset + 16, offset + 22),
+    ports: list(16, (i) => view.getBigUint64(8 + i * 8, true)),
+    removed: view.getUint32(136, true),
+    bd: view.getUint16(140, true),
+    mac: bytes.slice(offset + 142, offset + 148),
   };
 }
 

@@ -41,3 +41,10 @@ export function u32(value: number): Uint8Array {
 export function readU32(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
 }
+
+/** A set of numbers as words of 64 bits, a bit for each. */
+export function bits64(numbers: Iterable<number>, words: number): bigint[] {
+  const set = list(words, () => 0n);
+  for (const n of numbers) set[n >> 6] = (set[n >> 6] ?? 0n) | (1n << BigInt(n & 63));
+  return set;
+}

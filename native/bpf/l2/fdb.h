@@ -122,18 +122,14 @@ static long age_row(void *map, const void *key, void *value, void *arg)
 	struct age_args *args = arg;
 	const struct fdb *row = value;
 	struct fdb_key copy = *(const struct fdb_key *)key; // the row may be freed and reused under us
-	int match = 0;
+	int match;
 
 	if (row->flags)
 		return 0;
 	if (args->mode == AGE_OLD)
 		match = (__s32)(args->older_than - row->seen) > 0;
-	else if (args->mode == AGE_PORT)
-		match = row->port == args->port;
-	else if (args->mode == AGE_BD)
-		match = copy.bd == args->bd;
 	else
-		match = row->port == args->port && copy.bd == args->bd;
+		match = args->ports[(row->port >> 6) & (PORT_WORDS - 1)] >> (row->port & 63) & 1;
 	if (!match)
 		return 0;
 	args->removed += age_take(&copy, row);

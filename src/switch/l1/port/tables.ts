@@ -5,12 +5,12 @@ import {
   encodeDev,
   encodeFlood,
   encodePort,
-  encodePortVlan,
   portFlags,
   portModes,
+  portVlanSize,
   vlanBits,
 } from '../../../kernel/abi.ts';
-import { readU32, u32 } from '../../../lib/bytes.ts';
+import { bits64, readU32, u32 } from '../../../lib/bytes.ts';
 import { parseMac } from '../../../lib/mac.ts';
 
 export interface PortRow {
@@ -76,11 +76,12 @@ export const portVlanTable: Table<PortVlanRow> = {
   key: (row, _ref, world) => u32(world.portId(row)),
   name: (key, _value, world) => world.portName(readU32(key)) ?? `#${readU32(key)}`,
   value(row) {
-    const entry = Array.from({ length: 4096 }, () => 0);
+    // One array of u16: its codec would look at all 4,096 for the few that are set.
+    const entry = new Uint16Array(portVlanSize / 2);
     for (const id of row.vlans) {
       entry[id] = vlanBits.member | id | (id === row.untagged ? vlanBits.untagged : 0);
     }
-    return encodePortVlan({ entry });
+    return new Uint8Array(entry.buffer);
   },
 };
 
@@ -90,14 +91,11 @@ export const floodTable: Table<FloodRow> = {
   key: (row) => u32(Number(row)),
   name: (key) => String(readU32(key)),
   value(row, _ref, world) {
-    const bits = (ports: readonly string[]): bigint[] => {
-      const words = Array.from({ length: 16 }, () => 0n);
-      for (const port of ports) {
-        const id = world.portId(port);
-        words[id >> 6] = (words[id >> 6] ?? 0n) | (1n << BigInt(id & 63));
-      }
-      return words;
-    };
+    const bits = (ports: readonly string[]): bigint[] =>
+      bits64(
+        ports.map((port) => world.portId(port)),
+        16,
+      );
     return encodeFlood({ tagged: bits(row.tagged), untagged: bits(row.untagged) });
   },
 };

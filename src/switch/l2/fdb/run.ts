@@ -18,26 +18,25 @@ export function runFdb(host: Host): AsyncDisposable & { live: FdbLive } {
     const oldest = (process.hrtime.bigint() - keep) / unitNs;
     if (oldest > 0n) takeOut(datapath, { mode: 'old', olderThan: Number(oldest) });
   };
-  const flushPort = (port: string): number => {
-    const id = host.ids.find('port', port);
-    if (datapath === undefined || id === undefined) return 0;
-    return takeOut(datapath, { mode: 'port', port: id });
+  const flush = (names: readonly string[]): number => {
+    const known = names.flatMap((name) => host.ids.find('port', name) ?? []);
+    return datapath === undefined || known.length === 0 ? 0 : takeOut(datapath, { mode: 'ports', ports: known });
   };
   const down = new Set<string>();
   const flushDown = (): void => {
+    const fresh: string[] = [];
     for (const [name, status] of ports?.statuses() ?? []) {
       if (status.state === 'up') down.delete(name);
-      else if (!down.has(name)) {
-        down.add(name);
-        flushPort(name);
-      }
+      else if (!down.has(name)) fresh.push(name);
     }
+    for (const name of fresh) down.add(name);
+    flush(fresh);
   };
   const watch = ports?.onChange(flushDown);
   const timer = setInterval(age, walkMs);
   timer.unref();
   return {
-    live: { flushPort },
+    live: { flush },
     [Symbol.asyncDispose]() {
       clearInterval(timer);
       watch?.[Symbol.dispose]();

@@ -20,6 +20,6 @@ export type FdbSection = z.infer<typeof fdbSchema>;
 
 /** What the slice offers while it runs. */
 export interface FdbLive {
-  /** Forgets what was learned at a port; how many addresses. */
-  flushPort(port: string): number;
+  /** Forgets what was learned at these ports; how many addresses. */
+  flush(ports: readonly string[]): number;
 }

@@ -82,7 +82,7 @@ const clearFdb = command({
   run(args, read) {
     const live = read.live<FdbLive>('fdb');
     const ports = Object.keys(read.running(portsSchema)).filter((p) => args.port === undefined || p === args.port);
-    return Promise.resolve({ removed: ports.reduce((sum, port) => sum + (live?.flushPort(port) ?? 0), 0) });
+    return Promise.resolve({ removed: live?.flush(ports) ?? 0 });
   },
   render: (data) => `${data.removed} addresses forgotten\n`,
   complete: (_arg, read) => Object.keys(read.running(portsSchema)),
