@@ -57,9 +57,15 @@ busybox_root() {
 vm_modules=(virtio_pci virtio_net virtio_blk isofs button evdev)
 
 vm_image() {
-  local work; work=$(mktemp -d) || return
+  local work package; package=$(kernel_package)
+  [ -n "$package" ] || { apt-get update -q && package=$(kernel_package); } || return
+  if [ -z "$package" ]; then
+    echo "no kernel package linux-image-cloud-$(dpkg --print-architecture) is known" >&2
+    return 1
+  fi
+  work=$(mktemp -d) || return
   chmod 755 "$work"
-  build_vm_image "$work" "$1"
+  build_vm_image "$work" "$package"
   local result=$?
   rm -rf "$work"
   return $result
@@ -115,7 +121,7 @@ make_images() {
 }
 
 guest_images() {
-  local hash package
+  local hash
   mkdir -p "$images"
   # Two checkouts share the images.
   exec 8>"$images/lock"
@@ -125,12 +131,7 @@ guest_images() {
   make_images "container images" "$hash" container_images
   hash=$(hash_of "$hash" -- "$image_sources/init.sh")
   have_images "vm image" "$hash" "$images/vm/vmlinuz" "$images/vm/initrd"
-  if [ ! -e "$stamps/vm-image" ]; then
-    package=$(kernel_package)
-    [ -n "$package" ] || { timed "package lists" apt-get update -q; package=$(kernel_package); }
-    [ -n "$package" ] || die "vm image: no kernel package linux-image-cloud-$(dpkg --print-architecture) is known"
-  fi
-  make_images "vm image" "$hash" vm_image "${package:-}"
+  make_images "vm image" "$hash" vm_image
   exec 8>&-
 }
 
