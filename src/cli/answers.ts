@@ -2,14 +2,13 @@
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { CommitAnswer, RevisionInfo } from '../engine/engine.ts';
 import { FaultError, type Fault } from '../engine/faults.ts';
-import type { Action } from '../engine/resource.ts';
 import { ago, printable, textWidth } from '../lib/table.ts';
 import type { Lost } from './document/path.ts';
 import type { Result } from './verbs/state.ts';
 import type { Word } from './words.ts';
 
 /** "what: why (code)", and whether trying again can help. */
-export function printFault(fault: Fault): string {
+export function printFault(fault: Pick<Fault, 'what' | 'why' | 'retry'> & { readonly code: string }): string {
   const again = fault.retry ? '; trying again may help' : '';
   return `${fault.what}: ${fault.why} (${fault.code}${again})`;
 }
@@ -30,7 +29,7 @@ export function faulted(fault: Fault): Result {
 }
 
 /** The actions of a plan, a line each. */
-export function printActions(actions: readonly Action[]): string {
+export function printActions(actions: readonly { readonly phase: string; readonly line: string }[]): string {
   return actions.map((action) => `${action.phase.padEnd(7)}  ${printable(action.line)}\n`).join('');
 }
 

@@ -1,10 +1,12 @@
 // What CLI, API and main see of the engine. `commit.ts` makes it.
 import type { Problem } from '../config/problem.ts';
 import type { Fault } from './faults.ts';
+import type { Drift } from './loop/world.ts';
 import type { Action } from './resource.ts';
 import type { Revision, RevisionInfo } from './revision/revision.ts';
 import type { AnyCommand, AnySlice, Read } from './slice.ts';
 
+export type { Drift } from './loop/world.ts';
 export type { Revision, RevisionInfo } from './revision/revision.ts';
 
 /** The text of a revision that is not applied yet: the document and, where they change too, the manifests. */
@@ -53,6 +55,8 @@ export interface Engine {
   /** Problems of a candidate: empty where it could be committed. */
   check(candidate: Candidate): Promise<readonly Problem[]>;
   plan(candidate: Candidate): Promise<PlanAnswer>;
+  /** Where the world is not as the running revision wants it. */
+  drift(): Promise<Drift>;
   commit(candidate: Candidate, options: CommitOptions): Promise<CommitAnswer>;
   /** Makes the pending commit permanent. Fault 'not-found' where none is pending. */
   confirm(by: string): Promise<Fault | RevisionInfo>;

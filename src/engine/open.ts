@@ -118,7 +118,7 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
   };
 }
 
-type Asking = 'slices' | 'commands' | 'read' | 'running' | 'check' | 'plan' | 'history' | 'revision';
+type Asking = 'slices' | 'commands' | 'read' | 'running' | 'check' | 'plan' | 'drift' | 'history' | 'revision';
 
 /** The part that changes nothing. */
 function asking(input: EngineInput, context: CommitContext, read: Read): Pick<Engine, Asking> {
@@ -144,6 +144,7 @@ function asking(input: EngineInput, context: CommitContext, read: Read): Pick<En
       const pass = await context.reconciler.plan(result.compiled.resources);
       return pass.faults.length > 0 ? refuse([], pass.faults) : { ok: true, actions: pass.actions };
     },
+    drift: () => context.reconciler.drift(),
     history: () => context.history.list(),
     revision: (number) => context.history.read(number),
   };

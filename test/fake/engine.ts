@@ -99,6 +99,7 @@ export function fakeEngine(clock: Clock, slices: readonly AnySlice[] = [portsSli
       if (problems.length > 0) return failed(problems);
       return { ok: true, actions: actionsOf(running().document, candidate.document) };
     },
+    drift: async () => ({ actions: [], faults: [], resources: new Map() }),
     commit,
     confirm,
     rollback: async (number, options) => {

@@ -70,6 +70,28 @@ test('the history', async () => {
   );
 });
 
+test('drift: none, or what would be done about it', async () => {
+  const { answer, engine } = open();
+  assert.equal((await answer('show drift')).text, 'none: 0 resources are as they should be\n');
+  const line = 'put address/vlan10/10.0.0.1/24';
+  const fault = { code: 'refused', what: 'container', why: 'podman does not answer', retry: true } as const;
+  engine.drift = () =>
+    Promise.resolve({
+      actions: [{ phase: 'switch', verb: 'put', ref: 'address/vlan10/10.0.0.1/24', line }],
+      faults: [fault],
+      resources: new Map([['address', 2]]),
+    });
+  assert.equal(
+    (await answer('show drift')).text,
+    `switch   ${line}\ncontainer: podman does not answer (refused; trying again may help)\n`,
+  );
+  assert.deepEqual((await answer('show drift')).data, {
+    resources: { address: 2 },
+    actions: [{ phase: 'switch', verb: 'put', ref: 'address/vlan10/10.0.0.1/24', line }],
+    faults: [fault],
+  });
+});
+
 test('version, system, log', async () => {
   const { answer } = open();
   assert.match((await answer('show version')).text, /^midplane: {2}1\.2\.3\nnode: {6}26\./);

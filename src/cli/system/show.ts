@@ -8,6 +8,7 @@ import { yamlAt } from '../document/candidate.ts';
 import { namesAt, valueAt, valueOf } from '../document/value.ts';
 import { maskSecrets } from '../document/mask.ts';
 import { documentRoot } from '../document/place.ts';
+import { showDrift } from './drift.ts';
 import { systemFacts, type SystemFacts } from './facts.ts';
 import { showVersion } from './version.ts';
 
@@ -29,6 +30,7 @@ export function systemCommands(sources: SystemSources): readonly AnyCommand[] {
     showHistory(sources),
     showVersion(sources),
     showSystem(sources),
+    showDrift(sources.engine),
     showLog(sources),
   ];
 }

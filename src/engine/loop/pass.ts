@@ -6,7 +6,16 @@ import { type Action, kindOf, type Ref, type Resource } from '../resource.ts';
 import { verify } from '../verify.ts';
 import { lookLeniently, lookStrictly, type Looked } from './look.ts';
 import type { Preparer } from './prepare.ts';
-import { changed, type Pass, type Resources, type State, union, withoutOrphans, type World } from './world.ts';
+import {
+  changed,
+  type Drift,
+  type Pass,
+  type Resources,
+  type State,
+  union,
+  withoutOrphans,
+  type World,
+} from './world.ts';
 
 export interface Loop {
   readonly world: World;
@@ -16,6 +25,17 @@ export interface Loop {
 
 /** What is desired now. */
 export const desiredOf = (state: State): Map<Ref, Resource> => union(state.committed, state.published);
+
+/** Steps from the world as it is to what is desired; changes nothing. What cannot be read is in `faults`. */
+export async function drift({ world, state }: Loop): Promise<Drift> {
+  const desired = desiredOf(state);
+  const { attempted } = state;
+  const look = { world, made: knownOf(state, desired), attempted, desired, refs: 'all' as const };
+  const { actions, left } = await lookLeniently(look);
+  const resources = new Map([...world.drivers.keys()].map((kind) => [kind, 0]));
+  for (const ref of desired.keys()) resources.set(kindOf(ref), (resources.get(kindOf(ref)) ?? 0) + 1);
+  return { actions: actions.filter((action) => !isHeld(state, action)), faults: [...left.values()], resources };
+}
 
 interface Target {
   readonly published: State['published'];

@@ -4,15 +4,17 @@ import { faultOf } from '../faults.ts';
 import type { Action, Ref, Resource } from '../resource.ts';
 import { kindOf } from '../resource.ts';
 import type { Failure } from '../slice.ts';
-import { change, desiredOf, lenient, type Loop, noteFailure, planChange, retire, revert } from './pass.ts';
+import { change, desiredOf, drift, lenient, type Loop, noteFailure, planChange, retire, revert } from './pass.ts';
 import { openPreparer } from './prepare.ts';
-import { changed, emptyState, type Pass, type Resources, union, type World } from './world.ts';
+import { changed, type Drift, emptyState, type Pass, type Resources, union, type World } from './world.ts';
 
 export interface Reconciler {
   desired(): Resources;
   failures(): readonly Failure[];
   /** Steps from the world as it is to `committed`; changes nothing. */
   plan(committed: Resources): Promise<Pass>;
+  /** What is not as desired now. Reads everything, changes nothing. */
+  drift(): Promise<Drift>;
   /** Strict: all of it, verified, or the world as it was. Drops that nobody sees wait for `retire`. */
   change(committed: Resources): Promise<Pass>;
   /** Lenient: what can be made of `committed` is made, the rest is in failures(). */
@@ -47,6 +49,7 @@ export function openReconciler(world: World): Reconciler {
     desired: () => desiredOf(state),
     failures: () => [...state.failed.values()],
     plan: (committed) => queue.run(() => planChange(loop, committed)),
+    drift: () => queue.run(() => drift(loop)),
     change: (committed) => run(() => change(loop, committed)),
     revert: (committed) => run(() => revert(loop, committed)),
     retire: (actions) => run(() => retire(loop, actions)),

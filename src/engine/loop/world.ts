@@ -22,6 +22,11 @@ export interface Pass {
   readonly faults: readonly Fault[];
 }
 
+/** What is not as desired: the steps that would make it so, and how many resources there should be, by kind. */
+export interface Drift extends Pass {
+  readonly resources: ReadonlyMap<string, number>;
+}
+
 export interface State {
   committed: Resources;
   published: ReadonlyMap<string, Resources>;
