@@ -51,6 +51,7 @@ INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
 {
 	struct port_counters *out = counters_of(id), *in = counters_of(p->in_port);
 	struct port *row = port_of(id);
+	long error;
 
 	if (!out || !in || !row)
 		return 0;
@@ -58,7 +59,11 @@ INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
 		out->flood_skipped += 1;
 		return 0;
 	}
-	if (bpf_clone_redirect(ctx, row->ifindex, 0)) {
+	// A port that becomes a bridged one may have its egress program still.
+	ctx->mark = MARK_EMITTED | p->in_port;
+	error = bpf_clone_redirect(ctx, row->ifindex, 0);
+	ctx->mark = 0;
+	if (error) {
 		out->flood_skipped += 1;
 		return 0;
 	}

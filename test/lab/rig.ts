@@ -43,6 +43,8 @@ export interface TestSwitch extends AsyncDisposable {
   boot(args?: readonly string[], checkout?: string): Promise<void>;
   /** Ends the daemon by a signal; waits until it is gone. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
+  /** Resolves when the daemon has ended, whatever ended it. */
+  ended(): Promise<void>;
   /** A request to the API over its unix socket; the answer's JSON. */
   api<T = unknown>(method: string, path: string, body?: unknown): Promise<{ status: number; body: T }>;
   /** A CLI line as admin over the unix socket. */

@@ -73,7 +73,7 @@ interface Made {
   readonly args: readonly string[];
 }
 
-type Daemon = Pick<TestSwitch, 'boot' | 'kill' | 'pid' | 'log'>;
+type Daemon = Pick<TestSwitch, 'boot' | 'kill' | 'ended' | 'pid' | 'log'>;
 
 function daemonOf(made: Made): Daemon {
   const log: Record<string, unknown>[] = [];
@@ -81,6 +81,9 @@ function daemonOf(made: Made): Daemon {
   return {
     log,
     pid: () => child?.pid ?? 0,
+    async ended() {
+      if (child !== undefined && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    },
     async boot(args = [], from = root) {
       const file = join(made.folder, 'midplane.yaml');
       const own = ['--config', file, '--state', made.state, '--instance', made.instance, '--trace'];

@@ -156,7 +156,8 @@ async function listening(
   signal: AbortSignal,
 ): Promise<void> {
   const until = host.clock.monotonic() + startMs;
-  while (!listensOn(made.pid, spec.port)) {
+  // Before it is in its own namespace it would be the switch that listens.
+  while (!isInNetns(made.pid, spec.netns) || !listensOn(made.pid, spec.port)) {
     if (!isAlive(made)) {
       await sleep(50);
       throw new FaultError('refused', ref, 'it ended', true);

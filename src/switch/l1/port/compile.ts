@@ -24,7 +24,8 @@ function compilePort(name: string, port: Port, member: Membership): readonly Res
   const device = deviceOf(name, port);
   const netdev: Ref = `netdev/${device}`;
   const routed = port.address !== undefined;
-  const settings = sysctls(device, netdev, routed);
+  const egress = linkRef({ port: name, hook: 'tcx-egress' });
+  const settings = sysctls(device, routed ? [netdev, egress] : [netdev], routed);
   const rows = rowsOf(name, device, port, member, netdev);
   const ready = [...settings, ...rows].map((resource) => resource.ref);
   const hooks: Resource[] = hooksOf(port, routed).map((hook) => ({
@@ -55,8 +56,9 @@ function netdevOf(device: string, port: Port): readonly Resource[] {
   return [{ ref: `netdev/${device}`, owner, spec, needs: [] }];
 }
 
-/** The stack never speaks on an L2 port: no IPv6, no ARP answer, whatever addresses the switch has elsewhere. */
-function sysctls(device: string, netdev: Ref, routed: boolean): readonly Resource[] {
+/** The stack never speaks on an L2 port: no IPv6, no ARP answer, whatever addresses the switch has elsewhere. On a routed
+ * one it may once the program is there that counts what it says. */
+function sysctls(device: string, needs: readonly Ref[], routed: boolean): readonly Resource[] {
   const conf: readonly (readonly [string, string])[] = routed
     ? [
         [`net/ipv6/conf/${device}/disable_ipv6`, '0'],
@@ -69,7 +71,7 @@ function sysctls(device: string, netdev: Ref, routed: boolean): readonly Resourc
         [`net/ipv6/conf/${device}/disable_ipv6`, '1'],
         [`net/ipv4/conf/${device}/arp_ignore`, '8'],
       ];
-  return conf.map(([key, value]) => ({ ref: `sysctl/${key}`, owner, spec: { value }, needs: [netdev] }));
+  return conf.map(([key, value]) => ({ ref: `sysctl/${key}`, owner, spec: { value }, needs }));
 }
 
 function hooksOf(port: Port, routed: boolean): readonly ('tcx-ingress' | 'tcx-egress' | 'xdp')[] {
