@@ -20,6 +20,9 @@ import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Plac
 const TICK_MS = 50;
 const BACKLOG = 4096;
 const MAX_CONNECTIONS = 0xffff;
+/** Slots that are kept free for new clients, at most, and how many old connections are looked at for one. */
+const SPARE = 64;
+const SHED_LOOK = 4096;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
 /** A listening socket that node does not know of yet, by its descriptor. */
@@ -37,6 +40,7 @@ class NetEngine implements Engine {
   readonly rows: Int32Array;
   private readonly times: EngineTimes;
   private readonly maxConnections: number;
+  private readonly spare: number;
   private readonly clock: Clock;
   private readonly tick: number;
   private readonly wheel: Wheel;
@@ -59,6 +63,7 @@ class NetEngine implements Engine {
     this.times = times;
     this.clock = clock;
     this.maxConnections = Math.min(options.maxConnections ?? 16_384, MAX_CONNECTIONS);
+    this.spare = Math.min(SPARE, this.maxConnections >> 3);
     this.tick = Math.max(5, Math.min(TICK_MS, times.idleMs / 4, times.headMs / 4));
     this.wheel = createWheel(this.tick, now());
     const { wheel } = this;
@@ -113,7 +118,22 @@ class NetEngine implements Engine {
     this.queue.push(c, TIMEOUT, why);
   }
 
+  /** Makes room when slots run short: of the connections that carry no request the oldest gives way. So who holds many
+   * open and sends nothing keeps nobody else out. */
+  private shed(): void {
+    let looked = 0;
+    for (const c of this.open) {
+      if (c.phase === AWAIT) {
+        this.totals.refused += 1;
+        return this.exchanges.abort(c, WHY_NONE);
+      }
+      looked += 1;
+      if (looked === SHED_LOOK) return;
+    }
+  }
+
   private accept(socket: Socket, listener: ListenerState): void {
+    if (this.spare > 0 && this.open.size + this.spare >= this.maxConnections) this.shed();
     const address = socket.remoteAddress;
     const slot = this.free.pop() ?? (this.open.size < this.maxConnections ? this.open.size : -1);
     if (address === undefined || slot < 0) {

@@ -162,7 +162,7 @@ export interface Bound {
 
 export interface EngineStats {
   readonly accepted: number;
-  /** Refused at once: no free slot. */
+  /** Turned away because slots ran short: new connections, or old ones that carried no request. */
   readonly refused: number;
   readonly connections: number;
   readonly upstreams: number;
@@ -172,11 +172,17 @@ export interface EngineStats {
   readonly rows: number;
 }
 
+/** Bytes a second that a client must send of a body, on average. */
+export const BODY_RATE = 500;
+
 export interface EngineTimes {
   /** From accept, or from a head's first byte, to its last. */
   readonly headMs: number;
   /** Between two requests. */
   readonly idleMs: number;
+  /** For a request's body, and a second more for each BODY_RATE bytes that have come. What an upstream does not take is
+   * not held against the client. */
+  readonly bodyMs: number;
   /** Without a byte in either direction during an exchange or a tunnel. */
   readonly stallMs: number;
   readonly upstreamIdleMs: number;
@@ -187,6 +193,7 @@ export interface EngineTimes {
 export const engineTimes: EngineTimes = {
   headMs: 10_000,
   idleMs: 60_000,
+  bodyMs: 30_000,
   stallMs: 300_000,
   upstreamIdleMs: 4_000,
   lingerMs: 1_000,

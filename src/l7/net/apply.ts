@@ -109,7 +109,7 @@ export class Applier {
     c.phase = EXCHANGE;
     c.keepUpstream = false;
     up.socket.write(c.sent!);
-    this.wheel.after(c.idle, this.o.times.stallMs);
+    this.exchanges.awaitBody(c);
     this.exchanges.pumpRequest(c);
   }
 

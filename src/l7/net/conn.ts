@@ -53,6 +53,9 @@ export class Conn {
   bytesOut = 0;
   discarded = 0;
   beganAt = 0;
+  /** Since when, and since which byte, the client is held to BODY_RATE. */
+  bodyAt = 0;
+  bodyFrom = 0;
   doneUs = 0;
   doneIn = 0;
   doneOut = 0;

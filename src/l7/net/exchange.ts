@@ -1,6 +1,7 @@
 // What happens on a connection between two rows: bodies move, ends meet, failures become rows. No head is read here.
 import {
   BODY_CLOSE,
+  BODY_RATE,
   DONE,
   FAILED,
   IN_REPLAYABLE,
@@ -65,6 +66,23 @@ export class Exchanges implements UpstreamEvents {
   }
 
   private touch(c: Conn): void {
+    if (c.request.done || c.started || c.phase !== EXCHANGE) return this.wheel.after(c.idle, this.times.stallMs);
+    const ms = this.times.bodyMs + ((c.bytesIn - c.bodyFrom) / BODY_RATE) * 1000 - (this.o.now() - c.bodyAt);
+    this.wheel.after(c.idle, Math.min(Math.max(ms, 0), this.times.stallMs));
+  }
+
+  /** From now on the client is held to its rate, as far as its body is not complete. */
+  awaitBody(c: Conn): void {
+    if (!c.request.done) {
+      c.bodyAt = this.o.now();
+      c.bodyFrom = c.bytesIn;
+    }
+    this.touch(c);
+  }
+
+  /** The upstream takes no more of the body at present. */
+  private holdBody(c: Conn): void {
+    c.socket.pause();
     this.wheel.after(c.idle, this.times.stallMs);
   }
 
@@ -167,7 +185,7 @@ export class Exchanges implements UpstreamEvents {
     const up = c.up;
     if (c.request.done || up === undefined) return;
     if (!up.connected) {
-      if (bytes !== undefined && bytes.length > AHEAD) c.socket.pause();
+      if (bytes !== undefined && bytes.length > AHEAD) this.holdBody(c);
       return;
     }
     if (bytes === undefined) return;
@@ -180,7 +198,7 @@ export class Exchanges implements UpstreamEvents {
     up.socket.uncork();
     if (used < 0) return this.broken(c);
     if (used < bytes.length) c.pending = bytes.subarray(used);
-    if (up.socket.writableNeedDrain) c.socket.pause();
+    if (up.socket.writableNeedDrain) this.holdBody(c);
     if (c.ended && !c.request.done) this.abort(c, WHY_CLIENT);
   }
 
@@ -303,7 +321,7 @@ export class Exchanges implements UpstreamEvents {
   }
 
   upstreamReady(c: Conn): void {
-    this.touch(c);
+    this.awaitBody(c);
     if (c.request.done) return;
     if (c.socket.isPaused()) c.socket.resume();
     this.pumpRequest(c);
@@ -311,6 +329,8 @@ export class Exchanges implements UpstreamEvents {
   }
 
   upstreamDrain(c: Conn): void {
-    if (c.phase === EXCHANGE || c.phase === TUNNELED) c.socket.resume();
+    if (c.phase !== EXCHANGE && c.phase !== TUNNELED) return;
+    c.socket.resume();
+    this.awaitBody(c);
   }
 }
