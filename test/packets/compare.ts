@@ -68,14 +68,18 @@ export function openComparison(rig: Rig, model: Model, isXdp: (port: string) => 
   };
 }
 
-/** Compares what all counters of all ports moved by since the last call. */
-function watchCounters(rig: Rig, model: Model): (expected: ReadonlyMap<string, Counts>) => Difference {
+/** Compares what all counters of all ports moved by since the last call that said `keep`. */
+export function watchCounters(
+  rig: Rig,
+  model: Model,
+): (expected: ReadonlyMap<string, Counts>, keep?: boolean) => Difference {
   const counted = (): Map<string, Counts> => new Map(model.ports.map((port) => [port, flat(rig.counters(port))]));
   let before = counted();
   let ownMoved = false;
-  return (expected) => {
+  return (expected, keep = true) => {
     const now = counted();
     const [was, moved] = [before, ownMoved];
+    if (!keep) return countersDiffer(was, now, expected);
     before = now;
     ownMoved = model.ports.some((port) => own(now, port) - own(was, port) !== (expected.get(port)?.['own'] ?? 0n));
     // The stack spoke meanwhile (it announces its IPv6 addresses): what moved is not this frame's alone.
@@ -135,12 +139,13 @@ function untouched(at: Outcome, frame: Uint8Array): Difference {
   return Buffer.from(at.data).equals(frame) ? [] : [`passed, but as ${Buffer.from(at.data).toString('hex')}`];
 }
 
-/** Every counter that the frame moves, by port. */
+/** Every counter that the frame moves, by port. On a wire a tag stands beside the frame where tcx counts it. */
 export function expectedCounts(
   port: string,
   frame: Uint8Array,
   judged: Judgement,
   hook: Hook,
+  tag: 'in-band' | 'beside' = 'in-band',
 ): ReadonlyMap<string, Counts> {
   const counts = new Map<string, Record<string, bigint>>();
   const add = (name: string, what: Counts): void => {
@@ -150,10 +155,12 @@ export function expectedCounts(
   };
   const left = (vid: number): bigint => {
     const wire = judged.wire(vid);
-    return BigInt((hook === 'tcx' && converted(judged, vid) ? withoutFirstTag(wire) : wire).length);
+    const beside = hook === 'tcx' && (tag === 'beside' || converted(judged, vid));
+    return BigInt((beside ? withoutFirstTag(wire) : wire).length);
   };
+  const came = hook === 'tcx' && tag === 'beside' ? withoutFirstTag(frame) : frame;
   const svi = /^vlan(\d+)-bd$/;
-  add(port, svi.test(port) ? { own: 1n } : { rx: 1n, rxBytes: BigInt(frame.length), rxSkbs: 1n });
+  add(port, svi.test(port) ? { own: 1n } : { rx: 1n, rxBytes: BigInt(came.length), rxSkbs: 1n });
   if (judged.learn === 'new') add(port, { learned: 1n });
   if (judged.learn === 'moved') add(port, { moved: 1n });
   if (judged.verdict === 'drop') add(port, { [`drop ${judged.reason}`]: 1n });

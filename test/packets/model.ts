@@ -8,6 +8,7 @@ export interface PortSetup {
   readonly address?: readonly string[];
   readonly shut?: boolean;
   readonly 'mac-limit'?: number;
+  readonly 'up-limit'?: number;
   readonly datapath?: 'xdp' | 'tcx';
   readonly mtu?: number;
 }
