@@ -1,13 +1,25 @@
 // The commands, and what each starts. Nothing is loaded before it is needed, and what was compiled once is kept.
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
-import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
+import { parseArgs } from 'node:util';
 import { objects, root, runFolder, stateFolder } from './daemon/places.ts';
 import { shedCapabilities } from './daemon/privileges.ts';
 
 // Beside the addon, and as trusted: the default is a folder in /tmp.
 enableCompileCache(join(objects, 'compiled'));
+// A daemon begins anew with fewer capabilities: what is loaded before that is loaded twice.
+if (process.argv[2] === 'run') shed();
+const { default: yargs } = await import('yargs');
+const { hideBin } = await import('yargs/helpers');
+
+function shed(): void {
+  const options = { without: { type: 'string', multiple: true } } as const;
+  const { values } = parseArgs({ args: process.argv.slice(3), options, strict: false });
+  const why = shedCapabilities((values.without ?? []).map(String));
+  if (why === undefined) return;
+  process.stderr.write(`${why}\n`);
+  process.exit(2);
+}
 
 interface RunArguments {
   readonly config: string;
@@ -18,15 +30,9 @@ interface RunArguments {
   readonly api?: string | undefined;
   readonly takeover?: boolean | undefined;
   readonly trace?: boolean | undefined;
-  readonly without?: readonly string[] | undefined;
 }
 
 async function run(argv: RunArguments): Promise<void> {
-  const why = shedCapabilities(argv.without);
-  if (why !== undefined) {
-    process.stderr.write(`${why}\n`);
-    process.exit(2);
-  }
   const { runDaemon } = await import('./daemon/run.ts');
   const { config, instance } = argv;
   const optional = Object.fromEntries(

@@ -15,6 +15,7 @@ import {
   renderHttpWorkers,
 } from '../l7/show.ts';
 import { systemClock } from '../lib/clock.ts';
+import { lateXds } from '../mesh/xds/late.ts';
 import { named } from '../lib/log.ts';
 import { printEndpoint } from '../lib/endpoint.ts';
 import { guestHealth, type MeshLive, meshSlice } from './mesh.ts';
@@ -22,6 +23,8 @@ import { guestHealth, type MeshLive, meshSlice } from './mesh.ts';
 export interface Mesh extends AsyncDisposable {
   readonly slice: AnySlice;
   readonly listen: Opener;
+  /** Opens the manager's unix socket. */
+  openManager(): Promise<void>;
   readonly commands: readonly AnyCommand[];
   readonly metrics: Collector;
   /** Puts what the mesh's commands show where they look for it. */
@@ -34,13 +37,11 @@ export interface MeshInput {
   readonly log: Logger;
 }
 
-/** Starts both; they serve nothing before the first snapshot. */
-export async function openMesh(input: MeshInput): Promise<Mesh> {
-  await using stack = new AsyncDisposableStack();
-  // Loaded here, and not with the program: its generated code takes longer than the rest of the start.
-  const { openXds } = await import('../mesh/xds/server.ts');
+/** Starts the router, and the manager when it is asked for; they serve nothing before the first snapshot. */
+export function openMesh(input: MeshInput): Mesh {
+  const stack = new AsyncDisposableStack();
   const log = named(input.log, 'xds');
-  const xds = stack.use(await openXds({ socketPath: join(input.run, 'xds.sock'), log, clock: systemClock }));
+  const xds = stack.use(lateXds({ socketPath: join(input.run, 'xds.sock'), log, clock: systemClock }));
   const router = stack.use(
     startRouter({
       accessLog: join(input.state, 'access.log'),
@@ -48,9 +49,9 @@ export async function openMesh(input: MeshInput): Promise<Mesh> {
     }),
   );
   const slice = meshSlice({ router, gateway: xds.consumer('gateway'), sidecar: xds.consumer('sidecar') });
-  const kept = stack.move();
   return {
     slice,
+    openManager: () => xds.open(),
     listen: (at) => xds.listen(printEndpoint(at)),
     commands: routerCommands(router),
     metrics: () => routerMetrics(router),
@@ -59,7 +60,7 @@ export async function openMesh(input: MeshInput): Promise<Mesh> {
       live.set('gateway', { status: () => read.live<MeshLive>('snapshots')?.status() ?? [] });
       live.set('xds', { proxies: () => xds.proxies() });
     },
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 

@@ -55,7 +55,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   const facts = stack.use(watchProcess(needed));
   const late: { engine?: OpenEngine; doors?: Doors } = {};
   const engineFace = lateObject<Engine>(() => late.engine);
-  const mesh = stack.use(await openMesh({ run, state, log: input.log.log }));
+  const mesh = stack.use(openMesh({ run, state, log: input.log.log }));
   const used = [...withFlags(input), mesh.slice];
   const opener = (service: string): Opener => openerOf(service, () => late.doors);
   const commands = [
@@ -94,6 +94,8 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
   await startSlices(used, engine, live, stack);
   mesh.offerLive(live, engine.read);
   await engine.settled();
+  input.log.log.info({ instance }, 'forwarding');
+  await mesh.openManager();
   await late.doors.openSockets();
   return Object.assign(stack.move(), { engine });
 }
