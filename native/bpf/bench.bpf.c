@@ -35,8 +35,9 @@ struct {
 	__type(value, __u64);
 } sequence SEC(".maps");
 
-const volatile __u32 macs = 1;    // destinations, 02:00:00:01:00:00 and up
-const volatile __u32 out_ifindex; // where generated frames go
+const volatile __u32 destinations = 1; // of generated frames: 02:00:00:01:00:00 and up, 10.64.0.9, 10.64.1.9 and up
+const volatile __u32 out_ifindex;      // where they go
+const volatile __u8 router_mac[6];     // what generated packets are sent to
 
 SEC("tc")
 int bare_peer(struct __sk_buff *skb)
@@ -63,22 +64,64 @@ int sink(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+// Where the skbs of a foil end: at tcx, before a stack.
+SEC("tc")
+int sink_skb(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	__u64 *count = bpf_map_lookup_elem(&sunk, &zero);
+
+	if (count)
+		*count += 1;
+	return 2;
+}
+
+static __always_inline __u32 next_destination(void)
+{
+	__u32 zero = 0;
+	__u64 *next = bpf_map_lookup_elem(&sequence, &zero);
+
+	return next ? (*next)++ % destinations : 0;
+}
+
 // Frames of a live run come back as they were left: the header is written whole each time. One sender, tag 10.
 SEC("xdp")
 int generate(struct xdp_md *ctx)
 {
 	__u8 *frame = (void *)(long)ctx->data;
-	__u32 zero = 0, index;
-	__u64 *next = bpf_map_lookup_elem(&sequence, &zero);
+	__u32 index = next_destination();
 
-	if (!next || frame + 18 > (__u8 *)(long)ctx->data_end)
+	if (frame + 18 > (__u8 *)(long)ctx->data_end)
 		return XDP_ABORTED;
-	index = (*next)++ % macs;
 	*(__u32 *)frame = bpf_htonl(0x02000001);
 	*(__u16 *)(frame + 4) = bpf_htons(index);
 	*(__u32 *)(frame + 6) = bpf_htonl(0x02000000);
 	*(__u16 *)(frame + 10) = bpf_htons(1);
 	*(__u32 *)(frame + 12) = bpf_htonl(0x8100000a);
 	*(__u16 *)(frame + 16) = bpf_htons(0x88b5);
+	return bpf_redirect(out_ifindex, 0);
+}
+
+// UDP from 192.0.2.1 without a tag, to be routed.
+SEC("xdp")
+int generate_ipv4(struct xdp_md *ctx)
+{
+	__u8 *frame = (void *)(long)ctx->data;
+	__u32 to = 0x0a400009 + (next_destination() << 8), sum;
+
+	if (frame + 34 > (__u8 *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	for (int i = 0; i < 6; i++)
+		frame[i] = router_mac[i];
+	*(__u32 *)(frame + 6) = bpf_htonl(0x02000000);
+	*(__u32 *)(frame + 10) = bpf_htonl(0x00010800);
+	*(__u32 *)(frame + 14) = bpf_htonl(0x45000032);
+	*(__u32 *)(frame + 18) = bpf_htonl(0x00004000);
+	*(__u32 *)(frame + 26) = bpf_htonl(0xc0000201);
+	*(__u32 *)(frame + 30) = bpf_htonl(to);
+	sum = 0x4500 + 0x0032 + 0x4000 + 0x4011 + 0xc000 + 0x0201 + (to >> 16) + (to & 0xffff);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*(__u32 *)(frame + 22) = bpf_htonl(0x40110000 | (~sum & 0xffff));
 	return bpf_redirect(out_ifindex, 0);
 }

@@ -9,6 +9,7 @@ import { run, start } from '../../src/lab/process.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { kernel, objects } from '../lab/rig.ts';
 import { openDaemon } from './daemon.ts';
+import { makeBridge } from './foil.ts';
 import { type Bench, compared, type Group, interleave, type Row } from './row.ts';
 
 const document = `
@@ -33,7 +34,7 @@ async function runForward(bench: Bench): Promise<readonly Row[]> {
   const bridge = plug(`${bench.prefix}-br`, stack);
   const peer = plug(`${bench.prefix}-rp`, stack);
   stack.use(await openDaemon({ instance: `${bench.prefix}-sw`, netns: ours.switchNetns, document }));
-  await makeBridge(bridge.switchNetns);
+  await makeBridge(bridge.switchNetns, ['swp1', 'swp2']);
   attachPeer(peer.switchNetns, stack);
   for (const lab of [ours, bridge, peer]) {
     stack.use(await serve(lab.netnsOf('h2')));
@@ -57,15 +58,6 @@ async function runForward(bench: Bench): Promise<readonly Row[]> {
 
 function plug(prefix: string, stack: AsyncDisposableStack): Lab {
   return stack.use(openLab({ kernel, prefix, hosts: hostsSchema.parse(hosts), objects }));
-}
-
-/** A new namespace has bridge-nf-call-* on, which sends every frame through netfilter. */
-async function makeBridge(netns: string): Promise<void> {
-  for (const family of ['iptables', 'ip6tables', 'arptables']) {
-    kernel.sysctl.write(`net/bridge/bridge-nf-call-${family}`, '0', netns);
-  }
-  await must(netns, 'ip', 'link', 'add', 'br0', 'up', 'type', 'bridge');
-  for (const port of ['swp1', 'swp2']) await must(netns, 'ip', 'link', 'set', port, 'master', 'br0', 'up');
 }
 
 function attachPeer(netns: string, stack: AsyncDisposableStack): void {
@@ -133,9 +125,4 @@ async function tcpGbits(netns: string): Promise<number> {
 async function udpKpps(netns: string): Promise<number> {
   const { sum } = await iperf(netns, '-u', '-b', '0', '-l', '64');
   return (sum.packets - sum.lost_packets) / sum.seconds / 1000;
-}
-
-async function must(netns: string, ...command: readonly string[]): Promise<void> {
-  const { code, stderr } = await run(netns, command);
-  if (code !== 0) throw new Error(`${command.join(' ')}: ${stderr}`);
 }

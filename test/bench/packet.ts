@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { encodeFdb, encodeFdbKey, fdbKeySize, fdbSize } from '../../src/kernel/abi.ts';
 import type { BpfProgram } from '../../src/kernel/bpf.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
-import { run } from '../../src/lab/process.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { frame, ipv4, ipv6 } from '../packets/frame.ts';
 import { objects } from '../lab/rig.ts';
 import { type Hook, openRig, type Rig } from '../packets/rig.ts';
+import { setRoutes } from './foil.ts';
 import { alone, type Bench, compared, type Group, interleave, median, pairs, type Row } from './row.ts';
 
 const floodPorts = (vlan: string, copies: number): string[] =>
@@ -198,7 +198,7 @@ async function routedRows(bench: Bench, rig: Rig): Promise<readonly Row[]> {
   for (let round = 0; round < pairs; round += 1) {
     for (const count of routeCounts) {
       bench.signal.throwIfAborted();
-      await setRoutes(rig.netns, count);
+      await setAllRoutes(rig.netns, count);
       for (const { hook, family, name } of cases) {
         const c: Case = { hook, port: 'r1', frame: frames[family], repeat: hops, runs: 1000, out: 'b1' };
         (samples[`${name} ${count}`] ??= []).push(measure(rig, c));
@@ -218,25 +218,15 @@ function last(samples: Readonly<Record<string, readonly number[]>>, name: string
 }
 
 /** That many routes of each family by the one next hop, those of the cases among them. */
-async function setRoutes(netns: string, count: number): Promise<void> {
-  const lines = ['4', '6'].map((family) => {
-    const [flush, via] = family === '4' ? ['10.64.0.0/10', '10.0.20.3'] : ['fd00:77::/32', 'fd00:20::3'];
-    const prefix = (i: number): string =>
-      family === '4' ? `10.${64 + (i >> 8)}.${i & 255}.0/24` : `fd00:77:${(i + 1).toString(16)}::/48`;
-    const special = family === '4' ? '10.77.0.0/24' : 'fd00:77::/48';
-    const routes = Array.from({ length: count - 1 }, (_, i) => prefix(i)).filter((each) => each !== special);
-    return [
-      `-${family} route flush root ${flush}`,
-      ...[special, ...routes].map((p) => `-${family} route add ${p} via ${via}`),
-    ];
-  });
-  for (const [i, batch] of lines.entries()) {
-    const [flush = '', ...adds] = batch;
-    await run(netns, ['ip', ...flush.split(' ')]);
-    const input = adds.map((line) => line.slice(3)).join('\n');
-    const { code, stderr } = await run(netns, ['ip', i === 0 ? '-4' : '-6', '-batch', '-'], { input: `${input}\n` });
-    if (code !== 0) throw new Error(`routes: ${stderr.slice(0, 500)}`);
-  }
+async function setAllRoutes(netns: string, count: number): Promise<void> {
+  const some = (special: string, prefix: (i: number) => string): string[] => {
+    const others = Array.from({ length: count - 1 }, (_, i) => prefix(i));
+    return [special, ...others.filter((each) => each !== special)];
+  };
+  const four = some('10.77.0.0/24', (i) => `10.${64 + (i >> 8)}.${i & 255}.0/24`);
+  const six = some('fd00:77::/48', (i) => `fd00:77:${(i + 1).toString(16)}::/48`);
+  await setRoutes(netns, 4, { flush: '10.64.0.0/10', prefixes: four, via: '10.0.20.3' });
+  await setRoutes(netns, 6, { flush: 'fd00:77::/32', prefixes: six, via: 'fd00:20::3' });
 }
 
 /** A row for each size; those of the larger ones have the smallest as foil. */
