@@ -7,6 +7,7 @@
 #define MAX_PORTS 1024
 #define MAX_VLANS 4096
 #define MAX_FDB 65536
+#define DEV_NEAR 16384
 #define PORT_WORDS (MAX_PORTS / 64)
 #define DROP_REASONS 32
 
@@ -66,12 +67,16 @@ struct fdb_key {
 	__u16 bd;
 	__u8 mac[6];
 };
-enum fdb_flags { FDB_STATIC = 1, FDB_SELF = 2 };
+enum fdb_flags {
+	FDB_STATIC = 1,
+	FDB_SELF = 2,
+	FDB_HIT = 4, // seen as a source since ageing last walked by: the fast path reads no clock
+};
 // Eight bytes, so that a move is one store.
 struct fdb {
 	__u16 port;
 	__u16 flags;
-	__u32 seen; // ktime >> 30: units of 1.07 s
+	__u32 seen; // ktime >> 30 (units of 1.07 s) of the walk that last found it hit
 };
 
 // One of the switch's own addresses; IPv4 as ::ffff:a.b.c.d.

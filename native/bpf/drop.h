@@ -50,16 +50,18 @@ INLINE void trace_end(struct pkt *p, __u16 action)
 
 INLINE int decide_drop(struct pkt *p, __u16 reason)
 {
-	p->verdict = V_DROP;
 	p->reason = reason;
 	return V_DROP;
 }
 
 #if !IS_XDP
-INLINE int drop(struct pkt *p, __u32 reason)
+STAGE drop(struct pkt *p, __u32 reason)
 {
-	struct port_counters *c = counters_of(p->in_port);
+	struct port_counters *c;
 
+	if (!p)
+		return VERDICT_DROP;
+	c = counters_of(p->in_port);
 	p->reason = reason;
 	if (c)
 		c->drop[reason & (DROP_REASONS - 1)] += p->segments;

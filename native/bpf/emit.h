@@ -17,7 +17,7 @@ INLINE int emit_refused(ctx_t *ctx, struct pkt *p, __u32 id)
 	if (!state || !(state->flags & STATE_UP))
 		return DROP_PORT_DOWN;
 	room = state->mtu + L2_OVERHEAD + (p->in_band ? 4 : 0);
-	if (frame_len(ctx) <= room)
+	if ((IS_XDP ? p->len : frame_len(ctx)) <= room)
 		return 0;
 #if !IS_XDP
 	// A GSO frame fits where its segments do; TCP headers are 60 bytes at most and are not counted in gso_size.
@@ -49,11 +49,11 @@ INLINE void emit_count(ctx_t *ctx, struct pkt *p, struct port_counters *c)
 // A copy for one member of a bridge domain; the frame has the form that the port wants. 1 where it went.
 INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
 {
-	struct port_counters *out = counters_of(id), *in = counters_of(p->in_port);
+	struct port_counters *out = counters_of(id);
 	struct port *row = port_of(id);
 	long error;
 
-	if (!out || !in || !row)
+	if (!out || !row)
 		return 0;
 	if (emit_refused(ctx, p, id) || emit_doubles(p, row, p->tagged ? p->vid : 0)) {
 		out->flood_skipped += 1;
@@ -68,27 +68,19 @@ INLINE int emit_copy(ctx_t *ctx, struct pkt *p, __u32 id)
 		return 0;
 	}
 	emit_count(ctx, p, out);
-	in->copies += p->segments;
 	trace_copy(p, id, p->tagged ? p->vid : 0);
 	return 1;
 }
 
-// The frame itself out of p->out_port, with tag `vid`.
-INLINE int emit(ctx_t *ctx, struct pkt *p, __u16 vid)
+// The frame itself out of p->out_port, which takes it, with tag `vid`.
+INLINE int emit(ctx_t *ctx, struct pkt *p, struct port_counters *in, __u16 vid)
 {
-	struct port_counters *out, *in;
+	struct port_counters *out = counters_of(p->out_port);
 	struct port *row = port_of(p->out_port);
-	int reason = emit_refused(ctx, p, p->out_port);
 
-	if (reason)
-		return drop(p, reason);
 	if (row && emit_doubles(p, row, vid))
 		return drop(p, DROP_DOUBLE_TAG);
-	if (!row || ((p->tagged || vid) && vlan_convert(ctx, p, vid)))
-		return drop(p, DROP_REDIRECT);
-	out = counters_of(p->out_port);
-	in = counters_of(p->in_port);
-	if (!out || !in)
+	if (!row || !out || ((p->tagged || vid) && vlan_convert(ctx, p, vid)))
 		return drop(p, DROP_REDIRECT);
 	emit_count(ctx, p, out);
 	in->handed += p->segments;

@@ -5,8 +5,6 @@
 #include "abi.h"
 #include "context.h"
 
-
-
 #define TABLE(name_, type_, key_, value_, entries_, flags_)                                                            \
 	struct {                                                                                                       \
 		__uint(type, type_);                                                                                   \
@@ -19,7 +17,8 @@
 // config
 TABLE(port, BPF_MAP_TYPE_ARRAY, __u32, struct port, MAX_PORTS, 0);
 TABLE(port_vlan, BPF_MAP_TYPE_ARRAY, __u32, struct port_vlan, MAX_PORTS, 0);
-TABLE(dev, BPF_MAP_TYPE_HASH, __u32, struct dev, MAX_PORTS * 2, 0);
+TABLE(dev, BPF_MAP_TYPE_HASH, __u32, struct dev, MAX_PORTS * 2, 0);  // by ifindex
+TABLE(dev_near, BPF_MAP_TYPE_ARRAY, __u32, struct dev, DEV_NEAR, 0); // an index of it: those with a low one
 TABLE(flood, BPF_MAP_TYPE_ARRAY, __u32, struct flood, MAX_VLANS, 0);
 TABLE(bd, BPF_MAP_TYPE_ARRAY, __u32, struct bd, MAX_VLANS, 0);
 TABLE(xdp_port, BPF_MAP_TYPE_DEVMAP, __u32, __u32, MAX_PORTS, 0);

@@ -24,7 +24,7 @@ INLINE int parse_second_tag(ctx_t *ctx, struct pkt *p)
 	return is_tag(p->ethertype) && tag + sizeof(struct vlan_hdr) > DATA_END(ctx) ? DROP_BAD_FRAME : 0;
 }
 
-// 0, or the reason to drop it. Fills the addresses, the tag, the EtherType and the offset of what follows.
+// 0, or the reason to drop it. Fills in the addresses, the tag, the EtherType and the offset of what follows.
 INLINE int parse_ethernet(ctx_t *ctx, struct pkt *p)
 {
 	struct eth_hdr *eth = DATA(ctx);
@@ -32,13 +32,10 @@ INLINE int parse_ethernet(ctx_t *ctx, struct pkt *p)
 
 	if ((void *)(eth + 1) > DATA_END(ctx))
 		return DROP_BAD_FRAME;
-	__builtin_memcpy(p->dmac, eth->dst, 6);
-	__builtin_memcpy(p->smac, eth->src, 6);
+	p->dmac = mac_at(eth->dst);
+	p->smac = mac_at(eth->src);
 	p->ethertype = bpf_ntohs(eth->type);
 	p->l3 = sizeof(*eth);
-	p->tagged = 0;
-	p->in_band = 0;
-	p->vid = 0;
 #if !IS_XDP
 	if (ctx->vlan_present) {
 		if (bpf_ntohs(ctx->vlan_proto) != ETH_8021Q)

@@ -50,6 +50,7 @@ export type DropReason = keyof typeof dropReasons;
 export const fdbFlags = {
   static: 1,
   self: 2,
+  hit: 4,
 } as const;
 
 export type FdbFlag = keyof typeof fdbFlags;
@@ -306,87 +307,6 @@ export function decodeLocalKey(bytes: Uint8Array, offset = 0): LocalKey {
   viewAt(bytes, offset, localKeySize);
   return {
     addr: bytes.slice(offset, offset + 16),
-  };
-}
-
-export interface Pkt {
-  readonly inPort: number;
-  readonly outPort: number;
-  readonly bd: number;
-  readonly outBd: number;
-  readonly vid: number;
-  readonly priority: number;
-  readonly ethertype: number;
-  readonly l3: number;
-  readonly verdict: number;
-  readonly reason: number;
-  readonly tagged: number;
-  readonly inBand: number;
-  readonly routed: number;
-  readonly own: number;
-  readonly segments: number;
-  readonly len: number;
-  /** 6 bytes. */
-  readonly dmac: Uint8Array;
-  /** 6 bytes. */
-  readonly smac: Uint8Array;
-  /** 6 bytes. */
-  readonly nextDmac: Uint8Array;
-  /** 6 bytes. */
-  readonly nextSmac: Uint8Array;
-}
-
-export const pktSize = 56;
-
-export function encodePkt(value: Pkt): Uint8Array {
-  const bytes = new Uint8Array(pktSize);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, whole(value.inPort, 0, 0xffff, 'pkt.in_port'), true);
-  view.setUint16(2, whole(value.outPort, 0, 0xffff, 'pkt.out_port'), true);
-  view.setUint16(4, whole(value.bd, 0, 0xffff, 'pkt.bd'), true);
-  view.setUint16(6, whole(value.outBd, 0, 0xffff, 'pkt.out_bd'), true);
-  view.setUint16(8, whole(value.vid, 0, 0xffff, 'pkt.vid'), true);
-  view.setUint16(10, whole(value.priority, 0, 0xffff, 'pkt.priority'), true);
-  view.setUint16(12, whole(value.ethertype, 0, 0xffff, 'pkt.ethertype'), true);
-  view.setUint16(14, whole(value.l3, 0, 0xffff, 'pkt.l3'), true);
-  view.setUint16(16, whole(value.verdict, 0, 0xffff, 'pkt.verdict'), true);
-  view.setUint16(18, whole(value.reason, 0, 0xffff, 'pkt.reason'), true);
-  view.setUint8(20, whole(value.tagged, 0, 0xff, 'pkt.tagged'));
-  view.setUint8(21, whole(value.inBand, 0, 0xff, 'pkt.in_band'));
-  view.setUint8(22, whole(value.routed, 0, 0xff, 'pkt.routed'));
-  view.setUint8(23, whole(value.own, 0, 0xff, 'pkt.own'));
-  view.setUint32(24, whole(value.segments, 0, 0xffffffff, 'pkt.segments'), true);
-  view.setUint32(28, whole(value.len, 0, 0xffffffff, 'pkt.len'), true);
-  bytes.set(sized(value.dmac, 6, 'pkt.dmac'), 32);
-  bytes.set(sized(value.smac, 6, 'pkt.smac'), 38);
-  bytes.set(sized(value.nextDmac, 6, 'pkt.next_dmac'), 44);
-  bytes.set(sized(value.nextSmac, 6, 'pkt.next_smac'), 50);
-  return bytes;
-}
-
-export function decodePkt(bytes: Uint8Array, offset = 0): Pkt {
-  const view = viewAt(bytes, offset, pktSize);
-  return {
-    inPort: view.getUint16(0, true),
-    outPort: view.getUint16(2, true),
-    bd: view.getUint16(4, true),
-    outBd: view.getUint16(6, true),
-    vid: view.getUint16(8, true),
-    priority: view.getUint16(10, true),
-    ethertype: view.getUint16(12, true),
-    l3: view.getUint16(14, true),
-    verdict: view.getUint16(16, true),
-    reason: view.getUint16(18, true),
-    tagged: view.getUint8(20),
-    inBand: view.getUint8(21),
-    routed: view.getUint8(22),
-    own: view.getUint8(23),
-    segments: view.getUint32(24, true),
-    len: view.getUint32(28, true),
-    dmac: bytes.slice(offset + 32, offset + 38),
-    smac: bytes.slice(offset + 38, offset + 44),
-    nextDmac: bytes.slice(offset + 44, offset + 50),
-    nextSmac: bytes.slice(offset + 50, offset + 56),
   };
 }
 

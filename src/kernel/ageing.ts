@@ -13,8 +13,7 @@ export type Which =
 export function age(datapath: Datapath, which: Which): number {
   const none = { olderThan: 0, bd: 0, mac: new Uint8Array(6), removed: 0 };
   const ports = bits64(which.mode === 'ports' ? which.ports : [], 16);
-  // The kernel writes a syscall program's argument back in place.
-  const ctx = encodeAgeArgs({ ...none, ...which, mode: ageModes[which.mode], ports });
-  datapath.age.testRun({ ctx });
+  const args = { ...none, ...which, mode: ageModes[which.mode], ports };
+  const { ctx } = datapath.age.testRun({ ctx: encodeAgeArgs(args) });
   return decodeAgeArgs(ctx).removed;
 }

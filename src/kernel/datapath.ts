@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Bpf, BpfHook, BpfMap, BpfProgram } from './bpf.ts';
+import { devices } from './ebpf/devices.ts';
 
 /** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. What
  * `fdb_count` counts are rows of `fdb`: theirs are raised together. */
@@ -9,6 +10,7 @@ export const mapVersions = {
   port: 1,
   port_vlan: 1,
   dev: 1,
+  dev_near: 1,
   flood: 1,
   bd: 1,
   xdp_port: 1,
@@ -19,11 +21,12 @@ export const mapVersions = {
   counters: 1,
 } as const;
 
-export type MapName = keyof typeof mapVersions;
+export type MapName = Exclude<keyof typeof mapVersions, 'dev_near'>;
 
 export interface Datapath extends Disposable {
   /** Folder of the pins. */
   readonly pins: string;
+  /** By name; `dev` keeps `dev_near`, its index, too. */
   readonly maps: ReadonlyMap<string, BpfMap>;
   map(name: MapName): BpfMap;
   programOf(hook: BpfHook): BpfProgram;
@@ -66,22 +69,19 @@ export function openDatapath(input: DatapathInput): Datapath {
     'tcx-egress': program(tcx, 'switch_egress'),
     xdp: program(xdp, 'switch_xdp'),
   };
-  const traceOf = (object: typeof tcx): BpfMap => {
-    const map = object.maps.get('trace');
-    if (map === undefined) throw new Error('the object has no map trace');
+  const mapOf = (object: typeof tcx, name: string): BpfMap => {
+    const map = object.maps.get(name);
+    if (map === undefined) throw new Error(`the object has no map ${name}`);
     return map;
   };
+  const dev = devices(mapOf(tcx, 'dev'), mapOf(tcx, 'dev_near'));
   dropOldPins(join(pins, 'maps'), new Set(paths.map(([, path]) => path)));
   return {
     pins,
-    maps: tcx.maps,
-    map(name) {
-      const map = tcx.maps.get(name);
-      if (map === undefined) throw new Error(`no map ${name}`);
-      return map;
-    },
+    maps: new Map(tcx.maps).set('dev', dev),
+    map: (name) => (name === 'dev' ? dev : mapOf(tcx, name)),
     programOf: (hook) => programs[hook],
-    trace: { tcx: traceOf(tcx), xdp: traceOf(xdp) },
+    trace: { tcx: mapOf(tcx, 'trace'), xdp: mapOf(xdp, 'trace') },
     age: program(tcx, 'fdb_age'),
     [Symbol.dispose]() {
       tcx.close();

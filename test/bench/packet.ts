@@ -3,7 +3,7 @@
 // what a cache miss does.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeFdb, encodeFdbKey, fdbKeySize, fdbSize } from '../../src/kernel/abi.ts';
+import { decodeFdb, encodeFdb, encodeFdbKey, fdbFlags, fdbKeySize, fdbSize } from '../../src/kernel/abi.ts';
 import type { BpfProgram } from '../../src/kernel/bpf.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
@@ -128,8 +128,8 @@ function fillFdb(rig: Rig, size: number): void {
   const map = rig.datapath.map('fdb');
   const { count, keys, values } = map.dump();
   for (let i = 0; i < count; i += 1) {
-    const flags = values[i * fdbSize + 2] ?? 0;
-    if (flags === 0) map.delete(keys.subarray(i * fdbKeySize, (i + 1) * fdbKeySize));
+    const { flags } = decodeFdb(values, i * fdbSize);
+    if ((flags & fdbFlags.static) === 0) map.delete(keys.subarray(i * fdbKeySize, (i + 1) * fdbKeySize));
   }
   if (size === 0) return;
   const hosts = [A, B, X, Y];

@@ -26,6 +26,7 @@ const tables: readonly (readonly [name: string, type: number, key: number, value
   ['port', array, 4, portSize, 1024],
   ['port_vlan', array, 4, portVlanSize, 1024],
   ['dev', hash, 4, devSize, 2048],
+  ['dev_near', array, 4, devSize, 16_384],
   ['flood', array, 4, floodSize, 4096],
   ['bd', array, 4, bdSize, 4096],
   ['xdp_port', devmap, 4, 4, 1024],

@@ -79,6 +79,9 @@ await test('what was learned ages, and goes with its port', async () => {
   };
   assert.equal(await sw.ping('h1', '10.0.10.2'), 3);
   assert.ok((await learned()).includes('swp2'));
+  const known = (await learned()).length;
+  assert.deepEqual((await sw.cli('clear fdb')).data, { removed: known });
+  assert.equal(await sw.ping('h1', '10.0.10.2'), 3);
   await sw.on('h2', 'ip', 'link', 'set', 'eth0', 'down');
   await until(async () => !(await learned()).includes('swp2'), 'the address of a port without link is forgotten');
   await sw.on('h1', 'ip', 'link', 'set', 'eth0', 'arp', 'off', 'multicast', 'off');

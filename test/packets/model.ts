@@ -298,8 +298,7 @@ function route(state: State, name: string, parsed: Parsed, frame: Uint8Array): W
   if (row === undefined) return { ...flood(state, name, bd, { ...parsed, dst }, frame, true), routed: true, hop };
   if (row.kind === 'self') return { verdict: 'up' };
   const out = state.ports.get(row.port);
-  const refused = out === undefined ? drop('port-down') : refusal(out, parsed.untaggedLength);
   const vid = tagOut(out, bd);
-  if (refused !== undefined) return refused;
-  return vid === undefined ? drop('not-member') : { verdict: 'port', out: [[row.port, vid]], routed: true, hop };
+  if (out === undefined || vid === undefined) return drop('not-member');
+  return refusal(out, parsed.untaggedLength) ?? { verdict: 'port', out: [[row.port, vid]], routed: true, hop };
 }

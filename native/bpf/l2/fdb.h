@@ -4,17 +4,29 @@
 #pragma once
 #include "vlan.h"
 
-// The coarse clock is that of the last tick: it costs no read of the hardware's.
-INLINE __u32 fdb_now(void) { return bpf_ktime_get_coarse_ns() >> 30; }
+// struct fdb_key as one number.
+INLINE __u64 fdb_key_of(__u16 bd, __u64 mac) { return bd | mac << 16; }
 
-INLINE struct fdb *fdb_find(__u16 bd, const __u8 *mac)
+INLINE struct fdb *fdb_find(__u16 bd, __u64 mac)
 {
-	struct fdb_key key = { .bd = bd };
+	__u64 key = fdb_key_of(bd, mac);
 
-	__builtin_memcpy(key.mac, mac, 6);
 	return bpf_map_lookup_elem(&fdb, &key);
 }
 
+// Whether the source is known at the port that the frame came in by, so that there is nothing to learn.
+INLINE int fdb_known(struct pkt *p)
+{
+	struct fdb *row = fdb_find(p->bd, p->smac);
+
+	if (!row || row->port != p->in_port || ((row->flags & FDB_SELF) && !p->own))
+		return 0;
+	if (row->flags == 0)
+		row->flags = FDB_HIT;
+	return 1;
+}
+
+#if !IS_XDP
 INLINE void fdb_count_add(__u32 port_id, __s32 n)
 {
 	__u32 *count = bpf_map_lookup_elem(&fdb_count, &port_id);
@@ -30,87 +42,64 @@ INLINE int fdb_at_limit(__u32 port_id, __u32 limit)
 	return limit != 0 && count && *count >= limit;
 }
 
-// One store of all eight bytes: a reader sees the old row or the new one.
-INLINE void fdb_store(struct fdb *row, __u16 port_id, __u16 flags, __u32 seen)
+INLINE __u64 fdb_value(__u16 port_id, __u16 flags, __u32 seen)
 {
 	struct fdb value = { .port = port_id, .flags = flags, .seen = seen };
 
-	*(volatile __u64 *)row = *(__u64 *)&value;
+	return *(__u64 *)&value;
 }
 
-// 0, or the reason to drop the frame. At most one store a second per address.
-INLINE int fdb_learn(struct pkt *p, const struct port *in)
+// A source that is not known where it is: 0, or the reason to drop the frame.
+STAGE fdb_learn(struct pkt *p, __u32 mac_limit)
 {
-	struct fdb *row = fdb_find(p->bd, p->smac);
 	struct port_counters *c;
-	struct fdb_key key;
-	struct fdb fresh;
-	__u32 now;
+	struct fdb *row;
+	__u64 key, fresh;
 
+	if (!p)
+		return DROP_BAD_FRAME;
+	row = fdb_find(p->bd, p->smac);
+	if (row && (row->flags & FDB_SELF))
+		return p->own ? 0 : DROP_SOURCE_OURS;
+	if (row && row->port == p->in_port)
+		return 0;
+	if (row && (row->flags & FDB_STATIC))
+		return DROP_SOURCE_STATIC;
+	if (fdb_at_limit(p->in_port, mac_limit))
+		return DROP_MAC_LIMIT;
+	c = counters_of(p->in_port);
+	if (!c)
+		return 0;
+	fresh = fdb_value(p->in_port, FDB_HIT, 0);
 	if (row) {
-		if (row->flags & FDB_SELF)
-			return p->own ? 0 : DROP_SOURCE_OURS;
-		if (row->flags & FDB_STATIC)
-			return row->port == p->in_port ? 0 : DROP_SOURCE_STATIC;
-		now = fdb_now();
-		if (row->port == p->in_port) {
-			if (row->seen != now)
-				row->seen = now;
-			return 0;
-		}
-		if (fdb_at_limit(p->in_port, in->mac_limit))
-			return DROP_MAC_LIMIT;
 		fdb_count_add(row->port, -1);
 		fdb_count_add(p->in_port, 1);
-		fdb_store(row, p->in_port, 0, now);
-		c = counters_of(p->in_port);
-		if (c)
-			c->moved += 1;
+		*(volatile __u64 *)row = fresh; // one store: a reader sees the old row or the new one
+		c->moved += 1;
 		return 0;
 	}
-	if (fdb_at_limit(p->in_port, in->mac_limit))
-		return DROP_MAC_LIMIT;
-	key.bd = p->bd;
-	__builtin_memcpy(key.mac, p->smac, 6);
-	fresh.port = p->in_port;
-	fresh.flags = 0;
-	fresh.seen = fdb_now();
-	c = counters_of(p->in_port);
+	key = fdb_key_of(p->bd, p->smac);
 	switch (bpf_map_update_elem(&fdb, &key, &fresh, BPF_NOEXIST)) {
 	case 0:
 		fdb_count_add(p->in_port, 1);
-		if (c)
-			c->learned += 1;
+		c->learned += 1;
 		break;
 	case -17: // EEXIST: another CPU was first
 		break;
 	default:
-		if (c)
-			c->fdb_full += 1;
+		c->fdb_full += 1;
 	}
 	return 0;
 }
 
-// XDP finishes a frame only where nothing is to be learned from it.
-INLINE int fdb_known(struct pkt *p)
-{
-	struct fdb *row = fdb_find(p->bd, p->smac);
+struct age_walk {
+	struct age_args args;
 	__u32 now;
+};
 
-	if (!row || row->port != p->in_port || (row->flags & FDB_SELF))
-		return 0;
-	now = fdb_now();
-	if (!(row->flags & FDB_STATIC) && row->seen != now)
-		row->seen = now;
-	return 1;
-}
-
-#if !IS_XDP
 // Takes a learned row out; 1 where it did.
-INLINE int age_take(const struct fdb_key *key, const struct fdb *row)
+INLINE int age_take(const struct fdb_key *key, __u16 port_id)
 {
-	__u16 port_id = row->port;
-
 	if (bpf_map_delete_elem(&fdb, key))
 		return 0;
 	fdb_count_add(port_id, -1);
@@ -119,20 +108,27 @@ INLINE int age_take(const struct fdb_key *key, const struct fdb *row)
 
 static long age_row(void *map, const void *key, void *value, void *arg)
 {
-	struct age_args *args = arg;
-	const struct fdb *row = value;
+	struct age_walk *walk = arg;
+	struct age_args *args = &walk->args;
+	const struct fdb row = *(const struct fdb *)value;
 	struct fdb_key copy = *(const struct fdb_key *)key; // the row may be freed and reused under us
 	int match;
 
-	if (row->flags)
+	if (row.flags & ~FDB_HIT)
 		return 0;
+	if (args->mode == AGE_OLD && (row.flags & FDB_HIT)) {
+		// Where the address has moved meanwhile its new row stays.
+		__u64 before = fdb_value(row.port, row.flags, row.seen);
+
+		__sync_val_compare_and_swap((__u64 *)value, before, fdb_value(row.port, 0, walk->now));
+		return 0;
+	}
 	if (args->mode == AGE_OLD)
-		match = (__s32)(args->older_than - row->seen) > 0;
+		match = (__s32)(args->older_than - row.seen) > 0;
 	else
-		match = args->ports[(row->port >> 6) & (PORT_WORDS - 1)] >> (row->port & 63) & 1;
-	if (!match)
-		return 0;
-	args->removed += age_take(&copy, row);
+		match = args->ports[(row.port >> 6) & (PORT_WORDS - 1)] >> (row.port & 63) & 1;
+	if (match)
+		args->removed += age_take(&copy, row.port);
 	return 0;
 }
 #endif

@@ -44,35 +44,25 @@ INLINE int vlan_tag_out(__u32 port_id, __u16 bd)
 // Makes the frame carry tag `vid` (0: none), in band. Non-zero: refused, and nothing of the frame has changed.
 INLINE int vlan_convert(ctx_t *ctx, struct pkt *p, __u16 vid)
 {
-	struct eth_hdr *eth = DATA(ctx);
+	int longer = (vid != 0) - p->tagged;
+	struct eth_hdr *eth;
 	struct vlan_hdr *tag;
-	__u8 macs[12];
 
+	if (vid == p->vid && longer == 0)
+		return 0;
+	if (longer != 0 && bpf_xdp_adjust_head(ctx, -longer * (int)sizeof(*tag)))
+		return -1;
+	p->l3 += longer * (int)sizeof(*tag);
+	eth = DATA(ctx);
 	if ((void *)(eth + 1) > DATA_END(ctx))
 		return -1;
-	__builtin_memcpy(macs, eth, 12);
-	if (p->tagged && vid == 0) {
-		if (bpf_xdp_adjust_head(ctx, sizeof(*tag)))
-			return -1;
-		eth = DATA(ctx);
-		if ((void *)(eth + 1) > DATA_END(ctx))
-			return -1;
-		__builtin_memcpy(eth, macs, 12);
-		p->l3 -= sizeof(*tag);
+	mac_put(eth->dst, p->dmac);
+	mac_put(eth->src, p->smac);
+	if (vid == 0)
 		return 0;
-	}
-	if (!p->tagged && vid == 0)
-		return 0;
-	if (!p->tagged) {
-		if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*tag)))
-			return -1;
-		p->l3 += sizeof(*tag);
-	}
-	eth = DATA(ctx);
 	tag = (void *)(eth + 1);
 	if ((void *)(tag + 1) > DATA_END(ctx))
 		return -1;
-	__builtin_memcpy(eth, macs, 12);
 	eth->type = bpf_htons(ETH_8021Q);
 	tag->tci = bpf_htons(p->priority | vid);
 	tag->type = bpf_htons(p->ethertype);

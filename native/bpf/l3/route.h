@@ -97,66 +97,64 @@ INLINE int route_ipv6(ctx_t *ctx, struct pkt *p, struct bpf_fib_lookup *fib)
 	return 0;
 }
 
-INLINE int decide_up(struct pkt *p)
+// Makes the longest header that is looked at contiguous, where it is not: the call costs as much as a lookup.
+INLINE int route_pull(ctx_t *ctx, struct pkt *p)
 {
-	p->verdict = V_UP;
-	return V_UP;
+	__u32 want = p->l3 + sizeof(struct ipv6hdr);
+
+	if (DATA(ctx) + (want & 63) <= DATA_END(ctx))
+		return 0;
+	return frame_pull(ctx, want > p->len ? p->len : want);
 }
 
-// Decides where a frame for the switch's own MAC goes; `in_ifindex` is the SVI, or the routed port itself.
+// The verdict on a frame for the switch's own MAC; `in_ifindex` is the SVI, or the routed port itself.
 STAGE route_decide(ctx_t *ctx, struct pkt *p, __u32 in_ifindex)
 {
 	struct bpf_fib_lookup fib = {};
 	struct dev *out;
-	__u32 out_ifindex;
 	struct fdb *row;
 	int rc;
 
 	if (!p)
 		return V_DROP;
-	if (frame_pull(ctx, p->l3 + 40 > p->len ? p->len : p->l3 + 40))
+	if (route_pull(ctx, p))
 		return decide_drop(p, DROP_BAD_IP);
 	if (p->ethertype == ETH_IPV4)
 		rc = route_ipv4(ctx, p, &fib);
 	else if (p->ethertype == ETH_IPV6)
 		rc = route_ipv6(ctx, p, &fib);
 	else if (p->ethertype == ETH_ARP)
-		return decide_up(p);
+		return V_UP;
 	else
 		return decide_drop(p, DROP_NOT_IP);
 	if (rc < 0)
 		return decide_drop(p, -rc);
 	if (rc == V_UP)
-		return decide_up(p);
+		return V_UP;
 	fib.ifindex = in_ifindex;
 	rc = bpf_fib_lookup(ctx, &fib, sizeof(fib), BPF_FIB_LOOKUP_DIRECT);
 	if (rc == BPF_FIB_LKUP_RET_BLACKHOLE)
 		return decide_drop(p, DROP_BLACKHOLE);
 	if (rc != BPF_FIB_LKUP_RET_SUCCESS)
-		return decide_up(p);
-	out_ifindex = fib.ifindex;
-	out = bpf_map_lookup_elem(&dev, &out_ifindex);
+		return V_UP;
+	out = dev_of(fib.ifindex);
 	if (!out)
-		return decide_up(p);
-	__builtin_memcpy(p->next_dmac, fib.dmac, 6);
-	__builtin_memcpy(p->next_smac, fib.smac, 6);
+		return V_UP;
+	p->next_dmac = mac_at(fib.dmac);
+	p->next_smac = mac_at(fib.smac);
 	p->routed = 1;
 	if (out->kind == DEV_PORT) {
 		p->out_bd = 0;
 		p->out_port = out->id;
-		p->verdict = V_PORT;
 		return V_PORT;
 	}
 	p->out_bd = out->id;
 	row = fdb_find(p->out_bd, p->next_dmac);
-	if (!row) {
-		p->verdict = V_FLOOD;
+	if (!row)
 		return V_FLOOD;
-	}
 	if (row->flags & FDB_SELF)
-		return decide_up(p);
+		return V_UP;
 	p->out_port = row->port;
-	p->verdict = V_PORT;
 	return V_PORT;
 }
 
@@ -183,7 +181,7 @@ INLINE int route_rewrite(ctx_t *ctx, struct pkt *p)
 	}
 	if ((void *)(eth + 1) > DATA_END(ctx))
 		return -1;
-	__builtin_memcpy(eth->dst, p->next_dmac, 6);
-	__builtin_memcpy(eth->src, p->next_smac, 6);
+	mac_put(eth->dst, p->next_dmac);
+	mac_put(eth->src, p->next_smac);
 	return 0;
 }

@@ -1,11 +1,11 @@
-// Ageing: a program walks the table in the kernel, so that nothing is copied out; addresses of ports that went down go
-// at once.
+// Ageing: a program walks the table in the kernel, so that nothing is copied out: rows that were hit since the last
+// walk get its time, those that are too old go. Addresses of ports that went down go at once.
 import { age as takeOut } from '../../../kernel/ageing.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { type PortsLive } from '../../l1/port/schema.ts';
 import { type FdbLive, fdbSchema } from './schema.ts';
 
-/** The fast path's clock is ktime >> 30. */
+/** A row's time is ktime >> 30. */
 const unitNs = 2n ** 30n;
 const walkMs = 5000;
 

@@ -17,6 +17,9 @@ const fdbData = z.object({
 
 type FdbData = z.infer<typeof fdbData>;
 
+/** Of `seen`, which is ktime >> 30. */
+const unitSeconds = 2 ** 30 / 1e9;
+
 function typeOf(flags: number): FdbData['type'] {
   if ((flags & fdbFlags.self) !== 0) return 'self';
   return (flags & fdbFlags.static) === 0 ? 'learned' : 'static';
@@ -36,7 +39,8 @@ function fdbRows(read: Read, vlan: number | undefined): FdbData[] {
       mac: printMac(key.mac),
       port: read.ids.name('port', row.port) ?? `#${row.port}`,
       type,
-      ageSeconds: type === 'learned' ? Math.round((now - row.seen) * 1.073741824) : 0,
+      ageSeconds:
+        type === 'learned' && (row.flags & fdbFlags.hit) === 0 ? Math.round((now - row.seen) * unitSeconds) : 0,
     };
   });
   return rows
