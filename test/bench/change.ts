@@ -11,6 +11,7 @@ import { alone, type Bench, type Group, pairs, type Row, short } from './row.ts'
 
 const portCount = 200;
 const moreCount = 100;
+const manyCount = 1_000;
 const idleMs = 20_000;
 
 export const change: Group = { name: 'change', what: 'commits, a session, start and memory', run: runChange };
@@ -26,7 +27,8 @@ async function runChange(bench: Bench): Promise<readonly Row[]> {
   const rows: Row[] = [];
   {
     await using daemon = await openDaemon({ instance: `${bench.prefix}-ch`, netns: near, document: documentOf(0) });
-    rows.push(await leaf(bench, daemon), await newPorts(bench, daemon), await session(bench, daemon));
+    rows.push(await leaf(bench, daemon), await newPorts(bench, daemon), await check(bench, daemon));
+    rows.push(...(await session(bench, daemon)));
   }
   rows.push(...(await starts(bench, near)));
   rows.push(await idle(bench, near));
@@ -84,8 +86,17 @@ async function newPorts(bench: Bench, daemon: Daemon): Promise<Row> {
   return alone(`commit of ${moreCount} new VLAN ports beside ${portCount}`, 'ms', samples);
 }
 
-/** In a terminal session that stays open: from the Enter key to the whole answer. */
-async function session(bench: Bench, daemon: Daemon): Promise<Row> {
+/** Nothing is made of it: the ports need no devices. */
+async function check(bench: Bench, daemon: Daemon): Promise<Row> {
+  const document = `ports:\n${named(1, manyCount).join('\n')}\n`;
+  const samples = await repeated(bench, `check of ${manyCount} ports, ms`, () =>
+    timed(() => daemon.post('/v1/check', { document })),
+  );
+  return alone(`check of a document with ${manyCount} ports`, 'ms', samples);
+}
+
+/** In a terminal session that stays open: from the key to the whole answer. */
+async function session(bench: Bench, daemon: Daemon): Promise<readonly Row[]> {
   const socket = await terminal(daemon.apiSocket);
   let text = '';
   let look = (): void => undefined;
@@ -118,8 +129,24 @@ async function session(bench: Bench, daemon: Daemon): Promise<Row> {
       if (ports < portCount) throw new Error(`show ports | json: ${ports} ports\n${text.slice(0, 1000)}`);
       return took;
     };
+    const help = async (): Promise<number> => {
+      text = '';
+      const took = await timed(async () => {
+        socket.write('show ?');
+        // Its list ends with the prompt and the line as it was.
+        await until('> show ');
+      });
+      if (!text.includes('ports')) throw new Error(`show ?: ${text}`);
+      socket.write('\u0015');
+      return took;
+    };
     await ask();
-    return alone(`show ports | json, ${portCount} ports, open session`, 'ms', await repeated(bench, 'show, ms', ask));
+    const shows = await repeated(bench, 'show, ms', ask);
+    const helps = await repeated(bench, '?, ms', help);
+    return [
+      alone(`show ports | json, ${portCount} ports, open session`, 'ms', shows),
+      alone('?, open session', 'ms', helps),
+    ];
   } finally {
     socket.destroy();
   }
@@ -140,16 +167,19 @@ function terminal(socketPath: string): Promise<Socket> {
 }
 
 async function starts(bench: Bench, netns: string): Promise<readonly Row[]> {
+  const readyMs: number[] = [];
   const start = async (document: string, i: number): Promise<number> => {
     await using daemon = await openDaemon({ instance: `${bench.prefix}-st${i}`, netns, document });
-    return daemon.readyMs;
+    readyMs.push(daemon.readyMs);
+    return daemon.forwardingMs;
   };
   const few = `ports:\n${named(1, 2).join('\n')}\n`;
   const small = await repeated(bench, 'start with 2 ports, ms', (i) => start(few, i));
   const large = await repeated(bench, `start with ${portCount} ports, ms`, (i) => start(documentOf(0), i + pairs));
   return [
-    alone('daemon start to ready, 2 ports, nothing pinned', 'ms', small),
-    alone(`daemon start to ready, ${portCount} ports, nothing pinned`, 'ms', large),
+    alone('daemon start to forwarding, 2 ports, nothing pinned', 'ms', small),
+    alone('daemon start to ready, 2 ports', 'ms', readyMs.slice(0, small.length)),
+    alone(`daemon start to forwarding, ${portCount} ports, nothing pinned`, 'ms', large),
   ];
 }
 

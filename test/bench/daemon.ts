@@ -10,7 +10,8 @@ import { root } from '../lab/rig.ts';
 
 export interface Daemon extends AsyncDisposable {
   readonly pid: number;
-  /** From the start of its process to the line that says ready. */
+  /** From the start of its process to the line that says so: frames pass, and all doors are open. */
+  readonly forwardingMs: number;
   readonly readyMs: number;
   readonly apiSocket: string;
   /** A request to the API over its unix socket. Throws for an answer that is no 2xx. */
@@ -40,8 +41,10 @@ export async function openDaemon({ instance, netns, document }: DaemonInput): Pr
     rmSync(folder, { recursive: true, force: true });
     if (code !== 0) throw new Error(`midplane down: ${stderr}`);
   };
+  const since = (): number => performance.now() - begun;
+  let forwardingMs = Number.NaN;
   try {
-    await ready(child);
+    await ready(child, () => (forwardingMs = since()));
   } catch (error) {
     await close();
     throw error;
@@ -49,7 +52,8 @@ export async function openDaemon({ instance, netns, document }: DaemonInput): Pr
   const apiSocket = join('/run/midplane', instance, 'api.sock');
   return {
     pid: child.pid ?? 0,
-    readyMs: performance.now() - begun,
+    forwardingMs,
+    readyMs: since(),
     apiSocket,
     post: (path, body) => post(apiSocket, path, body),
     [Symbol.asyncDispose]: close,
@@ -65,13 +69,18 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-async function ready(child: ChildProcess): Promise<void> {
+async function ready(child: ChildProcess, forwarding: () => void): Promise<void> {
   let said = '';
+  let forwards = false;
   child.stderr?.on('data', (data: Buffer) => (said = (said + data.toString()).slice(-20_000)));
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`the daemon is not ready in 60 s\n${said}`)), 60_000);
     child.stdout?.on('data', (data: Buffer) => {
       said = (said + data.toString()).slice(-20_000);
+      if (!forwards && said.includes('"msg":"forwarding"')) {
+        forwards = true;
+        forwarding();
+      }
       if (!said.includes('"msg":"ready"')) return;
       clearTimeout(timer);
       resolve();
