@@ -1,13 +1,12 @@
 // kill -9 at each step of a commit that has a resource of every kind, there and back: after the restart the revision is
 // the old or the new, the world is as that revision has it, and forwarding of what they have in common never stopped.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Action } from '../../src/engine/resource.ts';
 import { files, hosts, manifests, newer, older, withoutVm } from './crash/documents.ts';
 import { callsDuring, killedAt, type Moment } from './crash/kill.ts';
+import { atRest, driftOf, faceOf, halfWritten, mustLook, type Running, runningOf } from './crash/rest.ts';
 import { worldOf } from './crash/world.ts';
 import { openSwitch, type TestSwitch } from './switch.ts';
 
@@ -28,47 +27,8 @@ const logOf = (sw: TestSwitch): string => join(sw.state, 'actions.log');
 const pidOf = (sw: TestSwitch): number =>
   (JSON.parse(readFileSync(`/run/midplane/${sw.instance}/functions/keep.json`, 'utf8')) as { pid: number }).pid;
 
-interface Running {
-  readonly revision: number;
-  readonly document: string;
-  readonly manifests: Readonly<Record<string, string>>;
-}
-
-const runningOf = async (sw: TestSwitch): Promise<Running> => (await sw.api<Running>('GET', '/v1/configuration')).body;
-
 const commit = (sw: TestSwitch, { document, manifests: own }: Side): Promise<{ status: number; body: unknown }> =>
   sw.api('POST', '/v1/commit', { document, manifests: own });
-
-interface Drift {
-  readonly actions: readonly Action[];
-  readonly faults: readonly unknown[];
-  readonly resources: Readonly<Record<string, number>>;
-}
-
-const driftOf = async (sw: TestSwitch): Promise<Drift> => (await sw.api<Drift>('GET', '/v1/show/drift')).body;
-
-/** Waits until nothing is left to do, guests that start included. */
-async function atRest(sw: TestSwitch, when: string): Promise<void> {
-  let last: unknown;
-  for (const end = Date.now() + 60_000; Date.now() < end; await sleep(100)) {
-    const { actions, faults } = await driftOf(sw);
-    const { failures } = (await sw.api<{ failures: unknown[] }>('GET', '/v1/show/system')).body;
-    last = { actions: actions.map(({ line }) => line), faults, failures };
-    if (actions.length + faults.length + failures.length === 0) return;
-  }
-  assert.fail(`${when}: never at rest: ${JSON.stringify(last)}`);
-}
-
-/** The world once it is as wanted, or as it is in the end. */
-async function worldLike(sw: TestSwitch, wanted: unknown): Promise<unknown> {
-  let world: unknown;
-  for (let i = 0; i < 50; i += 1) {
-    world = await worldOf(sw);
-    if (JSON.stringify(world) === JSON.stringify(wanted)) return world;
-    await sleep(100);
-  }
-  return world;
-}
 
 /** Fails unless the daemon, started again, is on one of the sides and nowhere else; which one it is. */
 async function sideAfter(sw: TestSwitch, before: Running, when: string): Promise<Side> {
@@ -80,23 +40,11 @@ async function sideAfter(sw: TestSwitch, before: Running, when: string): Promise
   assert.deepEqual(own, side.manifests, when);
   assert.equal(revision, before.revision + (document === before.document ? 0 : 1), when);
   await atRest(sw, when);
-  assert.deepEqual(await worldLike(sw, side.world), side.world, `${when}: ${side.name}`);
-  assert.equal(readFileSync(join(sw.folder, 'midplane.yaml'), 'utf8'), document, when);
-  assert.deepEqual(readManifests(sw), side.manifests, when);
-  const disk = [...readdirSync(join(sw.state, 'history')), ...readdirSync(sw.state), ...readdirSync(sw.folder)];
-  assert.deepEqual(
-    disk.filter((name) => /^tmp-|\.tmp$|^face-is-being-written$/.test(name)),
-    [],
-    when,
-  );
+  await mustLook(sw, side.world, `${when}: ${side.name}`);
+  assert.deepEqual(faceOf(sw), { document, manifests: own }, when);
+  assert.deepEqual(halfWritten(sw), [], when);
   assert.equal(await sw.ping('h1', '10.0.10.2'), 3, `${when}: the ports in common`);
   return side;
-}
-
-function readManifests(sw: TestSwitch): Record<string, string> {
-  const folder = join(sw.folder, 'manifests');
-  const names = existsSync(folder) ? readdirSync(folder) : [];
-  return Object.fromEntries(names.map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
 }
 
 /** Commits `to`, from the other side, and kills the daemon at the moment; it must come back as `expected` says. False:

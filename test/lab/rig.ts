@@ -14,6 +14,8 @@ export interface SwitchInput {
   readonly hosts: HostsInput;
   readonly manifests?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+  /** Bytes: the state folder is a disk of its own of that size. */
+  readonly disk?: number;
   /** Files beside the document, by name. */
   readonly files?: Readonly<Record<string, string>>;
 }

@@ -1,7 +1,7 @@
 // A whole switch for a test: hosts in namespaces, the daemon in a namespace of its own, driven from outside. When it is
 // closed the counter invariant is checked: a test that breaks it fails, whatever its own assertions said.
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -26,6 +26,7 @@ export async function openSwitch(input: SwitchInput): Promise<TestSwitch> {
   for (const [name, text] of Object.entries(input.manifests ?? {})) writeIn(join(folder, 'manifests'), name, text);
   const hosts = hostsSchema.parse(input.hosts);
   const lab = openLab({ kernel, prefix: instance, hosts, objects });
+  if (input.disk !== undefined) mountDisk(state, input.disk);
   const made = { instance, folder, state, lab, hosts, args: input.args ?? [] };
   const daemon = daemonOf(made);
   const arp = countArp(lab.switchNetns);
@@ -63,6 +64,16 @@ export async function openSwitch(input: SwitchInput): Promise<TestSwitch> {
 function writeIn(folder: string, name: string, text: string): void {
   mkdirSync(dirname(join(folder, name)), { recursive: true });
   writeFileSync(join(folder, name), text);
+}
+
+function mountDisk(folder: string, bytes: number): void {
+  mkdirSync(folder, { mode: 0o700 });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=0700`, 'mpt-disk', folder]);
+}
+
+function unmountDisk(folder: string): void {
+  const mounted = readFileSync('/proc/self/mounts', 'utf8').includes(`mpt-disk ${folder} `);
+  if (mounted) execFileSync('umount', [folder]);
 }
 
 interface Made {
@@ -129,6 +140,7 @@ async function close(made: Made, daemon: Daemon): Promise<void> {
   const down = ['down', '--instance', made.instance, '--state', made.state];
   const ran = await run(made.lab.switchNetns, [process.execPath, join(root, 'src/main.ts'), ...down]);
   made.lab[Symbol.dispose]();
+  unmountDisk(made.state);
   rmSync(made.folder, { recursive: true, force: true });
   assert.equal(ran.code, 0, `midplane down: ${ran.stderr}`);
 }
