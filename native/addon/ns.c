@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -43,7 +44,8 @@ static napi_value netns_call(napi_env env, napi_callback_info info)
 		return throw_errno(env, error, NULL, "namespace %s", path);
 	}
 	if (setns(there, CLONE_NEWNET) != 0) {
-		int error = errno;
+		// A file that lost its mount is the name of no namespace.
+		int error = errno == EINVAL ? ENOENT : errno;
 		close(there);
 		close(own);
 		return throw_errno(env, error, NULL, "enter namespace %s", path);
@@ -112,6 +114,31 @@ static napi_value netns_add(napi_env env, napi_callback_info info)
 	return undefined_value(env);
 }
 
+// netnsBind(folder, path, fd): gives the namespace behind a descriptor a name. EEXIST where the name is taken.
+static napi_value netns_bind(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	char folder[PATH_MAX], path[PATH_MAX], from[64];
+	int fd;
+	if (!arg_string(&c, 0, "folder", folder, sizeof(folder)) || !arg_string(&c, 1, "path", path, sizeof(path)) ||
+	    !arg_fd(&c, 2, &fd))
+		return NULL;
+	int error = share_folder(folder);
+	if (error)
+		return throw_errno(env, error, NULL, "share %s", folder);
+	int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+	if (file < 0)
+		return throw_errno(env, errno, NULL, "namespace %s", path);
+	close(file);
+	snprintf(from, sizeof(from), "/proc/thread-self/fd/%d", fd);
+	if (mount(from, path, "none", MS_BIND, NULL) != 0) {
+		error = errno;
+		unlink(path);
+		return throw_errno(env, error, NULL, "namespace %s", path);
+	}
+	return undefined_value(env);
+}
+
 // netnsRemove(path)
 static napi_value netns_remove(napi_env env, napi_callback_info info)
 {
@@ -131,5 +158,6 @@ void register_ns(napi_env env, napi_value exports)
 {
 	export_function(env, exports, "netnsCall", netns_call);
 	export_function(env, exports, "netnsAdd", netns_add);
+	export_function(env, exports, "netnsBind", netns_bind);
 	export_function(env, exports, "netnsRemove", netns_remove);
 }

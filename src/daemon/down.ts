@@ -32,7 +32,7 @@ export async function takeDown(input: DownInput): Promise<readonly Fault[]> {
   const folders = { state, run: runFolder(instance) };
   const host: DriverHost = { ids, clock: systemClock, log: createLog('midplane', 'silent'), instance, folders };
   const own = slices.flatMap((slice) => slice.drivers?.(kernel, host) ?? []);
-  const list = [...kernelDrivers({ instance, state, kernel, slices, ids }), ...own];
+  const list = [...kernelDrivers({ instance, state, kernel, slices, ids, clock: systemClock }), ...own];
   const drivers = new Map(list.map((driver) => [driver.kind, driver]));
   const { actions } = plan({ desired: new Map(), actual: await readAll(drivers), drivers });
   const failed = await apply({ actions, desired: new Map(), drivers, log: () => undefined, lenient: true });

@@ -13,6 +13,7 @@ import type { AnySlice } from '../engine/slice.ts';
 import { guestnetDriver } from '../guests/guestnet.ts';
 import { netnsDriver } from '../guests/netns.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { Clock } from '../lib/clock.ts';
 import { runFolder } from './places.ts';
 
 const maxPorts = 1024;
@@ -23,20 +24,21 @@ export interface DriverInput {
   readonly ids: Ids;
   readonly state: string;
   readonly instance: string;
+  readonly clock: Clock;
 }
 
 export function kernelDrivers(input: DriverInput): AnyDriver[] {
-  const { kernel, ids, instance } = input;
+  const { kernel, ids, instance, clock } = input;
   const { datapath } = kernel;
   if (datapath === undefined) throw new Error('the forwarding core is not loaded');
   const tables = input.slices.flatMap((slice) => slice.tables ?? []);
   const run = runFolder(instance);
   return [
-    netnsDriver(kernel, instance, run),
+    netnsDriver(kernel, instance, run, clock),
     netdevDriver(kernel, instance),
     sysctlDriver(kernel, join(input.state, 'sysctl.json')),
     rowDriver(tables, datapath.maps, rowWorld(kernel, ids, maxPorts)),
-    linkDriver(kernel, datapath, ids, maxPorts),
+    linkDriver({ kernel, datapath, ids, maxPorts, clock }),
     addressDriver(kernel),
     guestnetDriver(kernel, instance, run),
     adminDriver(kernel, instance),

@@ -84,7 +84,7 @@ export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableSta
     state,
     run,
     drivers: [
-      ...kernelDrivers({ kernel, slices: used, ids, state, instance }),
+      ...kernelDrivers({ kernel, slices: used, ids, state, instance, clock: systemClock }),
       listenerDriver({ ssh: opener('ssh'), api: opener('api'), xds: mesh.listen }),
     ],
     commands,

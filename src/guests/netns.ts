@@ -1,12 +1,13 @@
 // Network namespaces of guests: /run/netns/mp-<instance>-<guest>. A record in the instance's run folder says which are
 // ours: names alone would make the instance "a" take "a-b"'s guest "c" for its own "b-c".
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FaultError } from '../engine/faults.ts';
 import { asFault } from '../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../engine/resource.ts';
 import { KernelError } from '../kernel/errno.ts';
-import type { Kernel } from '../kernel/kernel.ts';
+import type { Kernel, NetnsHold } from '../kernel/kernel.ts';
+import { type Clock, every } from '../lib/clock.ts';
 
 /** Name of a guest's namespace. */
 export const guestNetns = (instance: string, guest: string): string => `mp-${instance}-${guest}`;
@@ -25,17 +26,36 @@ export function guestsWithNetns(kernel: Kernel, instance: string, run: string): 
     .map((name) => name.slice(prefix.length));
 }
 
-/** Makes and removes them; there is nothing to set. `run` is the instance's run folder. */
-export function netnsDriver(kernel: Kernel, instance: string, run: string): Driver<object, object> {
+const lookMs = 500;
+
+/** Makes and removes them; there is nothing to set. One that loses its name while it is watched gets it again, with the
+ * guest in it; where nobody saw that, another takes its place, and what was in the lost one moves. `run` is the
+ * instance's run folder. */
+export function netnsDriver(kernel: Kernel, instance: string, run: string, clock: Clock): Driver<object, object> {
+  const holds = new Map<string, NetnsHold>();
+  let marking: ((ref: Ref) => void) | undefined;
+  const letGo = (name: string): void => {
+    holds.get(name)?.[Symbol.dispose]();
+    holds.delete(name);
+  };
   const put = (ref: Ref): void => {
     const name = nameOf(ref);
     const record = recordOf(run, name);
     const there = kernel.netns.list().includes(name);
-    if (there && existsSync(record)) return;
+    const known = existsSync(record);
+    if (there && known) return;
     if (there) throw new FaultError('already-exists', ref, `a namespace ${name} is there that is not ours`);
+    const held = holds.get(name);
+    if (held !== undefined) return asFault(ref, () => held.nameAgain());
     mkdirSync(join(run, 'netns'), { recursive: true, mode: 0o700 });
     writeFileSync(record, '');
-    asFault(ref, () => kernel.netns.add(name));
+    asFault(ref, () => {
+      // A name that lost its namespace is a file.
+      if (known) removeIf(kernel, name);
+      kernel.netns.add(name);
+    });
+    // Devices that are in the lost one are seen to be in no namespace of a name now.
+    if (known) marking?.(ref);
   };
   return {
     kind: 'netns',
@@ -50,12 +70,38 @@ export function netnsDriver(kernel: Kernel, instance: string, run: string): Driv
     },
     drop: (refs) => {
       for (const ref of refs) {
+        letGo(nameOf(ref));
         asFault(ref, () => removeIf(kernel, nameOf(ref)));
         rmSync(recordOf(run, nameOf(ref)), { force: true });
       }
       return Promise.resolve();
     },
+    clear() {
+      // Files that lost their namespace.
+      for (const name of recorded(run)) removeIf(kernel, name);
+      return Promise.resolve();
+    },
+    watch(dirty) {
+      marking = dirty;
+      // The kernel tells nobody that a name is gone.
+      const stop = every(clock, lookMs, () => {
+        const there = new Set(guestsWithNetns(kernel, instance, run).map((guest) => guestNetns(instance, guest)));
+        for (const name of holds.keys()) if (!there.has(name)) dirty(`netns/${name}`);
+        for (const name of there) if (!holds.has(name)) holds.set(name, kernel.netns.hold(name));
+      });
+      return {
+        [Symbol.dispose]() {
+          stop[Symbol.dispose]();
+          for (const name of holds.keys()) letGo(name);
+        },
+      };
+    },
   };
+}
+
+function recorded(run: string): readonly string[] {
+  const folder = join(run, 'netns');
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
 
 function removeIf(kernel: Kernel, name: string): void {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { inNetns, netns } from '../kernel/netns.ts';
-import { endProcess, isAlive, isInNetns, listensOn, processOf } from './process.ts';
+import { endProcess, isAlive, isElsewhere, isInNetns, listensOn, processOf } from './process.ts';
 
 test('a process is known by pid and start time', async () => {
   const child = spawn('sleep', ['60'], { stdio: 'ignore' });
@@ -47,6 +47,10 @@ test('a process is in the namespace that it was started in, whatever user it is'
     assert.deepEqual(
       [one, two, 'mpt-there-is-none'].map((name) => isInNetns(pid, name)),
       [true, false, false],
+    );
+    assert.deepEqual(
+      [one, two, 'mpt-there-is-none'].map((name) => isElsewhere(pid, name)),
+      [false, true, false],
     );
     const gone = once(child, 'exit');
     child.kill('SIGKILL');

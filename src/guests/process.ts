@@ -14,6 +14,12 @@ export function isInNetns(pid: number, netns: string): boolean {
   return own !== undefined && own.ino === inodeIn(netns);
 }
 
+/** Whether the name stands for a namespace, and the process is in another one. Where it stands for none that is to be
+ * mended first: the process may be in what gets the name again. */
+export function isElsewhere(pid: number, netns: string): boolean {
+  return inodeIn(netns) !== undefined && !isInNetns(pid, netns);
+}
+
 function inodeIn(netns: string): number | undefined {
   try {
     return inNetns(netns, () => statSync('/proc/thread-self/net/dev').ino);

@@ -22,6 +22,7 @@ export interface Addon {
   pollClose(poll: Native): void;
   netnsCall<T>(path: string, call: () => T): T;
   netnsAdd(folder: string, path: string): void;
+  netnsBind(folder: string, path: string, fd: number): void;
   netnsRemove(path: string): void;
   socketOpen(domain: number, type: number, protocol: number): number;
   socketBind(fd: number, address: Uint8Array, port: number): void;

@@ -136,6 +136,27 @@ for (const [world, open] of [
       assert.throws(() => kernel.netlink(`${one}-not`), code('ENOENT'));
     });
 
+    test('a namespace that is held outlives its name, and gets it again with all that is in it', () => {
+      const name = `${one}-held`;
+      kernel.netns.add(name);
+      assert.throws(() => kernel.netns.hold(`${one}-not`), code('ENOENT'));
+      const held = kernel.netns.hold(name);
+      assert.throws(() => held.nameAgain(), code('EEXIST'));
+      const make = { op: 'link-add-veth', name: 'kept', peer: 'eth0', peerNetns: name } as const;
+      assert.deepEqual(nl.apply([make]), [undefined]);
+      kernel.netns.remove(name);
+      assert.ok(!kernel.netns.list().includes(name));
+      assert.ok(nl.link('kept'), 'its devices are still there');
+      held.nameAgain();
+      const inside = kernel.netlink(name);
+      assert.equal(inside.link('eth0')?.index, nl.link('kept')?.peer);
+      inside.close();
+      held[Symbol.dispose]();
+      assert.ok(nl.link('kept'), 'the name alone keeps it');
+      assert.deepEqual(nl.apply([{ op: 'link-del', name: 'kept' }]), [undefined]);
+      kernel.netns.remove(name);
+    });
+
     test('a veth is born with its peer in another namespace, and both go together', () => {
       const op = { op: 'link-add-veth', name: 'v1', peer: 'eth0', peerNetns: two, mtu: 1400 } as const;
       ok({ ...op, mac: '02:00:00:00:00:01', peerMac: '02:00:00:00:00:02' });

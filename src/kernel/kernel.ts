@@ -13,11 +13,20 @@ export interface Sysctl {
 
 /** Network namespaces that have a name, as `ip netns` keeps them under /run/netns. */
 export interface Netns {
+  /** Names behind which there is a namespace; a file that was left of one is none. */
   list(): readonly string[];
   /** Makes it, with `lo` up. KernelError EEXIST where the name is taken. */
   add(name: string): void;
   /** Takes the name away; the namespace goes when its last process and device are gone. */
   remove(name: string): void;
+  /** Keeps it, also when somebody else takes its name away. KernelError ENOENT where there is none. */
+  hold(name: string): NetnsHold;
+}
+
+/** A namespace that stays for as long as it is held. */
+export interface NetnsHold extends Disposable {
+  /** Gives it its name again. KernelError EEXIST where another one has it. */
+  nameAgain(): void;
 }
 
 /** Errors are KernelError (kernel/errno.ts) with the errno's name; drivers turn them into Faults. `netns` is a name;

@@ -1,7 +1,7 @@
-import { readdirSync } from 'node:fs';
-import { addon } from './addon.ts';
+import { openSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { addon, Descriptor } from './addon.ts';
 import { KernelError } from './errno.ts';
-import type { Netns } from './kernel.ts';
+import type { Netns, NetnsHold } from './kernel.ts';
 
 const folder = '/run/netns';
 
@@ -19,11 +19,17 @@ export function inNetns<T>(name: string | undefined, call: () => T): T {
   return name === undefined ? call() : addon().netnsCall(netnsPath(name), call);
 }
 
+/** A namespace's name is a file of the kernel's nsfs; one that lost its mount is a plain file. */
+function isNamespace(name: string): boolean {
+  const ours = statSync('/proc/thread-self/ns/net').dev;
+  return statSync(netnsPath(name), { throwIfNoEntry: false })?.dev === ours;
+}
+
 /** The namespaces under /run/netns, sorted; made and removed as iproute2 does it. */
 export const netns: Netns = {
   list() {
     try {
-      return readdirSync(folder).toSorted();
+      return readdirSync(folder).filter(isNamespace).toSorted();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw new KernelError((error as NodeJS.ErrnoException).code ?? 'EIO', `read ${folder}`);
@@ -35,4 +41,19 @@ export const netns: Netns = {
   remove(name) {
     addon().netnsRemove(netnsPath(name));
   },
+  hold,
 };
+
+function hold(name: string): NetnsHold {
+  const path = netnsPath(name);
+  if (!isNamespace(name)) throw new KernelError('ENOENT', `namespace ${path}`);
+  const held = new Descriptor(openSync(path, 'r'), `namespace ${name}`);
+  return {
+    nameAgain() {
+      if (isNamespace(name)) throw new KernelError('EEXIST', `namespace ${path}`);
+      rmSync(path, { force: true });
+      addon().netnsBind(folder, path, held.fd);
+    },
+    [Symbol.dispose]: () => held.close(),
+  };
+}

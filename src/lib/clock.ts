@@ -18,3 +18,22 @@ export const systemClock: Clock = {
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+/** Calls again and again, `ms` after the last call has returned, until it is disposed. */
+export function every(clock: Clock, ms: number, call: () => void): Disposable {
+  let timer: Disposable | undefined;
+  let ended = false;
+  const next = (): void => {
+    timer = clock.after(ms, () => {
+      call();
+      if (!ended) next();
+    });
+  };
+  next();
+  return {
+    [Symbol.dispose]() {
+      ended = true;
+      timer?.[Symbol.dispose]();
+    },
+  };
+}

@@ -130,7 +130,7 @@ async function begin(parts: Parts, slices: readonly AnySlice[]): Promise<Running
       file: join(folder, 'midplane.yaml'),
       manifests: join(folder, 'manifests'),
       state,
-      drivers: kernelDrivers({ kernel, slices, ids, state, instance }) as AnyDriver[],
+      drivers: kernelDrivers({ kernel, slices, ids, state, instance, clock: parts.clock }) as AnyDriver[],
       commands: [],
       live,
     }),

@@ -36,6 +36,14 @@ export function fakeKernel(): FakeKernel {
   const spaceOf = (name: string | undefined): Space => (name === undefined ? own : byName(name));
   const bpf = new FakeBpf(spaceOf);
   const sysctls = new FakeSysctls();
+  const holds = new Map<Space, number>();
+  const endUnheld = (space: Space): void => {
+    if ((holds.get(space) ?? 0) > 0) return;
+    // Its veths go with it, and so do their peers.
+    for (const device of space.devices.filter(({ kind }) => kind !== undefined)) {
+      if (space.find(device.name) === device) space.apply({ op: 'link-del', name: device.name });
+    }
+  };
   const ops: { netns: string | undefined; op: Op }[] = [];
   const failures = new Map<number, string>();
   const applyOne = (space: Space, op: Op): void => {
@@ -61,10 +69,21 @@ export function fakeKernel(): FakeKernel {
       remove(name) {
         const space = byName(name);
         spaces.delete(name);
-        // Its veths go with it, and so do their peers.
-        for (const device of space.devices.filter(({ kind }) => kind !== undefined)) {
-          if (space.find(device.name) === device) space.apply({ op: 'link-del', name: device.name });
-        }
+        endUnheld(space);
+      },
+      hold(name) {
+        const space = byName(name);
+        holds.set(space, (holds.get(space) ?? 0) + 1);
+        return {
+          nameAgain() {
+            if (spaces.has(name)) throw new KernelError('EEXIST', `namespace ${name}`);
+            spaces.set(name, space);
+          },
+          [Symbol.dispose]() {
+            holds.set(space, (holds.get(space) ?? 0) - 1);
+            if (spaces.get(name) !== space) endUnheld(space);
+          },
+        };
       },
     },
     bpf,

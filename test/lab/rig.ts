@@ -16,6 +16,8 @@ export interface SwitchInput {
   readonly args?: readonly string[];
   /** Bytes: the state folder is a disk of its own of that size. */
   readonly disk?: number;
+  /** The test takes programs off ports: what reaches the stack past them adds up with nothing, and is not compared. */
+  readonly tampered?: boolean;
   /** Files beside the document, by name. */
   readonly files?: Readonly<Record<string, string>>;
 }

@@ -43,7 +43,7 @@ export async function openSwitch(input: SwitchInput): Promise<TestSwitch> {
     portIds: () => readIds(state),
     async [Symbol.asyncDispose]() {
       try {
-        await checkInvariant(self);
+        if (input.tampered !== true) await checkInvariant(self);
       } finally {
         await arp.end();
         await close(made, daemon);

@@ -124,7 +124,7 @@ export async function openRig(document: string, ports: readonly string[], o: { t
       clock: systemClock,
       log: pino({ level: 'silent' }),
       file: join(folder, 'midplane.yaml'),
-      drivers: kernelDrivers({ kernel, slices, ids, ...names }),
+      drivers: kernelDrivers({ kernel, slices, ids, clock: systemClock, ...names }),
       commands: [],
     }),
   );

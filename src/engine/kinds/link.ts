@@ -6,6 +6,7 @@ import type { Datapath } from '../../kernel/datapath.ts';
 import { KernelError } from '../../kernel/errno.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { FaultError } from '../faults.ts';
+import { type Clock, every } from '../../lib/clock.ts';
 import type { Ids } from '../ids.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
 import { linkBook } from './links.ts';
@@ -28,17 +29,27 @@ export function linkRef(spec: Pick<LinkSpec, 'port' | 'hook'>): Ref {
   return `link/${spec.port}@${spec.hook}`;
 }
 
-export function linkDriver(
-  kernel: Kernel,
-  datapath: Datapath,
-  ids: Ids,
-  maxPorts: number,
-): Driver<LinkSpec, LinkActual> {
+export interface LinkDriverInput {
+  readonly kernel: Kernel;
+  readonly datapath: Datapath;
+  readonly ids: Ids;
+  readonly maxPorts: number;
+  readonly clock: Clock;
+}
+
+/** All links are looked at once in this time, some of them in each of so many turns. */
+const lookMs = 1000;
+const turns = 10;
+
+export function linkDriver(input: LinkDriverInput): Driver<LinkSpec, LinkActual> {
+  const { kernel, datapath, ids, maxPorts, clock } = input;
   const folder = join(datapath.pins, 'links');
   const pins = pinsIn(folder, ids);
   const book = linkBook(kernel.netlink());
   /** Names of the devices that were looked up, by index: reading all devices for one is dear. */
   const seen = new Map<number, string>();
+  /** Those that were last seen to be in force. */
+  const there = new Set<Ref>();
   const read = (ref: Ref): [Ref, LinkActual][] => {
     const pin = pins.ifAny(ref);
     if (pin === undefined) return [];
@@ -47,6 +58,7 @@ export function linkDriver(
       const info = link?.info();
       // A severed link (its device is gone) is as good as none.
       if (info === undefined || info.ifindex === 0) return [];
+      there.add(ref);
       return [[ref, { hook: nameOf(ref).split('@')[1] ?? '', ifindex: info.ifindex, programId: info.programId }]];
     });
   };
@@ -67,6 +79,7 @@ export function linkDriver(
     put: (batch) => {
       for (const [ref, spec] of batch) {
         asFault(ref, () => put(kernel, datapath, pins.of(ref, ids.id('port', spec.port, maxPorts)), ref, spec));
+        there.add(ref);
       }
       return Promise.resolve();
     },
@@ -74,10 +87,35 @@ export function linkDriver(
       for (const ref of refs) {
         const pin = pins.ifAny(ref);
         if (pin !== undefined) asFault(ref, () => kernel.bpf.unpin(pin));
+        there.delete(ref);
       }
       return Promise.resolve();
     },
+    watch: (dirty) =>
+      lookInTurn(there, clock, (ref) => {
+        if (inForce(ref, read)) return;
+        there.delete(ref);
+        dirty(ref);
+      }),
   };
+}
+
+/** Calls for each of the refs once in lookMs: the kernel tells nobody that a program is taken off its hook. */
+function lookInTurn(refs: ReadonlySet<Ref>, clock: Clock, look: (ref: Ref) => void): Disposable {
+  let round: Ref[] = [];
+  return every(clock, lookMs / turns, () => {
+    if (round.length === 0) round = [...refs];
+    for (const ref of round.splice(0, Math.ceil(refs.size / turns))) look(ref);
+  });
+}
+
+function inForce(ref: Ref, read: (ref: Ref) => readonly unknown[]): boolean {
+  try {
+    return read(ref).length > 0;
+  } catch (error) {
+    if (error instanceof FaultError) return false;
+    throw error;
+  }
 }
 
 function pinsIn(folder: string, ids: Ids) {

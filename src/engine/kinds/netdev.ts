@@ -21,6 +21,7 @@ export type NetdevSpec =
   | { readonly type: 'tap'; readonly owner?: number; readonly mac?: string; readonly mtu?: number };
 
 export interface NetdevActual {
+  readonly name: string;
   readonly kind: string | undefined;
   readonly mtu: number;
   readonly mac: string;
@@ -28,6 +29,8 @@ export interface NetdevActual {
   /** Of one that we found: what it had before us, and has where the spec says nothing. */
   readonly firstMtu?: number;
 }
+
+type Veth = Extract<NetdevSpec, { type: 'veth' }>;
 
 /** What a change cannot be made of in place. */
 function identity(spec: NetdevSpec): unknown {
@@ -49,13 +52,14 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
         if (mark?.ref !== `netdev/${link.name}`) continue;
         const { hash, firstMtu } = mark;
         const first = firstMtu === undefined ? {} : { firstMtu };
-        own.set(mark.ref, { kind: link.kind, mtu: link.mtu, mac: link.mac, hash, ...first });
+        own.set(mark.ref, { name: link.name, kind: link.kind, mtu: link.mtu, mac: link.mac, hash, ...first });
       }
       return Promise.resolve(own);
     },
     diff(spec, actual) {
       if (hashOf(identity(spec)) !== actual.hash) return 'replace';
       if (spec.type !== 'external' && actual.kind !== linkKinds[spec.type]) return 'replace';
+      if (spec.type === 'veth' && peerIsLost(kernel, spec, book.byName(actual.name)?.peer)) return 'replace';
       const mac = spec.type === 'external' ? undefined : spec.mac;
       return (spec.mtu ?? actual.firstMtu ?? actual.mtu) === actual.mtu && (mac ?? actual.mac) === actual.mac
         ? 'same'
@@ -79,6 +83,17 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
         () => dirty('all'),
       ),
   };
+}
+
+/** Its far end is in another namespace than that which has the name. Where none has it, that is to be mended first. */
+function peerIsLost(kernel: Kernel, { peer, peerNetns }: Veth, index: number | undefined): boolean {
+  if (peerNetns === undefined || !kernel.netns.list().includes(peerNetns)) return false;
+  const far = kernel.netlink(peerNetns);
+  try {
+    return far.link(peer)?.index !== index;
+  } finally {
+    far.close();
+  }
 }
 
 function opsFor(ref: Ref, spec: NetdevSpec, link: Link | undefined, instance: string): readonly Op[] {

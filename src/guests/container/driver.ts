@@ -6,7 +6,7 @@ import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost } from '../../engine/slice.ts';
 import { cgroupName, removeTree } from '../cgroup.ts';
-import { isInNetns, processOf, sleep } from '../process.ts';
+import { isElsewhere, isInNetns, processOf, sleep } from '../process.ts';
 import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import type { ContainerSpec } from './compile.ts';
@@ -125,7 +125,7 @@ async function readGuests(keeping: Keeping, refs: 'all' | readonly Ref[]): Promi
     // Of two, the one that runs counts: the other is left over.
     if (known !== undefined && c.state !== 'running') continue;
     const netns = `mp-${keeping.host.instance}-${c.labels[labels.guest] ?? ''}`;
-    all.set(refOf(c), { hash: c.labels[labels.hash] ?? '', attached: c.pid === 0 || isInNetns(c.pid, netns) });
+    all.set(refOf(c), { hash: c.labels[labels.hash] ?? '', attached: c.pid === 0 || !isElsewhere(c.pid, netns) });
   }
   for (const ref of keeping.starts.refs()) {
     all.set(ref, { hash: keeping.starts.pending(ref) ?? '', attached: true });

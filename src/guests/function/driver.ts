@@ -9,7 +9,16 @@ import type { DriverHost } from '../../engine/slice.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { printBytes } from '../../lib/units.ts';
 import { cgroupName, makeCgroup, openCgroup, signal as send } from '../cgroup.ts';
-import { endProcess, isAlive, isInNetns, listensOn, type ProcessId, processOf, sleep } from '../process.ts';
+import {
+  endProcess,
+  isAlive,
+  isElsewhere,
+  isInNetns,
+  listensOn,
+  type ProcessId,
+  processOf,
+  sleep,
+} from '../process.ts';
 import { readRecord, recordsIn } from '../records.ts';
 import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
@@ -58,7 +67,7 @@ export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper 
     if (pending !== undefined) return [[ref, { hash: pending, attached: true }]];
     const record = recordOf(run, nameOf(ref));
     if (record === undefined) return [];
-    const attached = !isAlive(record) || isInNetns(record.pid, record.netns);
+    const attached = !isAlive(record) || !isElsewhere(record.pid, record.netns);
     return [[ref, { hash: record.hash, attached }]];
   };
   const driver: Driver<FunctionSpec, GuestActual> = {
