@@ -43,7 +43,7 @@ interface Drift {
   /** Whose repair the log tells. */
   readonly ref: string;
   /** Takes it away. */
-  readonly strike: (sw: TestSwitch) => Promise<unknown> | unknown;
+  readonly strike: (sw: TestSwitch) => unknown;
   /** Works where it has been repaired, and does not where it is away. */
   readonly works: (sw: TestSwitch) => Promise<boolean>;
 }
