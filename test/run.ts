@@ -42,7 +42,7 @@ function groups(): readonly Group[] {
       name: 'lab tests',
       files: wanted(lab),
       concurrency: 1,
-      timeoutMs: flags.includes('--long') ? 3_600_000 : 600_000,
+      timeoutMs: flags.includes('--long') ? 7_200_000 : 600_000,
     },
   ];
   return chosen.length === 0 ? all : all.filter((group) => group.files.length > 0);

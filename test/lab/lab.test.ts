@@ -1,7 +1,7 @@
 // The lab as a stranger starts it, and each of the five ways through the switch, from outside: a packet, a change, a
 // request, a CLI command, a mesh update. OpenSSH's own client, curl and ping do the asking.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,57 +9,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { run } from '../../src/lab/process.ts';
-import { kernel, root } from './rig.ts';
+import { kernel } from './rig.ts';
+import { type Started, startLab, until } from './stranger.ts';
 
 const exec = promisify(execFile);
 
-interface Started {
-  readonly child: ChildProcess;
-  readonly text: () => string;
-  readonly password: string;
-  readonly token: string;
-  readonly port: { readonly ssh: string; readonly http: string; readonly api: string };
-}
-
 let lab: Started;
 const folder = mkdtempSync(join(tmpdir(), 'mpt-lab-'));
-
-async function until<T>(what: string, look: () => Promise<T | undefined>, seconds = 60): Promise<T> {
-  const end = performance.now() + seconds * 1000;
-  for (;;) {
-    const found = await look().catch(() => undefined);
-    if (found !== undefined) return found;
-    if (performance.now() > end) throw new Error(`${what}: not within ${seconds} s`);
-    await new Promise((done) => setTimeout(done, 200));
-  }
-}
-
-async function startLab(): Promise<Started> {
-  const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'lab'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let text = '';
-  child.stdout.on('data', (data: Buffer) => (text += data.toString()));
-  child.stderr.on('data', (data: Buffer) => (text += data.toString()));
-  await until(
-    'the lab says what to try',
-    async () => {
-      assert.equal(child.exitCode, null, text);
-      return text.includes('Ctrl-C') ? true : undefined;
-    },
-    120,
-  );
-  const found = (pattern: RegExp): string => pattern.exec(text)?.[1] ?? assert.fail(`${pattern} in\n${text}`);
-  return {
-    child,
-    text: () => text,
-    password: found(/password: (\S+)/),
-    token: found(/Bearer (\S+)'/),
-    port: {
-      ssh: found(/ssh -p (\d+)/),
-      http: found(/curl http:\/\/127\.0\.0\.1:(\d+)\/ /),
-      api: found(/curl http:\/\/127\.0\.0\.1:(\d+)\/metrics/),
-    },
-  };
-}
 
 before(async () => {
   lab = await startLab();
