@@ -28,7 +28,7 @@ struct port {
 	__u16 bd;        // of an SVI: its bridge domain
 	__u32 mac_limit; // addresses learned here at most, 0: as many as there is room for
 	__u8 mac[6];     // of a routed port: its own
-	__u16 pad;
+	__u16 up_limit;  // frames a second that may give the stack a neighbour, 0: as many as come
 };
 
 enum port_state_flags { STATE_UP = 1 };
@@ -111,6 +111,7 @@ enum drop_reason {
 	DROP_MAC_LIMIT = 19,        // the source would be one too many at this port
 	DROP_BLACKHOLE = 20,        // a route that says so
 	DROP_DOUBLE_TAG = 21,       // behind a trunk's native VLAN its second tag would name another VLAN
+	DROP_UP_LIMIT = 22,         // one too many of those that would give the stack a neighbour
 };
 
 // Per ingress port: rx + own = handed + up + punt + sum(drop). Packets: a GSO frame counts its segments. skbs: as
@@ -129,6 +130,7 @@ struct port_counters {
 	__u64 learned;
 	__u64 moved;
 	__u64 fdb_full;
+	__u64 up_skipped; // copies for the SVI that up_limit kept from it
 	// Per egress port.
 	__u64 tx;
 	__u64 tx_bytes;

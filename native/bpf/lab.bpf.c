@@ -58,3 +58,30 @@ int mute(struct __sk_buff *skb)
 {
 	return 2;
 }
+
+// A storm, by a live PROG_TEST_RUN: the frame that it is given goes out again and again, its words at these offsets
+// (0: none) random under a mask. `folded`: the upper half undoes what the lower does to a checksum.
+const volatile __u32 storm_out;
+const volatile __u16 storm_at[4];
+const volatile __u32 storm_mask[4];
+const volatile __u8 storm_folded;
+
+SEC("xdp")
+int storm(struct xdp_md *ctx)
+{
+	__u8 *frame = (void *)(long)ctx->data;
+	__u32 fresh = bpf_get_prandom_u32();
+
+	if (storm_folded)
+		fresh = (fresh & 0xffff) | ~fresh << 16;
+	for (int i = 0; i < 4; i++) {
+		__u32 *word = (void *)(frame + storm_at[i]);
+
+		if (storm_at[i] == 0)
+			continue;
+		if ((void *)(word + 1) > (void *)(long)ctx->data_end)
+			return XDP_ABORTED;
+		*word = (*word & ~storm_mask[i]) | (fresh & storm_mask[i]);
+	}
+	return bpf_redirect(storm_out, 0);
+}

@@ -30,4 +30,5 @@ TABLE(fdb, BPF_MAP_TYPE_HASH, struct fdb_key, struct fdb, MAX_FDB, 0);
 TABLE(fdb_count, BPF_MAP_TYPE_ARRAY, __u32, __u32, MAX_PORTS, 0);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct port_counters, MAX_PORTS, 0);
 // never pinned
+TABLE(up_due, BPF_MAP_TYPE_ARRAY, __u32, __u64, MAX_PORTS, 0); // see l3/neighbor.h
 TABLE(trace, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct trace, MAX_PORTS, 0); // by ingress port

@@ -168,6 +168,8 @@ STAGE hand_up(ctx_t *ctx, struct pkt *p)
 		return VERDICT_DROP;
 	ctx->mark = p->in_port;
 	if (in->mode == PORT_ROUTED) {
+		if (neighbor_refused(ctx, p, in->ifindex))
+			return drop(p, DROP_UP_LIMIT);
 		if (p->tagged && vlan_convert(ctx, p, 0))
 			return drop(p, DROP_REDIRECT);
 		c->up += p->segments;
@@ -177,6 +179,8 @@ STAGE hand_up(ctx_t *ctx, struct pkt *p)
 	}
 	key = p->bd;
 	d = bpf_map_lookup_elem(&bd, &key);
+	if (d && neighbor_refused(ctx, p, d->svi_ifindex))
+		return drop(p, DROP_UP_LIMIT);
 	if (!d || !d->svi_ifindex || vlan_convert(ctx, p, 0))
 		return drop(p, DROP_REDIRECT);
 	c->up += p->segments;

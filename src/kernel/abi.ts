@@ -42,6 +42,7 @@ export const dropReasons = {
   'mac-limit': 19,
   blackhole: 20,
   'double-tag': 21,
+  'up-limit': 22,
 } as const;
 
 export type DropReason = keyof typeof dropReasons;
@@ -319,6 +320,7 @@ export interface Port {
   readonly macLimit: number;
   /** 6 bytes. */
   readonly mac: Uint8Array;
+  readonly upLimit: number;
 }
 
 export const portSize = 24;
@@ -333,6 +335,7 @@ export function encodePort(value: Port): Uint8Array {
   view.setUint16(10, whole(value.bd, 0, 0xffff, 'port.bd'), true);
   view.setUint32(12, whole(value.macLimit, 0, 0xffffffff, 'port.mac_limit'), true);
   bytes.set(sized(value.mac, 6, 'port.mac'), 16);
+  view.setUint16(22, whole(value.upLimit, 0, 0xffff, 'port.up_limit'), true);
   return bytes;
 }
 
@@ -346,6 +349,7 @@ export function decodePort(bytes: Uint8Array, offset = 0): Port {
     bd: view.getUint16(10, true),
     macLimit: view.getUint32(12, true),
     mac: bytes.slice(offset + 16, offset + 22),
+    upLimit: view.getUint16(22, true),
   };
 }
 
@@ -363,6 +367,7 @@ export interface PortCounters {
   readonly learned: bigint;
   readonly moved: bigint;
   readonly fdbFull: bigint;
+  readonly upSkipped: bigint;
   readonly tx: bigint;
   readonly txBytes: bigint;
   readonly txSkbs: bigint;
@@ -371,7 +376,7 @@ export interface PortCounters {
   readonly drop: readonly bigint[];
 }
 
-export const portCountersSize = 392;
+export const portCountersSize = 400;
 
 export function encodePortCounters(value: PortCounters): Uint8Array {
   const bytes = new Uint8Array(portCountersSize);
@@ -389,12 +394,13 @@ export function encodePortCounters(value: PortCounters): Uint8Array {
   view.setBigUint64(80, wide(value.learned, 0n, 0xffffffffffffffffn, 'port_counters.learned'), true);
   view.setBigUint64(88, wide(value.moved, 0n, 0xffffffffffffffffn, 'port_counters.moved'), true);
   view.setBigUint64(96, wide(value.fdbFull, 0n, 0xffffffffffffffffn, 'port_counters.fdb_full'), true);
-  view.setBigUint64(104, wide(value.tx, 0n, 0xffffffffffffffffn, 'port_counters.tx'), true);
-  view.setBigUint64(112, wide(value.txBytes, 0n, 0xffffffffffffffffn, 'port_counters.tx_bytes'), true);
-  view.setBigUint64(120, wide(value.txSkbs, 0n, 0xffffffffffffffffn, 'port_counters.tx_skbs'), true);
-  view.setBigUint64(128, wide(value.floodSkipped, 0n, 0xffffffffffffffffn, 'port_counters.flood_skipped'), true);
+  view.setBigUint64(104, wide(value.upSkipped, 0n, 0xffffffffffffffffn, 'port_counters.up_skipped'), true);
+  view.setBigUint64(112, wide(value.tx, 0n, 0xffffffffffffffffn, 'port_counters.tx'), true);
+  view.setBigUint64(120, wide(value.txBytes, 0n, 0xffffffffffffffffn, 'port_counters.tx_bytes'), true);
+  view.setBigUint64(128, wide(value.txSkbs, 0n, 0xffffffffffffffffn, 'port_counters.tx_skbs'), true);
+  view.setBigUint64(136, wide(value.floodSkipped, 0n, 0xffffffffffffffffn, 'port_counters.flood_skipped'), true);
   for (const [i, item] of sized(value.drop, 32, 'port_counters.drop').entries()) {
-    view.setBigUint64(136 + i * 8, wide(item, 0n, 0xffffffffffffffffn, 'port_counters.drop'), true);
+    view.setBigUint64(144 + i * 8, wide(item, 0n, 0xffffffffffffffffn, 'port_counters.drop'), true);
   }
   return bytes;
 }
@@ -415,11 +421,12 @@ export function decodePortCounters(bytes: Uint8Array, offset = 0): PortCounters 
     learned: view.getBigUint64(80, true),
     moved: view.getBigUint64(88, true),
     fdbFull: view.getBigUint64(96, true),
-    tx: view.getBigUint64(104, true),
-    txBytes: view.getBigUint64(112, true),
-    txSkbs: view.getBigUint64(120, true),
-    floodSkipped: view.getBigUint64(128, true),
-    drop: list(32, (i) => view.getBigUint64(136 + i * 8, true)),
+    upSkipped: view.getBigUint64(104, true),
+    tx: view.getBigUint64(112, true),
+    txBytes: view.getBigUint64(120, true),
+    txSkbs: view.getBigUint64(128, true),
+    floodSkipped: view.getBigUint64(136, true),
+    drop: list(32, (i) => view.getBigUint64(144 + i * 8, true)),
   };
 }
 

@@ -7,7 +7,7 @@ import { devices } from './ebpf/devices.ts';
 /** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. What
  * `fdb_count` counts are rows of `fdb`: theirs are raised together. */
 export const mapVersions = {
-  port: 1,
+  port: 2,
   port_vlan: 1,
   dev: 1,
   dev_near: 1,
@@ -18,7 +18,7 @@ export const mapVersions = {
   local: 1,
   fdb: 1,
   fdb_count: 1,
-  counters: 1,
+  counters: 2,
 } as const;
 
 export type MapName = Exclude<keyof typeof mapVersions, 'dev_near'>;

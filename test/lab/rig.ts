@@ -53,8 +53,8 @@ export interface TestSwitch extends AsyncDisposable {
   api<T = unknown>(method: string, path: string, body?: unknown): Promise<{ status: number; body: T }>;
   /** A CLI line as admin over the unix socket. */
   cli(line: string): Promise<CliAnswer>;
-  /** ARP frames that came in to an SVI so far. */
-  arpSeen(): number;
+  /** ARP frames that came in to an SVI so far; undefined where a flood of them was too much for the capture. */
+  arpSeen(): Promise<number | undefined>;
   /** Ids of ports, by name. */
   portIds(): Readonly<Record<string, number>>;
 }

@@ -146,7 +146,11 @@ async function close(made: Made, daemon: Daemon): Promise<void> {
 }
 
 /** Counts ARP frames that come in to vlanN devices: their own rx counters do not see redirected frames. */
-function countArp(netns: string): { ready: Promise<void>; seen(): number; end(): Promise<void> } {
+function countArp(netns: string): {
+  ready: Promise<void>;
+  seen(): Promise<number | undefined>;
+  end(): Promise<void>;
+} {
   // Short frames and a large ring: with the defaults it holds eight frames, and a burst is lost.
   const child = start(
     netns,
@@ -156,7 +160,9 @@ function countArp(netns: string): { ready: Promise<void>; seen(): number; end():
     },
   );
   let text = '';
+  let errors = '';
   child.stdout?.on('data', (data: Buffer) => (text += data.toString()));
+  child.stderr?.on('data', (data: Buffer) => (errors += data.toString()));
   const ready = new Promise<void>((resolve) => {
     child.stderr?.on('data', (data: Buffer) => {
       if (data.toString().includes('listening')) resolve();
@@ -165,7 +171,17 @@ function countArp(netns: string): { ready: Promise<void>; seen(): number; end():
   });
   return {
     ready,
-    seen: () => text.split('\n').filter((line) => /\bvlan\d+\s+(In|B|M)\b/.test(line)).length,
+    async seen() {
+      // tcpdump says what it missed when it is asked to.
+      const asked = errors.length;
+      child.kill('SIGUSR1');
+      for (let i = 0; i < 100 && !/dropped by kernel/.test(errors.slice(asked)); i += 1) {
+        await new Promise((done) => setTimeout(done, 10));
+      }
+      const missed = Number(/(\d+) packets? dropped by kernel/.exec(errors.slice(asked))?.[1] ?? 0);
+      if (missed > 0) return undefined;
+      return text.split('\n').filter((line) => /\bvlan\d+\s+(In|B|M)\b/.test(line)).length;
+    },
     async end() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');

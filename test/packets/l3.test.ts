@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { arpRequest, checksum, frame, ipv4, ipv6, type Layer, raw, udp, vlan } from './frame.ts';
+import { dropReasons } from '../../src/kernel/abi.ts';
 import { type Hook, openRig, type Outcome, type Rig } from './rig.ts';
 
 const document = `
@@ -11,6 +12,7 @@ ports:
   b1: { vlan: { access: 20 }, datapath: xdp }
   t1: { vlan: { trunk: [10, 20] }, datapath: xdp }
   c1: { vlan: { access: 20 } }
+  u1: { vlan: { access: 10 }, up-limit: 1 }
   r1: { address: [192.0.2.0/31, "fd00:9::1/64"] }
 vlans:
   10: { address: [10.0.10.254/24, "fd00:10::fe/64"] }
@@ -19,7 +21,7 @@ routes:
   10.99.0.0/16: { via: [192.0.2.1] }
   10.66.0.0/16: { blackhole: true }
 `;
-const ports = ['a1', 'a2', 'b1', 't1', 'c1', 'r1'];
+const ports = ['a1', 'a2', 'b1', 't1', 'c1', 'r1', 'u1'];
 const [A, B, C, D, N] = [
   '02:00:00:00:00:0a',
   '02:00:00:00:00:0b',
@@ -162,6 +164,50 @@ for (const [reason, layer] of lies) {
     assert.deepEqual(went(rig.send('a1', toSwitch(layer()))), ['drop', reason, []]);
   });
 }
+
+const U = '02:00:00:00:00:0f';
+/** How many of 100 frames of the kind went up. */
+function wentUp(layer: Layer, dst = rig.baseMac): number {
+  const sent = Array.from({ length: 100 }, () => rig.send('u1', frame({ dst, src: U }, layer)));
+  return sent.filter((o) => o.verdict === 'up' || o.out.some(([port]) => port === 'vlan10-bd')).length;
+}
+
+test('what may give the stack a neighbour goes up so many times, then at its rate; all else is free', () => {
+  rig.kernel.netlink().apply([{ op: 'neighbor-put', dev: 'vlan10', address: '10.0.10.7', mac: U }]);
+  const all = 'ff:ff:ff:ff:ff:ff';
+  const arp = (target: string): Layer => arpRequest({ mac: U, ip: '10.0.10.9', target });
+  const hops = { hopLimit: 255 };
+  const before = rig.counters('u1');
+  const first = wentUp(arp('10.0.10.254'));
+  assert.ok(first >= 64 && first < 70, `${first} requests for the switch`);
+  const kinds: readonly (readonly [string, Layer, string?])[] = [
+    ['a request in a broadcast', arp('10.0.10.254'), all],
+    ['a packet for an unknown neighbour', ipv4({ src: '10.0.10.7', dst: '10.0.20.77' })],
+    ['a packet from one', ipv4({ src: '10.0.10.77', dst: '10.0.10.254' })],
+    [
+      'a solicitation',
+      ipv6({ src: 'fd00:10::77', dst: 'fd00:10::fe', ...hops }, { type: 58, bytes: new Uint8Array(24) }),
+    ],
+    [
+      'one in a multicast',
+      ipv6({ src: '::', dst: 'ff02::1', ...hops }, { type: 58, bytes: new Uint8Array(24) }),
+      '33:33:00:00:00:01',
+    ],
+  ];
+  for (const [what, layer, to] of kinds) assert.ok(wentUp(layer, to) <= 5, what);
+  const after = rig.counters('u1');
+  const dropped = (after.drop[dropReasons['up-limit']] ?? 0n) - (before.drop[dropReasons['up-limit']] ?? 0n);
+  assert.ok(dropped >= 400n - 30n - 70n, String(dropped));
+  assert.ok(after.upSkipped - before.upSkipped >= 190n, 'the flooded ones reach everyone but the switch');
+  assert.equal(wentUp(arp('10.0.10.1'), all), 100, 'a request for another');
+  assert.equal(wentUp(ipv4({ src: '10.0.10.7', dst: '10.0.10.254' })), 100, 'a packet of a known neighbour');
+  assert.equal(wentUp(ipv4({ src: '10.0.10.77', dst: '10.0.10.255' }), all), 100, 'a broadcast');
+  const others = Array.from({ length: 20 }, () => rig.send('a1', toSwitch(arp('10.0.10.254'))).verdict);
+  assert.ok(
+    others.every((verdict) => verdict === 'up'),
+    'another port has a share of its own',
+  );
+});
 
 test('a next hop without an fdb row is flooded in its VLAN, never dropped', () => {
   rig.kernel.netlink().apply([{ op: 'neighbor-put', dev: 'vlan20', address: '10.0.20.8', mac: '02:00:00:00:55:55' }]);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Comparison, openComparison } from './compare.ts';
 import { arpRequest, frame, ipv4, ipv6, type Layer, raw, tcp, udp, vlan } from './frame.ts';
-import { openModel, type Setup } from './model.ts';
+import { documentOf, openModel, type Setup } from './model.ts';
 import { muteStack, openRig, type Rig } from './rig.ts';
 
 const setup: Setup = {
@@ -37,7 +37,7 @@ let rig: Rig;
 let compared: Comparison;
 let quiet: Disposable;
 before(async () => {
-  rig = await openRig(JSON.stringify(setup), Object.keys(setup.ports));
+  rig = await openRig(documentOf(setup), Object.keys(setup.ports));
   quiet = await muteStack(rig);
   const nl = rig.kernel.netlink();
   nl.apply(neighbors.map((row) => ({ op: 'neighbor-put', ...row })));

@@ -8,7 +8,6 @@ export interface PortSetup {
   readonly address?: readonly string[];
   readonly shut?: boolean;
   readonly 'mac-limit'?: number;
-  readonly 'up-limit'?: number;
   readonly datapath?: 'xdp' | 'tcx';
   readonly mtu?: number;
 }
@@ -19,6 +18,12 @@ export interface Setup {
   readonly vlans: Readonly<Record<string, { readonly address: readonly string[] }>>;
   readonly fdb?: { readonly static: Readonly<Record<string, Readonly<Record<string, string>>>> };
   readonly routes?: Readonly<Record<string, { readonly via: readonly string[] } | { readonly blackhole: true }>>;
+}
+
+/** As text for the switch. The model knows no time, so there are no limits a second. */
+export function documentOf(setup: Setup): string {
+  const ports = Object.entries(setup.ports).map(([name, port]) => [name, { ...port, 'up-limit': 0 }]);
+  return JSON.stringify({ ...setup, ports: Object.fromEntries(ports) as unknown });
 }
 
 /** What the document does not say. */

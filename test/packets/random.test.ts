@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { devices, type FrameSpec, frames, neighborsOf, setups } from './arbitrary.ts';
 import { openComparison } from './compare.ts';
-import { type Model, openModel, type Setup, type World } from './model.ts';
+import { documentOf, type Model, openModel, type Setup, type World } from './model.ts';
 import { parseFrame } from './parsed.ts';
 import { muteStack, openRig, type Rig } from './rig.ts';
 
@@ -27,7 +27,7 @@ after(async () => {
 /** Makes a document the running one, with nothing learned; the model of it. */
 async function begin(setup: Setup): Promise<{ model: Model; world: World }> {
   quiet[Symbol.dispose]();
-  await rig.commit(JSON.stringify(setup));
+  await rig.commit(documentOf(setup));
   quiet = await muteStack(rig);
   rig.forget();
   const neighbors = neighborsOf(setup);

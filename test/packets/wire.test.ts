@@ -14,7 +14,7 @@ import { kernel, objects } from '../lab/rig.ts';
 import { devices, type FrameSpec, frames, host, neighborsOf } from './arbitrary.ts';
 import { expectedCounts, watchCounters } from './compare.ts';
 import { frame, ipv4, ipv6, raw, vlan } from './frame.ts';
-import { type Model, openModel, type Setup, type World } from './model.ts';
+import { documentOf, type Model, openModel, type Setup, type World } from './model.ts';
 import { isTag } from './parsed.ts';
 import { muteStack, openRig, type Rig } from './rig.ts';
 
@@ -44,7 +44,7 @@ let world: World;
 let counters: ReturnType<typeof watchCounters>;
 const stack = new DisposableStack();
 before(async () => {
-  rig = await openRig(JSON.stringify(setup), ports);
+  rig = await openRig(documentOf(setup), ports);
   stack.use(await muteStack(rig));
   passAtFarEnds();
   const neighbors = neighborsOf(setup);

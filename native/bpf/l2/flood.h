@@ -2,7 +2,7 @@
 // Unknown unicast, broadcast and multicast: a copy to every member but the one that it came from. The form that the
 // frame has comes first, so that it is converted once; the switch's own copy is the last and is the frame itself.
 #pragma once
-#include "../l3/route.h"
+#include "../l3/neighbor.h"
 
 #if !IS_XDP
 struct flood_walk {
@@ -95,6 +95,12 @@ STAGE flood_frame(ctx_t *ctx, struct pkt *p)
 	c->copies += (__u64)sent * p->segments;
 	up = d && d->svi_ifindex && !p->own && !p->routed && is_group(p->dmac) &&
 	     (p->ethertype == ETH_ARP || p->ethertype == ETH_IPV4 || p->ethertype == ETH_IPV6);
+	if (up && neighbor_refused(ctx, p, d->svi_ifindex)) {
+		c->up_skipped += p->segments;
+		if (!sent)
+			return drop(p, DROP_UP_LIMIT);
+		up = 0;
+	}
 	if (up) {
 		if (vlan_convert(ctx, p, 0))
 			return drop(p, DROP_REDIRECT);

@@ -90,6 +90,7 @@ function rowsOf(name: string, device: string, port: Port, member: Membership, ne
     native: member.untagged ?? 0,
     bd: 0,
     macLimit: port['mac-limit'],
+    upLimit: port['up-limit'],
   };
   const dev: DevRow = { kind: 'port', port: name };
   const vlan: PortVlanRow = { vlans: member.vlans, untagged: member.untagged ?? 0 };

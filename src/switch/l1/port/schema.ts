@@ -57,6 +57,10 @@ export const port = z.strictObject({
     .optional()
     .meta({ description: 'makes it a routed port', examples: ['192.0.2.1/31'] }),
   'mac-limit': z.int().min(0).max(65536).default(0).meta({ description: 'addresses learned at most, 0: no limit' }),
+  'up-limit': z.int().min(0).max(65535).default(50).meta({
+    description:
+      'ARP, neighbour discovery and packets of unknown neighbours given to the switch itself, a second, 0: no limit',
+  }),
   datapath: z.enum(['auto', 'xdp', 'tcx']).default('auto').meta({ description: 'where frames are handled' }),
   bridged: z
     .boolean()

@@ -22,6 +22,7 @@ export interface PortRow {
   readonly native: number;
   readonly bd: number;
   readonly macLimit: number;
+  readonly upLimit: number;
 }
 
 export type DevRow = { readonly kind: 'port'; readonly port: string } | { readonly kind: 'svi'; readonly bd: number };
@@ -55,6 +56,7 @@ export const portTable: Table<PortRow> = {
       native: row.native,
       bd: row.bd,
       macLimit: row.macLimit,
+      upLimit: row.upLimit,
       mac: row.mode === 'routed' ? (parseMac(world.mac(ref, row.device)) ?? new Uint8Array(6)) : new Uint8Array(6),
     }),
 };

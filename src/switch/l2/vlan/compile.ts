@@ -70,6 +70,7 @@ function rowsOf(id: number, mac: string, netdev: Ref): readonly Resource[] {
     native: 0,
     bd: id,
     macLimit: 0,
+    upLimit: 0,
   };
   return [
     { ref: rowRef('port', far), owner, spec: port, needs: [netdev] },
