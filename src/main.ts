@@ -21,6 +21,8 @@ function shed(): void {
   process.exit(2);
 }
 
+const mostDrainMs = 600_000;
+
 interface RunArguments {
   readonly config: string;
   readonly manifests?: string | undefined;
@@ -29,6 +31,7 @@ interface RunArguments {
   readonly ssh?: string | undefined;
   readonly api?: string | undefined;
   readonly takeover?: boolean | undefined;
+  readonly drain: string;
   readonly trace?: boolean | undefined;
 }
 
@@ -36,11 +39,18 @@ async function run(argv: RunArguments): Promise<void> {
   const { runDaemon } = await import('./daemon/run.ts');
   const { config, instance } = argv;
   const optional = Object.fromEntries(
-    (['manifests', 'ssh', 'api', 'takeover', 'trace'] as const).flatMap((key) =>
+    (['manifests', 'ssh', 'api', 'trace'] as const).flatMap((key) =>
       argv[key] === undefined ? [] : [[key, argv[key]]],
     ),
   );
-  await runDaemon({ config, state: argv.state ?? stateFolder(instance), instance, ...optional });
+  const { parseDuration } = await import('./lib/units.ts');
+  const drainMs = parseDuration(argv.drain);
+  if (drainMs === undefined || drainMs > mostDrainMs) {
+    process.stderr.write(`--drain ${argv.drain}: give a time of at most ten minutes, such as 30s\n`);
+    process.exit(1);
+  }
+  const takeover = argv.takeover === true ? { takeover: { drainMs } } : {};
+  await runDaemon({ config, state: argv.state ?? stateFolder(instance), instance, ...optional, ...takeover });
 }
 
 async function check(argv: { files: readonly string[] }): Promise<never> {
@@ -138,7 +148,12 @@ await yargs(hideBin(process.argv))
         instance,
         ssh: { type: 'string', describe: 'ADDRESS:PORT of the SSH CLI, instead of ssh.listen in the document' },
         api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
-        takeover: { type: 'boolean', describe: 'end the daemon that runs, and go on in its place' },
+        takeover: { type: 'boolean', describe: 'take the place of the daemon that runs; it ends with exit code 0' },
+        drain: {
+          type: 'string',
+          default: '30s',
+          describe: 'with --takeover: how long the old daemon goes on with its L7 connections',
+        },
         trace: { type: 'boolean', hidden: true },
         without: { type: 'string', array: true, hidden: true },
       }),

@@ -36,6 +36,8 @@ export interface ApiOptions extends RouteOptions {
   /** /metrics needs no token. */
   openMetrics(): boolean;
   readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** What terminals are told when the server ends. */
+  readonly goodbye?: string;
 }
 
 export interface ApiListening extends AsyncDisposable {
@@ -43,6 +45,9 @@ export interface ApiListening extends AsyncDisposable {
   readonly port?: number;
 }
 
+const lastWordMs = 500;
+
+/** Disposing cuts who is connected; terminals with a word. */
 export interface ApiServer extends AsyncDisposable {
   /** Throws what node:net throws (EADDRINUSE, EADDRNOTAVAIL, EACCES). Disposing stops listening and cuts nobody. */
   listen(at: { readonly address: string; readonly port: number } | { readonly path: string }): Promise<ApiListening>;
@@ -52,9 +57,10 @@ export interface ApiServer extends AsyncDisposable {
 export function openApi(options: ApiOptions): ApiServer {
   const routes = routesOf(options);
   const servers = new Set<Server>();
+  const terminals = new Set<Socket>();
   return {
     async listen(at) {
-      const server = makeServer(options, routes);
+      const server = makeServer(options, routes, terminals);
       await listening(server, at);
       servers.add(server);
       const address = server.address();
@@ -70,11 +76,16 @@ export function openApi(options: ApiOptions): ApiServer {
         server.close();
         server.closeAllConnections();
       }
+      for (const socket of terminals) {
+        socket.write(`\r\n${options.goodbye ?? 'the server ends'}\r\n`);
+        socket.destroySoon();
+        setTimeout(() => socket.destroy(), lastWordMs).unref();
+      }
     },
   };
 }
 
-function makeServer(options: ApiOptions, routes: readonly Route[]): Server {
+function makeServer(options: ApiOptions, routes: readonly Route[], terminals: Set<Socket>): Server {
   const server = createServer(
     {
       maxHeaderSize: 16 * 1024,
@@ -89,6 +100,8 @@ function makeServer(options: ApiOptions, routes: readonly Route[]): Server {
   );
   server.maxConnections = 256;
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    terminals.add(socket as Socket);
+    socket.once('close', () => terminals.delete(socket as Socket));
     void upgrade(options, request, socket as Socket, head);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Collector } from '../api/metrics.ts';
 import type { Opener } from '../engine/kinds/listener.ts';
 import { type AnyCommand, type AnySlice, command, type Read } from '../engine/slice.ts';
-import { startRouter, type Router } from '../l7/router.ts';
+import type { Router } from '../l7/router.ts';
 import {
   httpRoutes,
   httpRoutesData,
@@ -33,22 +33,19 @@ export interface Mesh extends AsyncDisposable {
 
 export interface MeshInput {
   readonly run: string;
-  readonly state: string;
   readonly log: Logger;
+  readonly router: Router;
+  /** Guests that had traffic from the daemon whose place this one takes. */
+  readonly before: ReadonlySet<string>;
 }
 
-/** Starts the router, and the manager when it is asked for; they serve nothing before the first snapshot. */
+/** The router that runs, and the manager when it is asked for; they serve nothing before the first snapshot. */
 export function openMesh(input: MeshInput): Mesh {
-  const stack = new AsyncDisposableStack();
   const log = named(input.log, 'xds');
-  const xds = stack.use(lateXds({ socketPath: join(input.run, 'xds.sock'), log, clock: systemClock }));
-  const router = stack.use(
-    startRouter({
-      accessLog: join(input.state, 'access.log'),
-      onFault: (what) => input.log.error({ what, part: 'l7' }, 'router'),
-    }),
-  );
-  const slice = meshSlice({ router, gateway: xds.consumer('gateway'), sidecar: xds.consumer('sidecar') });
+  const xds = lateXds({ socketPath: join(input.run, 'xds.sock'), log, clock: systemClock });
+  const { router } = input;
+  const consumers = { router, gateway: xds.consumer('gateway'), sidecar: xds.consumer('sidecar') };
+  const slice = meshSlice(consumers, input.before);
   return {
     slice,
     openManager: () => xds.open(),
@@ -60,7 +57,7 @@ export function openMesh(input: MeshInput): Mesh {
       live.set('gateway', { status: () => read.live<MeshLive>('snapshots')?.status() ?? [] });
       live.set('xds', { proxies: () => xds.proxies() });
     },
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    [Symbol.asyncDispose]: () => xds[Symbol.asyncDispose](),
   };
 }
 

@@ -37,6 +37,8 @@ export interface Doors extends AsyncDisposable {
 
 export const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
 
+const goodbye = 'The daemon that serves this session ends: log in again in a moment.';
+
 /** Servers that listen nowhere yet; `openers` is what the driver of kind `listener` calls. */
 export async function openDoors(input: DoorsInput): Promise<Doors> {
   await using stack = new AsyncDisposableStack();
@@ -73,6 +75,7 @@ function apiServer(input: DoorsInput, door: Door): ApiServer {
     peerUid,
     terminal: (stream, guest, signal) => door.terminal(stream, guest, signal),
     openMetrics: () => engine.read.running(apiSchema)['open-metrics'],
+    goodbye,
   });
 }
 
@@ -91,5 +94,6 @@ async function sshServer(input: DoorsInput, door: Door): Promise<SshServer> {
     openSession: ({ user, role, from, to }) => door.open({ who: `${user}@ssh:${from}`, role }, to),
     clock: systemClock,
     log: named(input.log, 'ssh'),
+    goodbye,
   });
 }

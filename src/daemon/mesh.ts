@@ -14,6 +14,7 @@ import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
 import type { Router } from '../l7/router.ts';
 import { portsSchema } from '../switch/l1/port/schema.ts';
 import { vlansSchema } from '../switch/l2/vlan/schema.ts';
+import type { PredecessorLive } from '../guests/live.ts';
 import { addressRefs } from './addresses.ts';
 import { compileSteer } from '../switch/l4/steer/compile.ts';
 
@@ -34,10 +35,11 @@ function build(look: Look, health: Health): Built {
   });
 }
 
-/** A slice without a section: what services, gateway and manifests mean together. */
-export function meshSlice(consumers: Consumers): AnySlice {
+/** A slice without a section: what services, gateway and manifests mean together. `before`: guests that had traffic from
+ * the daemon whose place this one takes. */
+export function meshSlice(consumers: Consumers, before: ReadonlySet<string>): AnySlice {
   // Guests are looked after later than snapshots are first offered.
-  let health: Health = () => false;
+  let health: Health = (guest) => before.has(guest);
   const slice: Slice = {
     name: owner,
     compile: (_, look) => compileSnapshots(look),
@@ -116,9 +118,20 @@ interface HealthLive {
 
 const guestSlices = ['containers', 'vms', 'functions'] as const;
 
-/** Whether a guest may have traffic. */
+/** Whether a guest may have traffic. Before this daemon's first look at it: whether it had. */
 export function guestHealth(read: Read): Health {
-  return (guest) => guestSlices.some((slice) => read.live<HealthLive>(slice)?.guests().get(guest)?.healthy === true);
+  return (guest) => {
+    const seen = guestSlices.flatMap((slice) => read.live<HealthLive>(slice)?.guests().get(guest) ?? []);
+    if (seen.length > 0) return seen.some(({ healthy }) => healthy);
+    return read.live<PredecessorLive>('predecessor')?.healthy.has(guest) === true;
+  };
+}
+
+/** The guests that may have traffic. */
+export function healthyGuests(read: Read): readonly string[] {
+  return guestSlices.flatMap((slice) =>
+    [...(read.live<HealthLive>(slice)?.guests() ?? [])].flatMap(([name, { healthy }]) => (healthy ? [name] : [])),
+  );
 }
 
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */

@@ -1,159 +1,102 @@
-// What `midplane run` starts, one line a part, ended in reverse; a start that fails ends what it had begun.
+// What `midplane run` is: the lock, the L7 router, and control, which is everything else. A planned upgrade
+// (takeover.ts) gives lock and control to a new daemon at once, while the routers of both accept; then this one's
+// answers what it has.
 import { join } from 'node:path';
-import { reachCommands } from '../cli/system/reach.ts';
-import { systemCommands } from '../cli/system/show.ts';
-import { watchProcess } from '../cli/system/facts.ts';
-import type { Engine } from '../engine/engine.ts';
-import { openIds } from '../engine/ids.ts';
-import { listenerDriver, listenerResource, type Opener } from '../engine/kinds/listener.ts';
-import { type OpenEngine, openEngine } from '../engine/open.ts';
-import type { AnySlice } from '../engine/slice.ts';
-import { openDatapath } from '../kernel/datapath.ts';
-import type { Kernel } from '../kernel/kernel.ts';
-import { openKernel } from '../kernel/open.ts';
-import { systemClock } from '../lib/clock.ts';
-import { type Endpoint, parseEndpoint } from '../lib/endpoint.ts';
-import { slices } from '../slices.ts';
-import { waitingForAddresses } from './addresses.ts';
-import { openMesh } from './consumers.ts';
-import { type Doors, openDoors, version } from './doors.ts';
-import { kernelDrivers } from './drivers.ts';
-import { takeLock } from './lock.ts';
-import type { DaemonLog } from './log.ts';
-import { portMetrics } from './metrics.ts';
-import { objects, privateFolder, runFolder } from './places.ts';
-import { needed } from './privileges.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { OpenEngine } from '../engine/open.ts';
+import { FaultError } from '../engine/faults.ts';
+import { type Router, startRouter } from '../l7/router.ts';
+import { type Control, type ControlInput, openControl } from './control.ts';
+import { version } from './doors.ts';
+import { holderOf, takeLock } from './lock.ts';
+import { privateFolder, runFolder } from './places.ts';
+import { askForPlace, type Giver, offerTakeover } from './takeover.ts';
 
-export interface DaemonInput {
-  readonly config: string;
-  readonly manifests?: string;
-  readonly state: string;
-  readonly instance: string;
-  readonly log: DaemonLog;
-  /** HOST:PORT, instead of what the document says. */
-  readonly ssh?: string;
-  readonly api?: string;
-  /** Ends the daemon that runs, and goes on in its place. */
-  readonly takeover?: boolean;
-  /** Records what the program does with each frame (tests). */
-  readonly trace?: boolean;
+export interface DaemonInput extends Omit<ControlInput, 'run' | 'router' | 'healthy'> {
+  /** Takes the place of the daemon that runs, which goes on with its L7 connections for at most so long. */
+  readonly takeover?: { readonly drainMs: number };
+}
+
+export interface Daemon extends AsyncDisposable {
+  readonly engine: OpenEngine;
+  /** Resolves when another daemon has this one's place, and no L7 connection is left here. */
+  readonly retired: Promise<void>;
 }
 
 /** Brings the switch up. Throws ProblemsError for a document that nothing can run with. */
-export async function openDaemon(input: DaemonInput): Promise<AsyncDisposableStack & { engine: OpenEngine }> {
+export async function openDaemon(input: DaemonInput): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
-  const { state, instance } = input;
-  const run = privateFolder(runFolder(instance));
-  privateFolder(state);
-  stack.use(await takeLock(run, input.takeover ?? false));
-  const bare = openKernel();
-  const trace = input.trace ?? false;
-  const datapath = stack.use(openDatapath({ bpf: bare.bpf, objects, instance, trace }));
-  const kernel: Kernel = { ...bare, datapath };
-  const ids = openIds(join(state, 'ids.json'));
-  const live = new Map<string, unknown>();
-  const facts = stack.use(watchProcess(needed));
-  const late: { engine?: OpenEngine; doors?: Doors } = {};
-  const engineFace = lateObject<Engine>(() => late.engine);
-  const mesh = stack.use(openMesh({ run, state, log: input.log.log }));
-  const used = [...withFlags(input), mesh.slice];
-  const opener = (service: string): Opener => openerOf(service, () => late.doors);
-  const commands = [
-    ...systemCommands({
-      engine: () => engineFace,
-      version,
-      now: () => systemClock.now(),
-      facts: () => facts.facts(),
-      logLines: (count) => input.log.lines(count),
-    }),
-    ...reachCommands,
-    ...mesh.commands,
-  ];
-  const face = lateFace(used, commands, engineFace);
-  const collectors = [portMetrics(face.read), mesh.metrics];
-  late.doors = stack.use(await openDoors({ engine: face, log: input.log.log, state, run, collectors }));
-  const engine = await openEngine({
-    slices: used,
-    kernel,
-    ids,
-    clock: systemClock,
-    log: input.log.log,
-    instance,
-    file: input.config,
-    ...(input.manifests === undefined ? {} : { manifests: input.manifests }),
-    state,
-    run,
-    drivers: [
-      ...kernelDrivers({ kernel, slices: used, ids, state, instance, clock: systemClock }),
-      listenerDriver({ ssh: opener('ssh'), api: opener('api'), xds: mesh.listen }),
-    ],
-    commands,
-    live,
-  });
-  late.engine = stack.use(engine);
-  await startSlices(used, engine, live, stack);
-  mesh.offerLive(live, engine.read);
-  await engine.settled();
-  input.log.log.info({ instance }, 'forwarding');
-  await mesh.openManager();
-  await late.doors.openSockets();
-  return Object.assign(stack.move(), { engine });
-}
-
-async function startSlices(
-  list: readonly AnySlice[],
-  engine: OpenEngine,
-  live: Map<string, unknown>,
-  stack: AsyncDisposableStack,
-): Promise<void> {
-  const ending = new AbortController();
-  stack.defer(() => ending.abort());
-  for (const slice of list) {
-    // A slice may use what an earlier one offers.
-    const started = await slice.start?.(engine.host, ending.signal);
-    if (started === undefined) continue;
-    live.set(slice.name, started.live);
-    stack.use(started);
+  const { log } = input.log;
+  const run = privateFolder(runFolder(input.instance));
+  const accessLog = join(privateFolder(input.state), 'access.log');
+  const takes = input.takeover !== undefined && holderOf(run) !== undefined;
+  if (!takes) stack.use(takeLock(run));
+  const onFault = (what: string): void => log.error({ what, part: 'l7' }, 'router');
+  const router = stack.use(startRouter({ accessLog, onFault }));
+  const giver = Promise.withResolvers<Giver>();
+  const offer = (): Promise<AsyncDisposable> => offerTakeover(run, log, giver.promise);
+  if (takes) await beReady(router, run);
+  const before = takes ? await askForPlace(run, version) : undefined;
+  if (takes) stack.use(takeLock(run, before?.process));
+  if (before === undefined) stack.use(await offer());
+  const held: Held = { input: { ...input, run, router, healthy: before?.healthy ?? [] }, control: undefined };
+  stack.defer(() => held.control?.[Symbol.asyncDispose]());
+  held.control = await openControl(held.input);
+  const { engine } = held.control;
+  if (before !== undefined) {
+    await accepting(engine, input);
+    await before.serving(input.takeover?.drainMs ?? 0);
+    log.info({ from: before.process.pid }, 'took over');
+    stack.use(await offer());
   }
+  const { promise: retired, resolve: retire } = Promise.withResolvers<void>();
+  giver.resolve(giverOf(held, (drainMs) => void router.stop(drainMs).then(retire)));
+  const kept = stack.move();
+  return { engine, retired, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-const listening = new Set(['ssh', 'api', 'xds']);
-
-function openerOf(service: string, doors: () => Doors | undefined): Opener {
-  return async (at) => {
-    const open = doors()?.openers[service];
-    if (open === undefined) throw new Error(`${service} is asked to listen before it is there`);
-    return open(at);
-  };
+interface Held {
+  readonly input: ControlInput;
+  /** Undefined while another daemon has it. */
+  control: Control | undefined;
 }
 
-/** Listeners named by flags stand in for those of the document. */
-function withFlags(input: DaemonInput): readonly AnySlice[] {
-  const flags: Readonly<Record<string, Endpoint | undefined>> = {
-    ssh: input.ssh === undefined ? undefined : parseEndpoint(input.ssh),
-    api: input.api === undefined ? undefined : parseEndpoint(input.api),
-  };
-  return slices.map((slice) => {
-    const at = flags[slice.name];
-    if (at !== undefined) return { ...slice, compile: () => [listenerResource(slice.name, at)] };
-    return listening.has(slice.name) ? waitingForAddresses(slice) : slice;
-  });
-}
+const drainMs = 30_000;
 
-/** The doors are made before the engine, since the engine opens their sockets while it boots. */
-function lateObject<T extends object>(get: () => T | undefined): T {
-  return new Proxy({} as T, {
-    get(_, key) {
-      const target = get();
-      if (target === undefined) throw new Error('not up yet');
-      return Reflect.get(target, key) as unknown;
+function giverOf(held: Held, retire: Giver['retire']): Giver {
+  let healthy: readonly string[] = [];
+  return {
+    async release() {
+      healthy = held.control?.healthyGuests() ?? [];
+      await held.control?.[Symbol.asyncDispose]();
+      held.control = undefined;
+      return healthy;
     },
-  });
+    async resume() {
+      try {
+        takeLock(held.input.run);
+      } catch (error) {
+        // A third one was quicker: this one's connections are answered, and it is over.
+        if (!(error instanceof FaultError)) throw error;
+        return retire(drainMs);
+      }
+      held.control = await openControl({ ...held.input, healthy });
+    },
+    retire,
+  };
 }
 
-function lateFace(used: readonly AnySlice[], own: Engine['commands'], engine: Engine): Engine {
-  const commands = [...used.flatMap((slice) => slice.commands ?? []), ...own];
-  const read = lateObject(() => engine.read);
-  const onRevision: Engine['onRevision'] = (listener) => engine.onRevision(listener);
-  return Object.assign(Object.create(engine) as Engine, { slices: used, commands, read, onRevision });
+/** All that takes time and changes nothing, done while the old daemon still runs. */
+async function beReady(router: Router, run: string): Promise<void> {
+  await import('../mesh/xds/server.ts');
+  if (!(await router.started())) throw new FaultError('timeout', run, 'the threads of the L7 router do not start');
+}
+
+const acceptMs = 10_000;
+
+/** Until the router serves the running revision; not for ever, since the old one's may be as ill. */
+async function accepting({ read }: OpenEngine, { log }: DaemonInput): Promise<void> {
+  const isIll = (): boolean => read.failures().some(({ ref }) => ref === 'snapshot/router');
+  for (let waited = 0; isIll() && waited < acceptMs; waited += 50) await sleep(50);
+  if (isIll()) log.log.error({ fault: read.failures() }, 'the L7 router does not serve the running revision');
 }

@@ -6,7 +6,7 @@ import { FaultError } from '../engine/faults.ts';
 import { openLog } from './log.ts';
 import { type DaemonInput, openDaemon } from './open.ts';
 
-/** Runs until SIGTERM or SIGINT; forwarding and guests stay. Ends the process where it can't come up: exit code 1 for a
+/** Runs until SIGTERM or SIGINT, or until another daemon has its place; forwarding and guests stay. Ends the process where it can't come up: exit code 1 for a
  * bad document, 2 for a fault. */
 export async function runDaemon(input: Omit<DaemonInput, 'log'>): Promise<void> {
   const daemonLog = openLog();
@@ -17,13 +17,14 @@ export async function runDaemon(input: Omit<DaemonInput, 'log'>): Promise<void> 
     flushCompileCache();
     const keepAlive = setInterval(() => undefined, 2 ** 30);
     log.info({ revision: daemon.engine.running().number, instance: input.instance }, 'ready');
-    const end = async (signal: string): Promise<never> => {
-      log.info({ signal }, 'ending; forwarding and guests stay');
+    const end = async (why: string): Promise<never> => {
+      log.info({ why }, 'ending; forwarding and guests stay');
       clearInterval(keepAlive);
-      await daemon.disposeAsync();
+      await daemon[Symbol.asyncDispose]();
       process.exit(0);
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(signal));
+    void daemon.retired.then(() => end('handed over'));
   } catch (error) {
     if (error instanceof FaultError) {
       process.stderr.write(`${error.message}\n`);

@@ -26,6 +26,9 @@ export interface OpenEngine extends Engine, AsyncDisposable {
   readonly fileProblems: readonly Problem[];
   /** Once all run.ts files have published: what nobody desires goes. */
   settled(): Promise<void>;
+  /** No more changes: the next are refused, a commit that prepares is cancelled, one that switches is finished or goes
+   * back. Resolves when none is left. */
+  freeze(): Promise<void>;
 }
 
 const auditMs = 30_000;
@@ -156,13 +159,18 @@ function changing(
   timer: ConfirmTimer,
   world: World,
   input: EngineInput,
-): Pick<Engine, 'commit' | 'confirm' | 'rollback'> {
+): Pick<OpenEngine, 'commit' | 'confirm' | 'rollback' | 'freeze'> {
   let waiting = 0;
+  const freezing = new AbortController();
+  const { promise: idle, resolve: isIdle } = Promise.withResolvers<void>();
   const change = async (wanted: Wanted, options: CommitOptions): Promise<CommitAnswer> => {
+    if (freezing.signal.aborted) return refuse([], [frozen]);
     if (waiting >= mostWaiting) return refuse([], [tooMany]);
     waiting += 1;
     try {
-      const answer = await commit(context, wanted, options);
+      const signals = options.signal === undefined ? [] : [options.signal];
+      const signal = AbortSignal.any([...signals, freezing.signal]);
+      const answer = await commit(context, wanted, { ...options, signal });
       timer.set();
       return answer;
     } catch (error) {
@@ -170,9 +178,15 @@ function changing(
       throw error;
     } finally {
       waiting -= 1;
+      if (waiting === 0 && freezing.signal.aborted) isIdle();
     }
   };
   return {
+    freeze() {
+      freezing.abort();
+      if (waiting === 0) isIdle();
+      return idle;
+    },
     commit: (candidate, options) => change({ candidate }, options),
     rollback(number, options) {
       const stored = context.history.read(number);
@@ -182,6 +196,7 @@ function changing(
       return change({ candidate: { document, manifests }, files }, { ...options, comment });
     },
     async confirm(by) {
+      if (freezing.signal.aborted) return frozen;
       const answer = await confirm(context);
       timer.set();
       if (!('code' in answer)) input.log.info({ revision: answer.number, by }, 'confirmed');
@@ -190,6 +205,7 @@ function changing(
   };
 }
 
+const frozen: Fault = { code: 'busy', what: 'commit', why: 'this daemon is ending', retry: true };
 const tooMany: Fault = { code: 'busy', what: 'commit', why: `${mostWaiting} commits wait already`, retry: true };
 
 function notInHistory(number: number): Fault {

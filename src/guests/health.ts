@@ -41,14 +41,15 @@ export interface HealthWatch extends Disposable {
 }
 
 /** Checks each interval. Healthy after the first good answer, unhealthy after `failures` bad ones in a row; it begins
- * unhealthy, so that nobody is sent to a guest that has not answered yet. */
+ * unhealthy, so that nobody is sent to a guest that has not answered yet, unless it is `known` to be well. */
 export function watchHealth(
   address: string,
   health: Health,
   changed: () => void,
   check: typeof probe = probe,
+  known = false,
 ): HealthWatch {
-  const state = { healthy: false, why: 'not checked yet' };
+  const state = { healthy: known, why: known ? '' : 'not checked yet' };
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
   let ended = false;

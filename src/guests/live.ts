@@ -21,6 +21,12 @@ export interface GuestStatus {
   readonly ended: string;
 }
 
+/** What a daemon that takes another's place heard from it, offered as 'predecessor'. */
+export interface PredecessorLive {
+  /** Guests that services sent traffic to; a guest slice takes those out that it has looked at itself. */
+  readonly healthy: Set<string>;
+}
+
 export interface Ran {
   readonly code: number;
   readonly output: string;

@@ -33,6 +33,9 @@ export interface Starts {
   fault(ref: Ref): Fault | undefined;
   /** Ends a start and waits until it has ended; forgets how the last one ended. */
   cancel(ref: Ref): Promise<void>;
+  /** Ends all that are under way and waits until they have ended; begins none from now on. What was begun and not done
+   * is the next daemon's to start. */
+  close(): Promise<void>;
 }
 
 /** `broken` gets what is no FaultError: a fault of ours; `failed` each start that failed. */
@@ -42,8 +45,10 @@ export function openStarts(
 ): Starts {
   const starts = new Map<Ref, Start & { readonly abort: AbortController }>();
   const faults = new Map<Ref, Fault>();
+  let closed = false;
   return {
     begin(ref, hash, start) {
+      if (closed) return;
       const last = starts.get(ref);
       if (last?.over === false && last.hash === hash) return;
       const abort = new AbortController();
@@ -82,6 +87,12 @@ export function openStarts(
       await start?.done;
       starts.delete(ref);
       faults.delete(ref);
+    },
+    async close() {
+      closed = true;
+      const all = [...starts.values()];
+      for (const start of all) start.abort.abort();
+      await Promise.all(all.map((start) => start.done));
     },
   };
 }

@@ -2,8 +2,8 @@
 import type { Ref, Resource } from '../engine/resource.ts';
 import { nameOf } from '../engine/resource.ts';
 import type { Host } from '../engine/slice.ts';
-import { type HealthWatch, watchHealth } from './health.ts';
-import type { GuestState, GuestStatus } from './live.ts';
+import { type HealthWatch, probe, watchHealth } from './health.ts';
+import type { GuestState, GuestStatus, PredecessorLive } from './live.ts';
 import type { Health } from './schema.ts';
 import type { Starts } from './starts.ts';
 
@@ -59,6 +59,8 @@ interface Tracked {
   waitMs: number;
   /** Monotonic ms before which it is not started again. */
   notBefore: number;
+  /** The daemon before this one knew it to be well, and nobody has checked since. */
+  known: boolean;
 }
 
 export function supervise<S extends GuestSpec>(input: SuperviseInput<S>): Supervisor {
@@ -135,6 +137,7 @@ function follow<S extends GuestSpec>(
     ended: '',
     waitMs: backoffMs.least,
     notBefore: 0,
+    known: input.host.read.live<PredecessorLive>('predecessor')?.healthy.delete(name) === true,
   };
   tracked.set(name, one);
   if (seen?.running !== true) again(input, one, ref, spec, seen);
@@ -181,13 +184,15 @@ function again<S extends GuestSpec>(
 
 function check(one: Tracked, spec: GuestSpec, status: GuestStatus, changed: () => void): void {
   const { at, health } = spec;
+  if (status.state !== 'running') one.known = false;
   const wanted = status.state === 'running' && health !== undefined && at !== undefined;
   const key = wanted ? JSON.stringify([at, health, status.pid]) : '';
   if (key === one.watched) return;
   one.watch?.[Symbol.dispose]();
   delete one.watch;
   one.watched = key;
-  if (health !== undefined && at !== undefined && wanted) one.watch = watchHealth(at, health, changed);
+  if (wanted) one.watch = watchHealth(at, health, changed, probe, one.known);
+  one.known = false;
 }
 
 function withHealth(one: Tracked): GuestStatus {

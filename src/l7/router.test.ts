@@ -125,7 +125,7 @@ test('a lost worker is counted, replaced, and serves what the others serve', asy
   await served(router, snapshot(port, hosts('next'), [{ key: 'a' }]));
 });
 
-test('stop drains: what is under way is answered, nothing new comes in', async () => {
+test('stop drains: who is connected is answered once more, nothing new comes in', async () => {
   await using up = await upstream((socket) => {
     setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'), 100);
   });
@@ -134,14 +134,19 @@ test('stop drains: what is under way is answered, nothing new comes in', async (
   await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   const idle = await connect(port);
+  const late = await connect(port);
   const busy = await connect(port);
   busy.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
   await sleep(40);
-  const stopped = router.stop(5000);
+  const stopped = router.stop(500);
   assert.match(await busy.until(/ok$/), /connection: close/);
+  await assert.rejects(connect(port));
+  late.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  assert.match(await late.until(/ok$/), /connection: close/);
+  await late.closed();
+  assert.equal(idle.socket.readyState, 'open', 'who asks nothing is let be until the time is over');
   await idle.closed();
   await stopped;
-  await assert.rejects(connect(port));
   assert.deepEqual(await router.offer(snapshot(port, hosts())).then((a) => a.ok), false);
 });
 

@@ -50,6 +50,8 @@ export interface Router extends Consumer, AsyncDisposable {
   running(): Snapshot | undefined;
   /** Names of ingress ports by id, for the access log. */
   ports(names: ReadonlyMap<number, string>): void;
+  /** Resolves when all workers answer; false: they do not in time. */
+  started(): Promise<boolean>;
   /** Counters of each route in force, in the snapshot's order; the last is what no route took (route ""). */
   routeStats(): readonly RouteRow[];
   /** Engine counters of each worker that answers in time. */
@@ -58,7 +60,8 @@ export interface Router extends Consumer, AsyncDisposable {
   crashes(): number;
   /** Ends a worker at once, as a crash would: its connections break, a successor takes its place. */
   endWorker(index: number): Promise<void>;
-  /** Stops accepting, waits up to `drainMs` for what is under way, ends the workers. */
+  /** Stops accepting. Clients are answered, and told to go by their next answer, until all are gone or `drainMs` is
+   * over; then ends the workers. */
   stop(drainMs?: number): Promise<void>;
 }
 
@@ -73,6 +76,8 @@ interface Hand {
 
 const ACK_MS = 2_000;
 const DRAIN_MS = 30_000;
+/** Times that a worker may let the time for an answer pass while it starts. */
+const STARTS = 10;
 const RESTART_MS = 50;
 const MAX_RESTART_MS = 5_000;
 const LOG_LOOK_MS = 10_000;
@@ -254,6 +259,14 @@ class WorkerRouter implements Router {
 
   running(): Snapshot | undefined {
     return this.inForce;
+  }
+
+  async started(): Promise<boolean> {
+    for (let i = 0; i < STARTS && !this.stopping; i += 1) {
+      const answers = await this.workerStats();
+      if (answers.length === this.hands.length) return true;
+    }
+    return false;
   }
 
   routeStats(): readonly RouteRow[] {

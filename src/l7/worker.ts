@@ -45,6 +45,8 @@ export type FromWorker =
 
 /** How often a stopping worker looks whether its connections are done. */
 const DRAIN_LOOK_MS = 20;
+/** How long a client that was let be may still read its end. */
+const LAST_MS = 1_000;
 
 class L7Worker {
   private readonly say: (m: FromWorker) => void;
@@ -106,16 +108,23 @@ class L7Worker {
     this.prepared = undefined;
   }
 
+  /** A client hears by its next answer that this is the end; one that asks nothing is let be until the time is over. */
   private async stop(drainMs: number): Promise<void> {
     this.listeners.stop();
-    const until = performance.now() + drainMs;
-    while (this.engine.stats().connections > 0 && performance.now() < until) {
-      this.engine.closeIdle();
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
-    }
+    await this.emptied(drainMs);
+    this.engine.closeIdle();
+    await this.emptied(Math.min(drainMs, LAST_MS));
     this.engine.shut();
     await this.log?.close();
     this.say({ type: 'stopped' });
+  }
+
+  /** Waits until no client is left, at most so long. */
+  private async emptied(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    while (this.engine.stats().connections > 0 && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+    }
   }
 
   hear(m: ToWorker): void {

@@ -45,6 +45,8 @@ export interface TestSwitch extends AsyncDisposable {
   ping(host: string, to: string, o?: { count?: number; size?: number; args?: readonly string[] }): Promise<number>;
   /** Starts the daemon, of another checkout where one is named, and waits until it says ready. */
   boot(args?: readonly string[], checkout?: string): Promise<void>;
+  /** Starts another daemon with --takeover and waits until it says ready. `gone` gives the old one's exit code. */
+  takeover(args?: readonly string[]): Promise<{ readonly gone: Promise<number | null> }>;
   /** Ends the daemon by a signal; waits until it is gone. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   /** Resolves when the daemon has ended, whatever ended it. */

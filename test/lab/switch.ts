@@ -84,32 +84,56 @@ interface Made {
   readonly args: readonly string[];
 }
 
-type Daemon = Pick<TestSwitch, 'boot' | 'kill' | 'ended' | 'pid' | 'log'>;
+type Daemon = Pick<TestSwitch, 'boot' | 'takeover' | 'kill' | 'ended' | 'pid' | 'log'>;
 
 function daemonOf(made: Made): Daemon {
   const log: Record<string, unknown>[] = [];
   let child: ChildProcess | undefined;
+  /** Those whose place another took: they end by themselves. */
+  const former: ChildProcess[] = [];
+  const boot = async (args: readonly string[] = [], from = root): Promise<void> => {
+    child = startDaemon(made, args, from);
+    await ready(child, log);
+  };
   return {
     log,
     pid: () => child?.pid ?? 0,
+    boot,
     async ended() {
       if (child !== undefined && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     },
-    async boot(args = [], from = root) {
-      const file = join(made.folder, 'midplane.yaml');
-      const own = ['--config', file, '--state', made.state, '--instance', made.instance, '--trace'];
-      const manifests = ['--manifests', join(made.folder, 'manifests')];
-      const command = [process.execPath, join(from, 'src/main.ts'), 'run', ...own, ...manifests, ...made.args, ...args];
-      child = start(made.lab.switchNetns, command, { stdio: ['ignore', 'pipe', 'pipe'] });
-      await ready(child, log);
+    async takeover(args = []) {
+      const old = child;
+      assert.ok(old !== undefined);
+      former.push(old);
+      const gone = once(old, 'exit');
+      await boot(['--takeover', ...args]);
+      return { gone: gone.then(([code]) => code as number | null) };
     },
     async kill(signal) {
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      const gone = once(child, 'exit');
-      child.kill(signal);
-      await gone;
+      await Promise.all([...former.splice(0).map((one) => ended(one, 'SIGKILL')), child && ended(child, signal)]);
     },
   };
+}
+
+async function ended(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+}
+
+/** A daemon of the switch; nobody waits for it. */
+export function startDaemon(
+  made: Pick<Made, 'instance' | 'folder' | 'state' | 'lab' | 'args'>,
+  args: readonly string[],
+  from = root,
+): ChildProcess {
+  const file = join(made.folder, 'midplane.yaml');
+  const own = ['--config', file, '--state', made.state, '--instance', made.instance, '--trace'];
+  const manifests = ['--manifests', join(made.folder, 'manifests')];
+  const command = [process.execPath, join(from, 'src/main.ts'), 'run', ...own, ...manifests, ...made.args, ...args];
+  return start(made.lab.switchNetns, command, { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Resolves at the line that says ready; rejects, with what was said, when the daemon ends first or takes too long. */

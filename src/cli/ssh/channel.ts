@@ -11,6 +11,8 @@ export interface ChannelOptions {
   readonly greeting: string;
   /** Called when a key was pressed or a command ran. */
   readonly touch: () => void;
+  /** Aborted when the server ends; its reason is what the sessions are told. */
+  readonly ending: AbortSignal;
 }
 
 /** Serves the channels of a connection that is logged in, until its socket closes. */
@@ -60,6 +62,15 @@ function serveChannel(session: SshSession, closed: AbortSignal, options: Channel
     session.once('close', () => gone.abort());
     channel.on('error', () => gone.abort());
     channel.on('data', options.touch);
+    const leave = (): void => {
+      if (!channel.writable) return;
+      (terminal.asked ? channel : channel.stderr).write(`\r\n${String(options.ending.reason)}\r\n`);
+      channel.exit(2);
+      channel.end();
+      gone.abort();
+    };
+    options.ending.addEventListener('abort', leave, { once: true });
+    session.once('close', () => options.ending.removeEventListener('abort', leave));
     void run(AbortSignal.any([closed, interrupt.signal, gone.signal])).then((code) => {
       options.touch();
       if (!channel.writable) return;

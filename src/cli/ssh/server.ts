@@ -5,6 +5,7 @@
 //   3. authentication                                      auth.ts
 //   4. channels: shell and exec, nothing else              channel.ts
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import ssh2, { type AuthContext, type Connection, type ServerConfig } from 'ssh2';
 import type { Role } from '../../engine/slice.ts';
@@ -67,6 +68,8 @@ export interface SshOptions {
   readonly limits?: Partial<SshLimits>;
   /** Shown above the first prompt. */
   greeting?(): string;
+  /** What sessions are told when the server ends. */
+  readonly goodbye?: string;
 }
 
 export interface Listening extends AsyncDisposable {
@@ -74,6 +77,7 @@ export interface Listening extends AsyncDisposable {
   readonly port?: number;
 }
 
+/** Disposing ends the sessions, with a word. */
 export interface SshServer extends AsyncDisposable {
   /** Throws what node:net throws (EADDRINUSE, EADDRNOTAVAIL, EACCES). Disposing stops listening and cuts nobody. */
   listen(at: { readonly address: string; readonly port: number } | { readonly path: string }): Promise<Listening>;
@@ -92,6 +96,8 @@ const algorithms: NonNullable<ServerConfig['algorithms']> = {
   compress: ['none'],
 };
 
+const lastWordMs = 500;
+
 interface Peer {
   readonly socket: Socket;
   readonly from: string;
@@ -105,13 +111,15 @@ interface Ssh {
   readonly options: SshOptions;
   readonly limits: SshLimits;
   readonly peers: Set<Peer>;
+  readonly ending: AbortController;
   /** When the next connection of an address would be due at the allowed rate (GCRA), by monotonic milliseconds. */
   readonly due: Map<string, number>;
 }
 
 /** An SSH server that listens nowhere yet. */
 export function openSshServer(options: SshOptions): SshServer {
-  const ssh: Ssh = { options, limits: { ...sshLimits, ...options.limits }, peers: new Set(), due: new Map() };
+  const limits = { ...sshLimits, ...options.limits };
+  const ssh: Ssh = { options, limits, peers: new Set(), due: new Map(), ending: new AbortController() };
   const listeners = new Set<NetServer>();
   return {
     async listen(at) {
@@ -137,7 +145,13 @@ export function openSshServer(options: SshOptions): SshServer {
     visitors: () => [...ssh.peers].flatMap(({ visitor, since }) => (visitor ? [{ ...visitor, since }] : [])),
     async [Symbol.asyncDispose]() {
       for (const server of listeners) server.close();
-      for (const { socket } of ssh.peers) socket.destroy();
+      ssh.ending.abort(options.goodbye ?? 'the server ends');
+      // What was said goes out before the end does, to those who read.
+      await setImmediate();
+      for (const { socket } of ssh.peers) {
+        socket.destroySoon();
+        options.clock.after(lastWordMs, () => socket.destroy());
+      }
     },
   };
 }
@@ -243,6 +257,7 @@ function serve(ssh: Ssh, peer: Peer, connection: Connection, touch: () => void):
       openSession: () => options.openSession(visitor),
       greeting: options.greeting?.() ?? '',
       touch,
+      ending: ssh.ending.signal,
     });
   });
 }

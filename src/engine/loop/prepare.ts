@@ -8,7 +8,8 @@ import { kindOf } from '../resource.ts';
 export interface Preparer {
   /** undefined: it may be put now. Else why not yet; its preparation is under way. */
   gate(resource: Resource): Fault | undefined;
-  close(): void;
+  /** Ends what is under way and waits until it has ended. */
+  close(): Promise<void>;
 }
 
 const deadlineMs = 600_000;
@@ -37,6 +38,7 @@ interface Job {
 
 export function openPreparer(input: PreparerInput): Preparer {
   const jobs = new Map<Ref, Job>();
+  const running = new Set<Promise<void>>();
   const run = async (job: Job, driver: AnyDriver): Promise<void> => {
     const { ref, spec } = job.resource;
     const signal = AbortSignal.any([job.abort.signal, AbortSignal.timeout(deadlineMs)]);
@@ -71,13 +73,16 @@ export function openPreparer(input: PreparerInput): Preparer {
         const tries = same ? known.tries + 1 : 0;
         const job: Job = { resource, abort: new AbortController(), tries, done: false };
         jobs.set(ref, job);
-        run(job, driver).catch(input.broken);
+        const ran = run(job, driver).catch(input.broken);
+        running.add(ran);
+        void ran.then(() => running.delete(ran));
       }
       return { code: 'busy', what: ref, why: 'it is being prepared', retry: true };
     },
-    close() {
+    async close() {
       for (const job of jobs.values()) job.abort.abort();
       jobs.clear();
+      await Promise.all(running);
     },
   };
 }

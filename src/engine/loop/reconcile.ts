@@ -42,7 +42,7 @@ const holdMs = 10_000;
 
 export function openReconciler(world: World): Reconciler {
   const turning = turn(world);
-  const { loop, mark, queue, run, audit, settled } = turning;
+  const { loop, mark, queue, run, audit, settled, preparer } = turning;
   const { state } = loop;
   const watches = [...world.drivers.values()].map((driver) => driver.watch?.(mark));
   return {
@@ -72,7 +72,7 @@ export function openReconciler(world: World): Reconciler {
     async close() {
       turning.close();
       for (const watch of watches) watch?.[Symbol.dispose]();
-      await queue.run(() => Promise.resolve());
+      await queue.run(() => preparer.close());
     },
   };
 }
@@ -114,11 +114,8 @@ function turn(world: World) {
     state.holding = true;
     timer.hold(holdMs, () => void (state.holding ? settled() : Promise.resolve()).catch(world.broken));
   };
-  const close = (): void => {
-    timer.close();
-    preparer.close();
-  };
-  return { loop, mark, queue, run, audit, settled, hold, close };
+  const close = (): void => timer.close();
+  return { loop, mark, queue, run, audit, settled, hold, close, preparer };
 }
 
 /** One job after the other; a failure is its caller's alone. */

@@ -40,6 +40,9 @@ export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposa
       exec: async (name, argv) =>
         podman.exec(await keeper.idOf(nameOf(known(name))), argv, AbortSignal.timeout(execMs)),
     },
-    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await supervisor[Symbol.asyncDispose]();
+      await starts.close();
+    },
   };
 }

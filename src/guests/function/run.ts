@@ -45,9 +45,10 @@ export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposabl
         await supervisor.refresh();
       },
     },
-    [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose]() {
       clearInterval(timer);
-      return supervisor[Symbol.asyncDispose]();
+      await supervisor[Symbol.asyncDispose]();
+      await starts.close();
     },
   };
 }

@@ -54,6 +54,7 @@ export function runVms(host: Host, keeper: VmKeeper): AsyncDisposable & { live: 
     async [Symbol.asyncDispose]() {
       revision[Symbol.dispose]();
       await supervisor[Symbol.asyncDispose]();
+      await starts.close();
     },
   };
 }

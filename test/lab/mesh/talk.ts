@@ -95,3 +95,45 @@ async function ended(child: ChildProcess): Promise<void> {
   child.kill('SIGKILL');
   await gone;
 }
+
+/** What steady.ts saw. */
+export interface Seen {
+  /** Connections made for one request. */
+  opened: number;
+  /** Requests on held connections, and how often one was told to end and made anew. */
+  held: number;
+  moved: number;
+  /** How often, by what happened. */
+  readonly failed: Record<string, number>;
+  /** Idle connections that ended. `when`: milliseconds since 1970. */
+  readonly idle: { readonly how: string; readonly when: number }[];
+}
+
+export interface Steady {
+  readonly address: string;
+  readonly port: number;
+  readonly path: string;
+  /** New connections a second; how many are held and ask now and then; how many are held and say nothing. */
+  readonly rate: number;
+  readonly held: number;
+  readonly idle: number;
+}
+
+/** Starts steady.ts in the namespace; resolves when all that is held stands. */
+export async function openSteady(netns: string, o: Steady): Promise<{ stop(): Promise<Seen> } & AsyncDisposable> {
+  const words = [o.address, o.port, o.path, o.rate, o.held, o.idle].map(String);
+  const child = start(netns, [process.execPath, join(import.meta.dirname, 'steady.ts'), ...words], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const first = await lines.next();
+  if (first.value !== 'holding') throw new Error(`steady.ts says ${String(first.value)}`);
+  return {
+    async stop() {
+      child.stdin!.end();
+      const line = await lines.next();
+      return JSON.parse(String(line.value)) as Seen;
+    },
+    [Symbol.asyncDispose]: () => ended(child),
+  };
+}

@@ -23,18 +23,24 @@ function deviceOf(address: string, vlans: Vlans): string {
   return 'lo';
 }
 
-/** What the router's listeners need in the kernel: accepted connections that carry their port, service addresses. */
+/** What the router's listeners need in the kernel: accepted connections that carry their port, connections that move to
+ * another listener of the address when theirs is closed before it has accepted them, service addresses. */
 export function compileSteer(
   listeners: readonly Listener[],
   vlans: Vlans,
 ): { readonly resources: readonly Resource[]; readonly needs: readonly Ref[] } {
   if (listeners.length === 0) return { resources: [], needs: [] };
   const addresses = new Set(listeners.filter((l) => l.steered === true).map((l) => l.address));
-  const mark: Resource = { ref: 'sysctl/net/ipv4/tcp_fwmark_accept', owner, spec: { value: '1' }, needs: [] };
+  const settings = ['tcp_fwmark_accept', 'tcp_migrate_req'].map((name): Resource => ({
+    ref: `sysctl/net/ipv4/${name}`,
+    owner,
+    spec: { value: '1' },
+    needs: [],
+  }));
   const own = [...addresses].map((address): Resource => {
     const dev = deviceOf(address, vlans);
     const spec = { dev, cidr: `${address}/${address.includes(':') ? 128 : 32}` };
     return { ref: addressRef(spec), owner, spec, needs: dev === 'lo' ? [] : [`netdev/${dev}`] };
   });
-  return { resources: [mark, ...own], needs: [mark.ref, ...own.map((resource) => resource.ref)] };
+  return { resources: [...settings, ...own], needs: [...settings, ...own].map((resource) => resource.ref) };
 }

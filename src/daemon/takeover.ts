@@ -1,0 +1,198 @@
+// Planned upgrade: a new daemon takes the place of one that runs. They talk over takeover.sock in the run folder, a
+// JSON line a message:
+//
+//   new: ask       when all is ready that can be made ready beside the old one
+//   old: released  its engine has stopped and its doors are closed: world and lock are the new one's. Or busy: not now
+//   new: serving   its L7 listeners accept, beside the old one's
+//   old: retiring  it accepts no more, answers what it has, ends
+//
+// Where the new one is gone before it serves, the old one takes world and lock back: its L7 listeners were never shut.
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { FaultError } from '../engine/faults.ts';
+import { isAlive, type ProcessId } from '../lib/process.ts';
+import { holderOf } from './lock.ts';
+
+const message = z.union([
+  z.object({ say: z.literal('ask'), pid: z.int(), version: z.string() }),
+  z.object({ say: z.literal('busy'), why: z.string() }),
+  z.object({ say: z.literal('released'), healthy: z.array(z.string()) }),
+  z.object({ say: z.literal('serving'), drainMs: z.int().min(0).max(600_000) }),
+  z.object({ say: z.literal('retiring') }),
+]);
+type Message = z.infer<typeof message>;
+
+/** What a daemon does to give its place away. */
+export interface Giver {
+  /** Lets go of the world; gives the guests that services may send traffic to. */
+  release(): Promise<readonly string[]>;
+  /** Takes world and lock back. */
+  resume(): Promise<void>;
+  /** Stops accepting, answers what it has for at most `drainMs`, ends. */
+  retire(drainMs: number): void;
+}
+
+/** The daemon whose place is taken. */
+export interface Predecessor {
+  readonly process: ProcessId;
+  /** Guests that services sent traffic to. */
+  readonly healthy: readonly string[];
+  /** Says that the L7 listeners here accept; resolves when the old one's no longer do. */
+  serving(drainMs: number): Promise<void>;
+}
+
+const pathIn = (folder: string): string => join(folder, 'takeover.sock');
+const askMs = 5_000;
+const releaseMs = 60_000;
+const retireMs = 5_000;
+const mostLine = 1 << 20;
+
+/** Answers who asks for this daemon's place: 'busy' until `ready` resolves. */
+export async function offerTakeover(folder: string, log: Logger, ready: Promise<Giver>): Promise<AsyncDisposable> {
+  let giver: Giver | undefined;
+  let busy = 'it is starting';
+  void ready.then(
+    (one) => (giver = one),
+    () => undefined,
+  );
+  const server = createServer((socket) => void answer(socket));
+  const answer = async (socket: Socket): Promise<void> => {
+    const talk = talkOver(socket);
+    const asked = await talk.hear(askMs);
+    if (asked?.say !== 'ask') return void socket.destroy();
+    if (giver === undefined) {
+      talk.say({ say: 'busy', why: busy });
+      return void socket.end();
+    }
+    const giving = giver;
+    giver = undefined;
+    busy = `it is handing over to pid ${asked.pid}`;
+    log.info({ to: asked.pid, version: asked.version }, 'handing over');
+    talk.say({ say: 'released', healthy: [...(await giving.release())] });
+    const next = await talk.hear();
+    if (next?.say === 'serving') {
+      // The path is the new one's from here on.
+      server.close();
+      giving.retire(next.drainMs);
+      talk.say({ say: 'retiring' });
+      return void socket.end();
+    }
+    socket.destroy();
+    log.error({ to: asked.pid }, 'the new daemon is gone before it served: going on');
+    await giving.resume();
+    giver = giving;
+  };
+  rmSync(pathIn(folder), { force: true });
+  server.listen(pathIn(folder));
+  await once(server, 'listening');
+  server.unref();
+  return {
+    [Symbol.asyncDispose]() {
+      server.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Asks the daemon that has the lock for its place; undefined where none runs. One that does not know how to (an older
+ * version) is told to end by SIGTERM and waited for. FaultError 'busy' where it does not want to, 'timeout' where it
+ * takes too long: then it goes on. */
+export async function askForPlace(folder: string, version: string): Promise<Predecessor | undefined> {
+  const old = holderOf(folder);
+  if (old === undefined) return undefined;
+  const socket = await reach(pathIn(folder));
+  if (socket === undefined) {
+    await end(old, folder);
+    return undefined;
+  }
+  const talk = talkOver(socket);
+  talk.say({ say: 'ask', pid: process.pid, version });
+  const answer = await talk.hear(releaseMs);
+  if (answer?.say === 'busy') throw new FaultError('busy', folder, `pid ${old.pid} does not hand over: ${answer.why}`);
+  if (answer?.say !== 'released') {
+    socket.destroy();
+    if (!isAlive(old)) return undefined;
+    throw new FaultError('timeout', folder, `the daemon with pid ${old.pid} does not hand over`);
+  }
+  return {
+    process: old,
+    healthy: answer.healthy,
+    async serving(drainMs) {
+      talk.say({ say: 'serving', drainMs });
+      await talk.hear(retireMs);
+      socket.destroy();
+    },
+  };
+}
+
+async function reach(path: string): Promise<Socket | undefined> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return socket;
+  } catch {
+    return undefined;
+  }
+}
+
+async function end(old: ProcessId, folder: string): Promise<void> {
+  try {
+    process.kill(old.pid, 'SIGTERM');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+  for (let waited = 0; isAlive(old); waited += 50) {
+    if (waited > releaseMs) throw new FaultError('timeout', folder, `the daemon with pid ${old.pid} does not end`);
+    await sleep(50);
+  }
+}
+
+interface Talk {
+  say(what: Message): void;
+  /** The next message; undefined where the other side is gone, says nothing in `ms`, or nothing that makes sense. */
+  hear(ms?: number): Promise<Message | undefined>;
+}
+
+function talkOver(socket: Socket): Talk {
+  const heard: string[] = [];
+  let rest = '';
+  let over = false;
+  let wake = (): void => undefined;
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = (lines.pop() ?? '').slice(0, mostLine);
+    heard.push(...lines);
+    wake();
+  });
+  socket
+    .on('error', () => undefined)
+    .on('close', () => {
+      over = true;
+      wake();
+    });
+  return {
+    say(what) {
+      if (socket.writable) socket.write(`${JSON.stringify(what)}\n`);
+    },
+    async hear(ms) {
+      const timer = ms === undefined ? undefined : setTimeout(() => socket.destroy(), ms);
+      while (heard.length === 0 && !over) await new Promise<void>((resolve) => (wake = resolve));
+      clearTimeout(timer);
+      const line = heard.shift();
+      return line === undefined ? undefined : read(line);
+    },
+  };
+}
+
+function read(line: string): Message | undefined {
+  try {
+    return message.parse(JSON.parse(line));
+  } catch {
+    return undefined;
+  }
+}
