@@ -59,7 +59,7 @@ export function descriptorOf(socket: object): number | undefined {
   return handle?.fd === undefined || handle.fd < 0 ? undefined : handle.fd;
 }
 
-export interface TcpListen {
+export interface TcpBind {
   readonly address: string;
   /** 0 lets the kernel choose. */
   readonly port: number;
@@ -69,12 +69,12 @@ export interface TcpListen {
   readonly reusePort?: boolean;
   /** For "::": IPv4 does not come in here too. */
   readonly ipv6Only?: boolean;
-  readonly backlog?: number;
 }
 
-/** A listening TCP socket made in a namespace, for server.listen({ fd }). KernelError EADDRINUSE, EADDRNOTAVAIL, EINVAL
- * for text that is no address, ENOENT for a namespace that is not there. */
-export function tcpListen(o: TcpListen): number {
+/** A TCP socket made in a namespace and bound, which does not listen yet: no connection can wait in it. For
+ * server.listen({ fd }). KernelError EADDRINUSE, EADDRNOTAVAIL, EINVAL for text that is no address, ENOENT for a
+ * namespace that is not there. */
+export function tcpBind(o: TcpBind): number {
   const address = parseIp(o.address)?.bytes;
   if (address === undefined) throw new KernelError('EINVAL', `listen on ${o.address}`, 'no IP address');
   const ipv6 = address.length === 16;
@@ -88,6 +88,21 @@ export function tcpListen(o: TcpListen): number {
       if (!ipv6 || o.ipv6Only !== true) setSocketOption(fd, SOL_IP, IP_TRANSPARENT, 1);
     }
     addon().socketBind(fd, address, o.port);
+    return fd;
+  } catch (error) {
+    addon().fdClose(fd);
+    throw error;
+  }
+}
+
+export interface TcpListen extends TcpBind {
+  readonly backlog?: number;
+}
+
+/** The same, listening. */
+export function tcpListen(o: TcpListen): number {
+  const fd = tcpBind(o);
+  try {
     addon().socketListen(fd, o.backlog ?? 511);
     return fd;
   } catch (error) {

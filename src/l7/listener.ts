@@ -43,8 +43,7 @@ export class Listeners {
     this.random = random;
   }
 
-  private unlisten(name: string, o: Open): void {
-    this.open.delete(name);
+  private unlisten(o: Open): void {
     this.engine.unlisten(o.id);
     this.removed.push(o.id);
     if (this.removed.length > REMEMBERED) this.views.delete(this.removed.shift()!);
@@ -87,7 +86,8 @@ export class Listeners {
   commit({ snapshot, tables, opened }: Prepared): void {
     this.upstreams.apply(snapshot.clusters);
     const wanted = new Set(snapshot.listeners.map((l) => l.name));
-    for (const [name, o] of this.open) if (!wanted.has(name) || opened.has(name)) this.unlisten(name, o);
+    const leaving = [...this.open].filter(([name]) => !wanted.has(name) || opened.has(name));
+    for (const [name] of leaving) this.open.delete(name);
     for (const spec of snapshot.listeners) {
       const table = tables.get(spec.routes)!;
       const old = this.open.get(spec.name);
@@ -100,6 +100,8 @@ export class Listeners {
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view });
     }
+    // Last: connections that wait in one move to its successor, where that has its place.
+    for (const [, o] of leaving) this.unlisten(o);
   }
 
   abort({ opened }: Prepared): void {
@@ -112,6 +114,7 @@ export class Listeners {
 
   /** Stops accepting everywhere. */
   stop(): void {
-    for (const [name, o] of this.open) this.unlisten(name, o);
+    for (const o of this.open.values()) this.unlisten(o);
+    this.open.clear();
   }
 }

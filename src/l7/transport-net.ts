@@ -3,7 +3,7 @@
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import { closeSync } from 'node:fs';
-import { descriptorOf, socketMark, tcpListen } from '../kernel/socket.ts';
+import { descriptorOf, socketMark, tcpBind } from '../kernel/socket.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, RAWMODE } from './net/conn.ts';
@@ -25,7 +25,7 @@ const SPARE = 64;
 const SHED_LOOK = 4096;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
-/** A listening socket that node does not know of yet, by its descriptor. */
+/** A socket that node does not know of yet, by its descriptor. */
 interface NetBound extends Bound {
   readonly fd: number;
 }
@@ -178,7 +178,7 @@ class NetEngine implements Engine {
   }
 
   bind({ address, port, transparent }: Place): NetBound {
-    const fd = tcpListen({ address, port, transparent, reusePort: true, backlog: BACKLOG });
+    const fd = tcpBind({ address, port, transparent, reusePort: true });
     return { fd, close: () => closeSync(fd) };
   }
 
@@ -190,7 +190,8 @@ class NetEngine implements Engine {
     server.on('connection', (socket) => this.accept(socket, listener));
     // Running out of descriptors is no reason to stop listening.
     server.on('error', () => (this.totals.refused += 1));
-    server.listen({ fd: (bound as NetBound).fd });
+    server.listen({ fd: (bound as NetBound).fd }, BACKLOG);
+    if (!server.listening) throw new Error('a bound socket does not listen');
     return listener.id;
   }
 

@@ -155,7 +155,7 @@ export interface Place {
   readonly transparent: boolean;
 }
 
-/** A listening socket that does not accept yet. */
+/** A socket that has its place and does not listen yet. */
 export interface Bound {
   close(): void;
 }
@@ -204,9 +204,10 @@ export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
   readonly arena: Buffer;
   readonly rows: Int32Array;
-  /** Opens a listening socket. Throws an Error with the errno's name in `code`. */
+  /** Takes a place. Throws an Error with the errno's name in `code`. Who connects goes elsewhere, or is refused: a
+   * connection must not wait for what other workers have yet to prepare. */
   bind(place: Place): Bound;
-  /** Accepts on it from now on; the id is what W_LISTENER says. */
+  /** Listens and accepts from now on; the id is what W_LISTENER says. */
   listen(bound: Bound): number;
   /** Stops accepting. Open connections finish what they are at; rows carry IN_DRAINING. */
   unlisten(listener: number): void;
