@@ -1,5 +1,5 @@
-// What changes the world or lets people in, one line a part, ended in reverse; a start that fails ends what it had begun.
-// All of it goes over to a new daemon at once; the L7 router, which has connections to answer, is not part of it.
+// What changes the world or lets people in, one line a part, ended in reverse; a start that fails ends what it had
+// begun. All of it goes over to a new daemon at once; the L7 router, which has connections to answer, is no part of it.
 import { join } from 'node:path';
 import { reachCommands } from '../cli/system/reach.ts';
 import { systemCommands } from '../cli/system/show.ts';

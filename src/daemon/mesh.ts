@@ -35,8 +35,8 @@ function build(look: Look, health: Health): Built {
   });
 }
 
-/** A slice without a section: what services, gateway and manifests mean together. `before`: guests that had traffic from
- * the daemon whose place this one takes. */
+/** A slice without a section: what services, gateway and manifests mean together. `before`: guests that had traffic
+ * from the daemon whose place this one takes. */
 export function meshSlice(consumers: Consumers, before: ReadonlySet<string>): AnySlice {
   // Guests are looked after later than snapshots are first offered.
   let health: Health = (guest) => before.has(guest);

@@ -6,8 +6,8 @@ import { FaultError } from '../engine/faults.ts';
 import { openLog } from './log.ts';
 import { type DaemonInput, openDaemon } from './open.ts';
 
-/** Runs until SIGTERM or SIGINT, or until another daemon has its place; forwarding and guests stay. Ends the process where it can't come up: exit code 1 for a
- * bad document, 2 for a fault. */
+/** Runs until SIGTERM or SIGINT, or until another daemon has its place; forwarding and guests stay. Ends the process
+ * where it can't come up: exit code 1 for a bad document, 2 for a fault. */
 export async function runDaemon(input: Omit<DaemonInput, 'log'>): Promise<void> {
   const daemonLog = openLog();
   const { log } = daemonLog;
