@@ -23,14 +23,17 @@ export interface DaemonInput {
   /** Namespace that it works in. */
   readonly netns: string;
   readonly document: string;
+  /** Files beside the document, by name. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /** Starts a daemon and waits until it forwards. Closed, it leaves nothing. */
-export async function openDaemon({ instance, netns, document }: DaemonInput): Promise<Daemon> {
+export async function openDaemon({ instance, netns, document, files = {} }: DaemonInput): Promise<Daemon> {
   const folder = mkdtempSync(join(tmpdir(), `${instance}-`));
   const state = join(folder, 'state');
   const file = join(folder, 'midplane.yaml');
   writeFileSync(file, document);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const main = [process.execPath, join(root, 'src/main.ts')];
   const names = ['--state', state, '--instance', instance];
   const begun = performance.now();

@@ -33,6 +33,11 @@ const source = (text: string): string =>
 const files = {
   'one.js': source('one'),
   'two.js': source('two'),
+  // Nothing listens there: to be refused is to have been heard.
+  'net.js': `import { connect } from 'node:net';
+const said = await new Promise((tell) => connect(9, '10.0.10.254').once('error', (error) => tell(error.code)));
+if (said !== 'ECONNREFUSED') throw new Error('the switch is not reached: ' + said);
+${source('net')}`,
   'bad.js': 'throw new TypeError("no such luck");\n',
 };
 const hosts = { h1: { port: 'swp1', address: ['10.0.10.1/24'] } };
@@ -54,6 +59,11 @@ const pidOf = (sw: TestSwitch): number =>
 
 await test('commits with guests', async (t) => {
   await using sw = await openSwitch({ document: base, hosts, files });
+  await t.test('a guest reaches others over its port from its first moment', async () => {
+    const first = await commit(sw, withFunction('net.js'));
+    assert.equal(first.ok, true, JSON.stringify(first));
+    assert.equal((await commit(sw, base)).ok, true);
+  });
   await t.test('the answer comes when the guest runs', async () => {
     const first = await commit(sw, withFunction('one.js'));
     assert.equal(first.ok, true, JSON.stringify(first));

@@ -147,6 +147,8 @@ additionalimagestores = ${JSON.stringify(images)}
 /** crun does not take the hybrid cgroup layout; ulimits above ours need CAP_SYS_RESOURCE, which may be missing. The
  * monitor of an exec stays for exit_command_delay seconds. Locks in shared memory would be all instances' own. */
 function containersConf(place: Place): string {
+  // No network is podman's to make, but it wants to know by what: version 5 knows netavark alone, 4 has it or CNI.
+  const netavark = ['/usr/lib/podman/netavark', '/usr/libexec/podman/netavark'].some((path) => existsSync(path));
   const runtime = isUnified() && findProgram('crun') !== undefined ? 'crun' : 'runc';
   return `[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -159,7 +161,7 @@ lock_type = "file"
 tmp_dir = ${JSON.stringify(join(place.run, 'libpod'))}
 exit_command_delay = 1
 [network]
-network_backend = "cni"
+network_backend = "${netavark ? 'netavark' : 'cni'}"
 `;
 }
 

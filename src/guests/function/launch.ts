@@ -3,13 +3,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Folders } from '../../engine/slice.ts';
 import type { FunctionSpec } from './compile.ts';
 import { beatMs } from './heartbeat.ts';
 
-const harness = fileURLToPath(new URL('./host.ts', import.meta.url));
+const harnessFile = fileURLToPath(new URL('./host.ts', import.meta.url));
+let harness: string | undefined;
 
 /** Log lines are kept up to this size while the daemon lives, and up to eight times of it while it does not. */
 export const maxLogBytes = 2 ** 20;
@@ -29,20 +31,40 @@ export function placesOf(run: string, name: string): Places {
   return { record: `${base}.json`, log: `${base}.log`, heartbeat: `${base}.heartbeat`, source: base };
 }
 
+/** The harness as JavaScript: what every function would do at its start is done once. */
+function harnessText(): string {
+  harness ??= quietly(() => stripTypeScriptTypes(readFileSync(harnessFile, 'utf8')));
+  return harness;
+}
+
+/** Without the warning that the call is experimental: the Node that makes it is pinned. */
+function quietly<T>(call: () => T): T {
+  const before = process.emitWarning.bind(process);
+  process.emitWarning = () => undefined;
+  try {
+    return call();
+  } finally {
+    process.emitWarning = before;
+  }
+}
+
 /** Writes module, harness and settings into a folder named by their content; gives that folder. */
 export function writeSource(places: Places, spec: FunctionSpec): string {
   const { port, timeoutMs, environment, dns } = spec;
   const files = {
-    'host.mts': readFileSync(harness, 'utf8'),
+    'host.mjs': harnessText(),
     [moduleName(spec)]: spec.source,
     'settings.json': JSON.stringify({ port, timeoutMs, beatMs, environment }),
     'resolv.conf': dns.map((server) => `nameserver ${server}\n`).join(''),
+    // Where the Node that runs them is mounted.
+    node: '',
   };
   const hash = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 32);
   const folder = join(places.source, hash);
   const fresh = `${folder}.new`;
   rmSync(places.source, { recursive: true, force: true });
-  mkdirSync(fresh, { recursive: true, mode: 0o700 });
+  mkdirSync(places.source, { recursive: true, mode: 0o700 });
+  mkdirSync(fresh, { mode: 0o755 });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(fresh, name), text, { mode: 0o644 });
   renameSync(fresh, folder);
   return folder;
@@ -62,28 +84,22 @@ export interface Launch {
 }
 
 // The private mount namespace has neither the switch's state nor its sockets: where the run folder was there are only
-// the function's own files, copied from the working folder, which still shows what the mount has hidden, and the Node
-// that runs them, since its own folder may be closed to the function's user.
+// the function's own files, and the Node that runs them, since its own folder may be closed to the function's user.
 const script = `set -e
 for file in $PROCS; do echo $$ > "$file"; done
 ulimit -c 0
 ulimit -f 16384
 ulimit -n 4096
 exec nsenter --net="$NETNS" unshare --mount --ipc --uts --propagation private sh -ec '
-cd "$SOURCE"
-mount -t tmpfs -o size=64k,mode=0755,nosuid,nodev,noexec none "$STATE"
-mount -t tmpfs -o size=16m,mode=0755,nosuid,nodev,noexec none "$BASE"
-mkdir "$BASE/function"
-cp * "$BASE/function/"
-touch "$BASE/function/node"
-mount --bind "$NODE" "$BASE/function/node"
-if [ -s resolv.conf ]; then mount --bind "$BASE/function/resolv.conf" /etc/resolv.conf; fi
-mount -o remount,ro "$BASE"
-cd "$BASE/function"
+mount -t tmpfs -o size=64k,mode=0755,ro,nosuid,nodev,noexec none "$STATE"
+mount --bind -o ro,nosuid,nodev,noexec "$SOURCE" "$BASE"
+mount --bind "$NODE" "$BASE/node"
+if [ -s "$BASE/resolv.conf" ]; then mount --bind "$BASE/resolv.conf" /etc/resolv.conf; fi
+cd "$BASE"
 exec setpriv --reuid "$ID" --regid "$ID" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\
-  env -i PATH=/usr/bin:/bin "$BASE/function/node" --permission --allow-net "--allow-fs-read=$BASE/function/*" \\
-  "--max-old-space-size=$HEAP" --disable-warning=ExperimentalWarning "$BASE/function/host.mts" \\
-  "$BASE/function/$MODULE" "$BASE/function/settings.json"
+  env -i PATH=/usr/bin:/bin "$BASE/node" --permission --allow-net "--allow-fs-read=$BASE/*" \\
+  "--max-old-space-size=$HEAP" --disable-warning=ExperimentalWarning "$BASE/host.mjs" \\
+  "$BASE/$MODULE" "$BASE/settings.json"
 '`;
 
 /** Starts it; gives its pid. `ended` is called when it ends while we live. Errors of the steps are in its log. */

@@ -1,6 +1,6 @@
 // Follows the devices: what the kernel does not check on a frame's way out (link, admin state, MTU) is kept in
 // port_state.
-import { encodePortState, portStateFlags } from '../../../kernel/abi.ts';
+import { decodeDev, devKinds, encodePortState, portStateFlags } from '../../../kernel/abi.ts';
 import { type PortCounters, readCounters } from '../../../kernel/counters.ts';
 import type { Link, Netlink } from '../../../kernel/netlink.ts';
 import type { Host } from '../../../engine/slice.ts';
@@ -25,7 +25,7 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
     const changed = JSON.stringify([...now]) !== JSON.stringify([...statuses]);
     statuses.clear();
     for (const [name, status] of now) statuses.set(name, status);
-    writeStates(host, statuses, idOf, written);
+    writeStates(host, [...statesOf(statuses, idOf), ...beingMade(host, links)], written);
     for (const port of refusedXdp(host.read.failures().map((failure) => failure.ref))) refused.add(port);
     host.publish('ports', autoXdp(host.read.running(portsSchema), links, refused));
     if (changed) for (const listener of listeners) listener();
@@ -105,12 +105,34 @@ function readStatuses(host: Host, links: ReadonlyMap<string, Link>): Map<string,
   );
 }
 
-function writeStates(
-  host: Host,
-  statuses: ReadonlyMap<string, PortStatus>,
-  idOf: (port: string) => number | undefined,
-  written: Map<number, string>,
-): void {
+/** Of a port by id, as the fast path knows it. */
+interface State {
+  readonly id: number;
+  readonly up: boolean;
+  readonly mtu: number;
+}
+
+function statesOf(statuses: ReadonlyMap<string, PortStatus>, idOf: (port: string) => number | undefined): State[] {
+  return [...statuses].flatMap(([name, { state, mtu }]) => {
+    const id = idOf(name);
+    return id === undefined ? [] : [{ id, up: state === 'up', mtu }];
+  });
+}
+
+/** Ports of a revision that is not running yet: its guests start, and use their ports, before it is recorded. */
+function beingMade(host: Host, links: ReadonlyMap<string, Link>): State[] {
+  const map = host.kernel.datapath?.map('dev');
+  const running = host.read.running(portsSchema);
+  const known = new Set(Object.entries(running).map(([name, port]) => deviceOf(name, port)));
+  return [...links.values()].flatMap(({ name, index, up, carrier, mtu }) => {
+    const row = known.has(name) ? undefined : map?.lookup(u32(index));
+    if (row === undefined) return [];
+    const { kind, id } = decodeDev(row);
+    return kind === devKinds.port ? [{ id, up: up && carrier, mtu }] : [];
+  });
+}
+
+function writeStates(host: Host, states: readonly State[], written: Map<number, string>): void {
   const map = host.kernel.datapath?.map('port_state');
   if (map === undefined) return;
   const gone = new Set(written.keys());
@@ -119,11 +141,9 @@ function writeStates(
     map.update(u32(id), encodePortState({ flags, mtu }));
     written.set(id, `${flags} ${mtu}`);
   };
-  for (const [name, status] of statuses) {
-    const id = idOf(name);
-    if (id === undefined) continue;
+  for (const { id, up, mtu } of states) {
     gone.delete(id);
-    write(id, status.state === 'up' ? portStateFlags.up : 0, status.mtu);
+    write(id, up ? portStateFlags.up : 0, mtu);
   }
   for (const id of gone) write(id, 0, 0);
 }
