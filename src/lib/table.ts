@@ -44,7 +44,11 @@ function shrink(columns: readonly Column[], widths: number[], width: number): vo
 function line(row: readonly string[], columns: readonly Column[], widths: readonly number[]): string {
   const cells = columns.map((column, i) => {
     const room = widths[i] ?? 0;
-    const text = cut(row[i] ?? '', room);
+    const whole = row[i] ?? '';
+    if (whole.length <= room && plain.test(whole)) {
+      return column.align === 'right' ? whole.padStart(room) : whole.padEnd(room);
+    }
+    const text = cut(whole, room);
     const pad = ' '.repeat(room - textWidth(text));
     return column.align === 'right' ? pad + text : text + pad;
   });
@@ -63,8 +67,12 @@ function cut(text: string, width: number): string {
   return `${kept}…`;
 }
 
+/** Printable ASCII. */
+const plain = /^[ -~]*$/;
+
 /** Columns that a text takes on a terminal. */
 export function textWidth(text: string): number {
+  if (plain.test(text)) return text.length;
   let width = 0;
   for (const char of text) width += charWidth(char);
   return width;
@@ -92,6 +100,7 @@ const wideRanges: readonly (readonly [number, number])[] = [
 
 /** The text with every control character (C0, DEL, C1) as "?". */
 export function printable(text: string): string {
+  if (plain.test(text)) return text;
   // oxlint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

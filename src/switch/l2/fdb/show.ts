@@ -1,4 +1,5 @@
 // show fdb, clear fdb
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { type AnyCommand, command, type Read } from '../../../engine/slice.ts';
 import { decodeFdb, decodeFdbKey, fdbFlags, fdbKeySize, fdbSize } from '../../../kernel/abi.ts';
@@ -25,27 +26,39 @@ function typeOf(flags: number): FdbData['type'] {
   return (flags & fdbFlags.static) === 0 ? 'learned' : 'static';
 }
 
-function fdbRows(read: Read, vlan: number | undefined): FdbData[] {
+/** Rows that are made before others have their turn. */
+const chunk = 4096;
+
+/** By VLAN and address. A full table has 65,536 rows: the daemon answers others between the pieces. */
+async function fdbRows(read: Read, vlan: number | undefined): Promise<FdbData[]> {
   const map = read.kernel.datapath?.map('fdb');
   if (map === undefined) return [];
   const now = Number(process.hrtime.bigint() >> 30n);
   const { count, keys, values } = map.dump();
-  const rows = Array.from({ length: count }, (_, i): FdbData => {
+  const names = new Map<number, string>();
+  const nameOf = (port: number): string => {
+    const name = names.get(port) ?? read.ids.name('port', port) ?? `#${port}`;
+    names.set(port, name);
+    return name;
+  };
+  const rows: FdbData[] = [];
+  for (let i = 0; i < count; i += 1) {
+    if (i % chunk === chunk - 1) await setImmediate();
     const key = decodeFdbKey(keys, i * fdbKeySize);
+    if (vlan !== undefined && key.bd !== vlan) continue;
     const row = decodeFdb(values, i * fdbSize);
     const type = typeOf(row.flags);
-    return {
+    const unseen = type === 'learned' && (row.flags & fdbFlags.hit) === 0;
+    rows.push({
       vlan: key.bd,
       mac: printMac(key.mac),
-      port: read.ids.name('port', row.port) ?? `#${row.port}`,
+      port: nameOf(row.port),
       type,
-      ageSeconds:
-        type === 'learned' && (row.flags & fdbFlags.hit) === 0 ? Math.round((now - row.seen) * unitSeconds) : 0,
-    };
-  });
-  return rows
-    .filter((row) => vlan === undefined || row.vlan === vlan)
-    .toSorted((a, b) => a.vlan - b.vlan || (a.mac < b.mac ? -1 : 1));
+      ageSeconds: unseen ? Math.round((now - row.seen) * unitSeconds) : 0,
+    });
+  }
+  await setImmediate();
+  return rows.toSorted((a, b) => a.vlan - b.vlan || (a.mac < b.mac ? -1 : 1));
 }
 
 const showFdb = command({
@@ -55,7 +68,7 @@ const showFdb = command({
   role: 'viewer',
   args: z.object({ vlan: z.coerce.number().int().min(1).max(4094).optional().meta({ description: 'VLAN id' }) }),
   data: z.array(fdbData),
-  run: (args, read) => Promise.resolve(fdbRows(read, args.vlan)),
+  run: (args, read) => fdbRows(read, args.vlan),
   render: (rows, columns) =>
     table(
       [
