@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { arpRequest, checksum, frame, ipv4, ipv6, type Layer, raw, udp, vlan } from './frame.ts';
 import { dropReasons } from '../../src/kernel/abi.ts';
+import { getOffloads } from '../../src/kernel/ethtool.ts';
 import { type Hook, openRig, type Outcome, type Rig } from './rig.ts';
 
 const document = `
@@ -100,6 +101,11 @@ for (const hook of ['tcx', 'xdp'] as const satisfies Hook[]) {
     assert.deepEqual(went(o), ['port', '', ['t1.20']]);
   });
 }
+
+test('a port with XDP leaves tags in the frame, where alone XDP sees them', () => {
+  for (const port of ['a1', 'a2', 'b1', 't1']) assert.equal(getOffloads(port, rig.netns).rxvlan, false, port);
+  assert.equal(getOffloads('c1', rig.netns).rxvlan, true, 'c1 has tcx alone');
+});
 
 test('XDP finishes only what it knows whole: the rest passes untouched and uncounted', () => {
   const passes: readonly (readonly [string, Uint8Array])[] = [

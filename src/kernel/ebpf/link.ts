@@ -2,7 +2,8 @@ import { addon, Descriptor } from '../addon.ts';
 import type { BpfHook, BpfLink, BpfLinkInfo, BpfProgram } from '../bpf.ts';
 import { Channel } from '../net/channel.ts';
 import { inNetns } from '../netns.ts';
-import { decodeLinkXdp, linkGetRequest } from '../../wire/netlink/link.ts';
+import { getOffloads, setOffloads } from '../ethtool.ts';
+import { decodeLink, decodeLinkXdp, linkGetRequest } from '../../wire/netlink/link.ts';
 import { makePin } from './map.ts';
 import { KernelProgram } from './program.ts';
 import { expedited } from './rcu.ts';
@@ -46,10 +47,20 @@ export class KernelLink implements BpfLink {
   }
 }
 
+/** XDP sees a VLAN tag only where the device leaves it in the frame: one that takes it off would have every VLAN of a
+ * trunk look untagged. KernelError EOPNOTSUPP where the device cannot leave it. */
+function keepTags(ifindex: number, netns?: string): void {
+  using channel = new Channel(netns);
+  const [message] = channel.query(linkGetRequest(ifindex, false));
+  const name = message === undefined ? undefined : decodeLink(message)?.name;
+  if (name !== undefined && getOffloads(name, netns).rxvlan) setOffloads(name, { rxvlan: false }, netns);
+}
+
 /** Puts a program on a device's hook. The link ends when neither a descriptor nor a pin holds it. */
 export function attach(program: BpfProgram, ifindex: number, hook: BpfHook, netns?: string): KernelLink {
   const programFd = fdOf(program);
   const flags = hook === 'xdp' ? XDP_FLAGS_DRV_MODE : 0;
+  if (hook === 'xdp') keepTags(ifindex, netns);
   const create = (): number => addon().linkCreate(programFd, ifindex, attachTypes[hook], flags);
   const fd = expedited(() => inNetns(netns, create));
   return new KernelLink(fd, `link ${hook} on ${ifindex}`);
