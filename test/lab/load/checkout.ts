@@ -10,7 +10,7 @@ export interface Checkout extends Disposable {
   readonly root: string;
 }
 
-/** Copies, changes and builds it. The addon is not built anew. */
+/** Copies, changes and builds it. What is not eBPF is not built anew. */
 export function copyCheckout(change: (folder: string) => void): Checkout {
   const folder = mkdtempSync(join(tmpdir(), 'mpt-checkout-'));
   const drop = (): void => rmSync(folder, { recursive: true, force: true });
@@ -21,7 +21,9 @@ export function copyCheckout(change: (folder: string) => void): Checkout {
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
     const build = join(folder, 'native', 'build');
     mkdirSync(build);
-    cpSync(join(root, 'native/build/addon.node'), join(build, 'addon.node'));
+    for (const name of globSync('*.{node,so}', { cwd: join(root, 'native/build') })) {
+      cpSync(join(root, 'native/build', name), join(build, name));
+    }
     change(folder);
     const objects = ['tcx', 'xdp'].map((hook) => join(build, `switch.${hook}.bpf.o`));
     execFileSync('make', ['-s', '-j2', '-C', join(folder, 'native'), ...objects]);
