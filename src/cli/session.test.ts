@@ -116,15 +116,28 @@ test('data that comes bit by bit', async () => {
   assert.equal((await answer('monitor vlans 3 | count')).text, 'Count: 3 lines\n');
 });
 
-test('roles: what a role may not do is an unknown word to it', async () => {
+test('roles: what a role may not do is refused by name, and not shown', async () => {
   const viewer = open({ role: 'viewer' });
-  assert.equal((await viewer.answer('configure')).exitCode, 1);
-  assert.equal((await viewer.answer('clear counters')).exitCode, 1);
-  assert.equal((await viewer.answer('rollback 1')).exitCode, 1);
+  for (const [line, what, role] of [
+    ['configure', 'configure', 'admin'],
+    ['conf', 'configure', 'admin'],
+    ['clear counters', 'clear counters', 'operator'],
+    ['rollback 1', 'rollback', 'admin'],
+    ['set ports swp1 mtu 9000', 'set', 'admin'],
+    ['commit | json', 'commit', 'admin'],
+  ] as const) {
+    const { exitCode, text } = await viewer.answer(line);
+    assert.equal(exitCode, 2, line);
+    const fault = { code: 'not-permitted', what, why: `it needs the role ${role}, yours is viewer`, retry: false };
+    if (line.includes('json')) assert.deepEqual(JSON.parse(text), { problems: [], faults: [fault] });
+    else assert.equal(text, `${what}: ${fault.why} (not-permitted)\n`);
+  }
+  assert.match((await viewer.answer('shwo ports')).text, /unknown word/);
+  assert.match((await open().answer('set ports swp1 mtu 9000')).text, /unknown word/);
   assert.doesNotMatch(await viewer.help(''), /configure|clear|commit/);
   const operator = open({ role: 'operator' });
   assert.equal(await operator.say('clear counters'), 'cleared\n');
-  assert.equal((await operator.answer('configure')).exitCode, 1);
+  assert.equal((await operator.answer('configure')).exitCode, 2);
 });
 
 test('a change from configure to commit', async () => {

@@ -5,7 +5,7 @@
 //   3. the command runs, or the verb edits           slices, editing.ts, changing.ts
 //   4. its data or text passes the pipes             pipe.ts
 import { setImmediate } from 'node:timers/promises';
-import type { AnyCommand } from '../engine/slice.ts';
+import type { AnyCommand, Role } from '../engine/slice.ts';
 import { faulted, faultIn, lost } from './answers.ts';
 import { draftOf, isChanged } from './document/candidate.ts';
 import { changingVerbs, operationalChanges } from './verbs/changing.ts';
@@ -15,7 +15,7 @@ import { editingVerbs, noArguments } from './verbs/editing.ts';
 import { applyFilters, printJson, printYaml, readPipes, type Pipes } from './pipe.ts';
 import { done, levelOf, refused } from './verbs/state.ts';
 import type { Call, ExitCode, Output, Result, Run, SessionOptions, State, Verb } from './verbs/state.ts';
-import { commandEntries, commandTree, parseArguments, resolve, type Resolved, type TreeNode } from './tree.ts';
+import { commandEntries, commandTree, mayDo, parseArguments, resolve, type Resolved, type TreeNode } from './tree.ts';
 import { maxLineLength, splitLine, type Line, type Word } from './words.ts';
 
 export interface Answer {
@@ -49,16 +49,15 @@ export function openSession(options: SessionOptions): Session {
   let line = '';
   const shows = commandEntries(options.commands).map((entry) => ({ ...entry, run: runCommand(entry.run, options) }));
   const runTree = commandTree<Run>(shows, options.role);
-  const operational = commandTree<Run>([...shows, ...operationalVerbs(state, options)], options.role);
-  const configuration = commandTree<Run>(
-    [
-      ...editingVerbs(state, options, () => line),
-      ...changingVerbs(state, options),
-      ...leavingVerbs(state),
-      runVerb(runTree, () => line),
-    ],
-    options.role,
-  );
+  const atTop = [...shows, ...operationalVerbs(state, options)];
+  const inside = [
+    ...editingVerbs(state, options, () => line),
+    ...changingVerbs(state, options),
+    ...leavingVerbs(state),
+    runVerb(runTree, () => line),
+  ];
+  const operational = commandTree<Run>(atTop, options.role);
+  const configuration = commandTree<Run>(inside, options.role);
   const tree = (): TreeNode<Run> => (state.mode === 'operational' ? operational : configuration);
   return {
     prompt: () => prompt(state, options.hostname()),
@@ -72,13 +71,28 @@ export function openSession(options: SessionOptions): Session {
       if ('exitCode' in read) return finish(read, plainPipes, out);
       if (read.line.words.length === 0) return finish(done(), plainPipes, out);
       const found = resolve(tree(), read.line.words);
-      if (!found.ok) return finish(lost(text, read.line.words, found), read.pipes, out);
+      if (!found.ok) {
+        const { words } = read.line;
+        const result = notFor(options.role, [atTop, inside], words) ?? lost(text, words, found);
+        return finish(result, read.pipes, out);
+      }
       const { form, filters } = read.pipes;
       const filtered = filterOutput(out, filters);
       const result = await enter(found, text, read.line.words, { out: filtered.out, signal, form });
       return finish(filtered.with(result), read.pipes, out);
     },
   };
+}
+
+/** A command that only another role may run is refused by its name; help and completion don't show it. */
+function notFor(role: Role, modes: readonly (readonly Verb[])[], words: readonly Word[]): Result | undefined {
+  for (const verbs of modes) {
+    const found = resolve(commandTree(verbs, 'admin'), words);
+    if (!found.ok || mayDo(role, found.entry.role)) continue;
+    const { path: what, role: needed } = found.entry;
+    return faulted({ code: 'not-permitted', what, why: `it needs the role ${needed}, yours is ${role}`, retry: false });
+  }
+  return undefined;
 }
 
 const mostCollected = 4 * 1024 * 1024;

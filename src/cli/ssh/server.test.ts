@@ -187,8 +187,8 @@ test('passwords: right, wrong, nobody', async () => {
 
 test('roles hold over SSH', async () => {
   const { code, stderr } = await ssh(['vera@127.0.0.1', 'configure']);
-  assert.equal(code, 1);
-  assert.match(stderr, /unknown word/);
+  assert.equal(code, 2);
+  assert.equal(stderr, 'configure: it needs the role admin, yours is viewer (not-permitted)\n');
 });
 
 test('a script on standard input, without a terminal', async () => {
