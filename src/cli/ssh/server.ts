@@ -1,6 +1,6 @@
 // The SSH server: a connection is let in or not, then each of its channels is one session of the CLI.
 //
-//   1. limits: how many strangers at once, from one address, and for how long
+//   1. limits: how many strangers at once, from one network (crowd.ts), and for how long
 //   2. transport by ssh2: modern algorithms, strict key exchange
 //   3. authentication                                      auth.ts
 //   4. channels: shell and exec, nothing else              channel.ts
@@ -14,15 +14,9 @@ import { printable } from '../../lib/table.ts';
 import type { Session } from '../session.ts';
 import { checkKey, checkPassword, type Users } from './auth.ts';
 import { serveChannels } from './channel.ts';
+import { type Comer, type CrowdLimits, openCrowd } from './crowd.ts';
 
-export interface SshLimits {
-  /** Connections that are not logged in yet: in all, and from one address. */
-  readonly strangers: number;
-  readonly strangersPerAddress: number;
-  readonly connections: number;
-  /** New connections a second from one address, and how many at once. */
-  readonly ratePerAddress: number;
-  readonly burstPerAddress: number;
+export interface SshLimits extends CrowdLimits {
   readonly channelsPerConnection: number;
   readonly passwordTries: number;
   readonly keyTries: number;
@@ -98,10 +92,10 @@ const algorithms: NonNullable<ServerConfig['algorithms']> = {
 
 const lastWordMs = 500;
 
-interface Peer {
+interface Peer extends Comer {
   readonly socket: Socket;
-  readonly from: string;
   readonly since: number;
+  stranger: boolean;
   visitor: Visitor | undefined;
   passwordTries: number;
   keyTries: number;
@@ -112,14 +106,13 @@ interface Ssh {
   readonly limits: SshLimits;
   readonly peers: Set<Peer>;
   readonly ending: AbortController;
-  /** When the next connection of an address would be due at the allowed rate (GCRA), by monotonic milliseconds. */
-  readonly due: Map<string, number>;
+  readonly mayCome: ReturnType<typeof openCrowd<Peer>>;
 }
 
 /** An SSH server that listens nowhere yet. */
 export function openSshServer(options: SshOptions): SshServer {
   const limits = { ...sshLimits, ...options.limits };
-  const ssh: Ssh = { options, limits, peers: new Set(), due: new Map(), ending: new AbortController() };
+  const ssh: Ssh = { options, limits, peers: new Set(), mayCome: openCrowd(limits), ending: new AbortController() };
   const listeners = new Set<NetServer>();
   return {
     async listen(at) {
@@ -181,19 +174,26 @@ export function plainAddress(address: string | undefined): string {
 function welcome(ssh: Ssh, socket: Socket): void {
   const { limits, options, peers } = ssh;
   const from = plainAddress(socket.remoteAddress);
-  const strangers = [...peers].filter((peer) => !peer.visitor);
-  const neighbours = strangers.filter((peer) => peer.from === from);
-  const full =
-    peers.size >= limits.connections ||
-    strangers.length >= limits.strangers ||
-    neighbours.length >= limits.strangersPerAddress ||
-    comesTooOften(ssh, from);
-  if (full) {
+  const answer = ssh.mayCome(from, peers, options.clock.monotonic());
+  if (answer === 'no') {
     options.log.debug({ from }, 'too many connections: refused');
     socket.destroy();
     return;
   }
-  const peer: Peer = { socket, from, since: options.clock.now(), visitor: undefined, passwordTries: 0, keyTries: 0 };
+  if (answer !== 'yes') {
+    options.log.debug({ from: answer.from }, 'too many connections: the oldest of them is closed');
+    answer.socket.destroy();
+    peers.delete(answer);
+  }
+  const peer: Peer = {
+    socket,
+    from,
+    since: options.clock.now(),
+    stranger: true,
+    visitor: undefined,
+    passwordTries: 0,
+    keyTries: 0,
+  };
   peers.add(peer);
   const login = options.clock.after(limits.loginMs, () => {
     if (!peer.visitor) socket.destroy();
@@ -211,23 +211,6 @@ function welcome(ssh: Ssh, socket: Socket): void {
     serve(ssh, peer, connection, idle.touch),
   );
   server.injectSocket(socket as Parameters<typeof server.injectSocket>[0]);
-}
-
-const mostAddresses = 4096;
-
-/** A key exchange costs the server more than the client: an address may ask for so many. */
-function comesTooOften({ due, limits, options }: Ssh, from: string): boolean {
-  const now = options.clock.monotonic();
-  const stepMs = 1000 / limits.ratePerAddress;
-  const next = Math.max(due.get(from) ?? now, now);
-  if (next - now > stepMs * (limits.burstPerAddress - 1)) return true;
-  due.delete(from);
-  due.set(from, next + stepMs);
-  for (const [address, at] of due) {
-    if (at > now && due.size <= mostAddresses) break;
-    due.delete(address);
-  }
-  return false;
 }
 
 function idleTimer(ssh: Ssh, peer: Peer): { readonly touch: () => void; readonly stop: () => void } {
@@ -291,6 +274,7 @@ function letIn(peer: Peer, users: Users, context: AuthContext): void {
   const role = users[context.username]?.role;
   if (role === undefined) return context.reject();
   const to = peer.socket.localAddress === undefined ? {} : { to: plainAddress(peer.socket.localAddress) };
+  peer.stranger = false;
   peer.visitor = { user: context.username, role, from: peer.from, ...to };
   context.accept();
 }
