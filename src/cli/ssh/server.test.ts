@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { fakeEngine, type FakeEngine } from '../../../test/fake/engine.ts';
+import { attacks, send, stages } from '../../../test/fake/ssh-raw.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { hashPassword } from '../../lib/password.ts';
 import { openSession } from '../session.ts';
@@ -289,19 +290,32 @@ test('a user who is taken away is logged out; idle ones too', async () => {
   users = { ...users, vera: vera! };
 });
 
-test('noise instead of SSH does not disturb others', async () => {
-  for (const noise of [
-    'GET / HTTP/1.1\r\n\r\n',
-    `SSH-2.0-x\r\n${'\u00ff'.repeat(200)}`,
-    `SSH-2.0-x\r\n\u0000\u0000\u0000\u000c\u000a\u0014${'a'.repeat(400)}`,
-    `${'x'.repeat(10_000)}\n`,
-  ]) {
-    const socket = connect(port, '127.0.0.1');
-    socket.on('error', () => undefined).resume();
-    socket.end(Buffer.from(noise, 'latin1'));
-    await new Promise((resolve) => socket.once('close', resolve));
+test('bytes that no client says end the connection, and disturb nobody', async () => {
+  const other = await serverWith({ loginMs: 60_000 });
+  const at = { host: '127.0.0.1', port: other.port };
+  for (const [name, pieces] of Object.entries(attacks)) {
+    const { closedMs, said } = await send(at, pieces, 30_000);
+    assert.ok(closedMs !== undefined, `${name}: still open`);
+    assert.match(said.toString('latin1'), /^SSH-2\.0-midplane\r\n/);
   }
-  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'])).stdout, 'line 1\n');
+  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'], { port: other.port })).stdout, 'line 1\n');
+  await other.server[Symbol.asyncDispose]();
+});
+
+test('half-open connections end at the deadline, and others come in meanwhile', async () => {
+  const loginMs = 4000;
+  const other = await serverWith({ loginMs, strangers: 6 });
+  const held = Object.values(stages).map((piece, i) =>
+    send({ host: '127.0.0.1', port: other.port, localAddress: `127.0.0.${2 + (i % 3)}` }, [piece], 60_000),
+  );
+  await sleep(200);
+  // The door is full, and somebody new comes in all the same.
+  assert.equal((await ssh(['kim@127.0.0.1', 'show lines 1'], { port: other.port })).stdout, 'line 1\n');
+  const times = (await Promise.all(held)).map(({ closedMs = Infinity }) => closedMs);
+  const early = times.filter((ms) => ms < loginMs - 100);
+  assert.ok(times.every((ms) => ms < Infinity));
+  assert.ok(early.length >= 1 && early.length <= 2, `those in excess had to go early: ${times.join(' ')}`);
+  await other.server[Symbol.asyncDispose]();
 });
 
 test('what a public key line may be', async () => {
