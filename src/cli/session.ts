@@ -43,21 +43,23 @@ export interface Session {
 
 const promptName = 'midplane';
 
-export function openSession(options: SessionOptions): Session {
+function beginning(options: SessionOptions): State {
   const root = { path: [], place: documentRoot(options.engine.slices) };
-  const state: State = { mode: 'operational', draft: undefined, levels: [root], warned: false };
+  return { mode: 'operational', draft: undefined, levels: [root], warned: false };
+}
+
+/** Paths of all commands of both modes, each with the role that it takes. */
+export function rolesOfCommands(options: SessionOptions): readonly { readonly path: string; readonly role: Role }[] {
+  const { operational, configuration } = verbsOf(beginning(options), options, () => '');
+  return [...operational, ...configuration].map(({ path, role }) => ({ path, role }));
+}
+
+export function openSession(options: SessionOptions): Session {
+  const state = beginning(options);
   let line = '';
-  const shows = commandEntries(options.commands).map((entry) => ({ ...entry, run: runCommand(entry.run, options) }));
-  const runTree = commandTree<Run>(shows, options.role);
-  const atTop = [...shows, ...operationalVerbs(state, options)];
-  const inside = [
-    ...editingVerbs(state, options, () => line),
-    ...changingVerbs(state, options),
-    ...leavingVerbs(state),
-    runVerb(runTree, () => line),
-  ];
-  const operational = commandTree<Run>(atTop, options.role);
-  const configuration = commandTree<Run>(inside, options.role);
+  const { runTree, ...verbs } = verbsOf(state, options, () => line);
+  const operational = commandTree<Run>(verbs.operational, options.role);
+  const configuration = commandTree<Run>(verbs.configuration, options.role);
   const tree = (): TreeNode<Run> => (state.mode === 'operational' ? operational : configuration);
   return {
     prompt: () => prompt(state, options.hostname()),
@@ -73,7 +75,7 @@ export function openSession(options: SessionOptions): Session {
       const found = resolve(tree(), read.line.words);
       if (!found.ok) {
         const { words } = read.line;
-        const result = notFor(options.role, [atTop, inside], words) ?? lost(text, words, found);
+        const result = notFor(options.role, Object.values(verbs), words) ?? lost(text, words, found);
         return finish(result, read.pipes, out);
       }
       const { form, filters } = read.pipes;
@@ -81,6 +83,27 @@ export function openSession(options: SessionOptions): Session {
       const result = await enter(found, text, read.line.words, { out: filtered.out, signal, form });
       return finish(filtered.with(result), read.pipes, out);
     },
+  };
+}
+
+interface Verbs {
+  readonly operational: readonly Verb[];
+  readonly configuration: readonly Verb[];
+}
+
+/** All that can be entered in each mode, by whichever role. */
+function verbsOf(state: State, options: SessionOptions, line: () => string): Verbs & { runTree: TreeNode<Run> } {
+  const shows = commandEntries(options.commands).map((entry) => ({ ...entry, run: runCommand(entry.run, options) }));
+  const runTree = commandTree<Run>(shows, options.role);
+  return {
+    runTree,
+    operational: [...shows, ...operationalVerbs(state, options)],
+    configuration: [
+      ...editingVerbs(state, options, line),
+      ...changingVerbs(state, options),
+      ...leavingVerbs(state),
+      runVerb(runTree, line),
+    ],
   };
 }
 

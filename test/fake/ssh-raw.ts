@@ -101,7 +101,7 @@ export function send(
     socket.on('data', (data: Buffer) => heard.push(data));
     socket.on('error', () => undefined);
     socket.once('close', () => done(performance.now() - begun));
-    socket.once('connect', () => void write(0));
+    socket.once('connect', () => write(0));
     const write = (index: number): void => {
       const piece = pieces[index];
       if (piece === undefined || socket.destroyed) return;

@@ -28,16 +28,18 @@ export function serveChannels(connection: Connection, socket: Socket, options: C
     open += 1;
     const session = accept();
     session.once('close', () => void (open -= 1));
-    serveChannel(session, closed.signal, options);
+    serveChannel(session, socket, closed.signal, options);
   });
 }
+
+const mostWaiting = 5 * 1024 * 1024;
 
 interface Terminal extends Screen {
   /** The client asked for a terminal. */
   asked: boolean;
 }
 
-function serveChannel(session: SshSession, closed: AbortSignal, options: ChannelOptions): void {
+function serveChannel(session: SshSession, socket: Socket, closed: AbortSignal, options: ChannelOptions): void {
   const terminal: Terminal = { asked: false, columns: 80, rows: 24 };
   const interrupt = new AbortController();
   const resize = (size: { cols?: number; rows?: number }): void => {
@@ -58,6 +60,7 @@ function serveChannel(session: SshSession, closed: AbortSignal, options: Channel
     accept?.();
   });
   const begin = (channel: ServerChannel, run: (signal: AbortSignal) => Promise<number>): void => {
+    cutOffFlood(socket, channel);
     const gone = new AbortController();
     session.once('close', () => gone.abort());
     channel.on('error', () => gone.abort());
@@ -86,6 +89,16 @@ function serveChannel(session: SshSession, closed: AbortSignal, options: Channel
     const channel = accept();
     begin(channel, (signal) => runExec(channel, command, terminal, signal, options));
   });
+}
+
+/** ssh2 takes what comes beyond the window that it gave: a client that sends more than its buffer and a window, 2 MiB
+ * each, is cut off. */
+function cutOffFlood(socket: Socket, channel: ServerChannel): void {
+  const look = (): void => {
+    if (channel.readableLength > mostWaiting) socket.destroy();
+  };
+  socket.on('data', look);
+  channel.once('close', () => socket.off('data', look));
 }
 
 async function runShell(

@@ -1,6 +1,7 @@
 // The server against OpenSSH's own client.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile, chmod } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import ssh2 from 'ssh2';
 import { fakeEngine, type FakeEngine } from '../../../test/fake/engine.ts';
 import { attacks, send, stages } from '../../../test/fake/ssh-raw.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -316,6 +318,51 @@ test('half-open connections end at the deadline, and others come in meanwhile', 
   assert.ok(times.every((ms) => ms < Infinity));
   assert.ok(early.length >= 1 && early.length <= 2, `those in excess had to go early: ${times.join(' ')}`);
   await other.server[Symbol.asyncDispose]();
+});
+
+/** Logs in as one who sends what it likes, however much may be on the way; gives how many bytes it got rid of until the
+ * server closed. */
+async function flood(how: 'script' | 'terminal', most: number): Promise<number> {
+  const client = new ssh2.Client();
+  const closed = new Promise<void>((done) => client.once('close', () => done()));
+  client.on('error', () => undefined);
+  client.connect({
+    host: '127.0.0.1',
+    port,
+    username: 'kim',
+    privateKey: await readFile(join(folder, 'ed25519')),
+  });
+  await once(client, 'ready');
+  const channel = await new Promise<ssh2.ClientChannel>((resolve, reject) => {
+    client.shell(how === 'terminal' ? {} : false, (error, opened) => (error ? reject(error) : resolve(opened)));
+  });
+  channel.resume().write('monitor vlans 100000\n');
+  // Past the client's own flow control.
+  const { _protocol: protocol } = client as unknown as { _protocol: { channelData(id: number, data: Buffer): void } };
+  const { outgoing } = channel as unknown as { outgoing: { id: number } };
+  let sent = 0;
+  let open = true;
+  void closed.then(() => (open = false));
+  for (; open && sent < most; sent += 30_000 * 20) {
+    for (let i = 0; i < 20 && open; i += 1) protocol.channelData(outgoing.id, Buffer.alloc(30_000, 'x'));
+    await sleep(2);
+  }
+  client.destroy();
+  return sent;
+}
+
+test('who sends more than may be on the way is cut off, and costs no memory', async () => {
+  for (const how of ['script', 'terminal'] as const) {
+    const sent = await flood(how, 500_000_000);
+    assert.ok(sent < 200_000_000, `${how}: ${sent} bytes were taken`);
+  }
+});
+
+test('an honest client may send much more than that while a command runs', async () => {
+  const much = `# ${'a comment'.repeat(100)}\n`.repeat(9000);
+  const { code, stdout } = await ssh(['-T', 'kim@127.0.0.1'], { input: `monitor vlans 3\n${much}show lines 1\n` });
+  assert.equal(code, 0);
+  assert.match(stdout, /tick 3\nline 1\n$/);
 });
 
 test('what a public key line may be', async () => {

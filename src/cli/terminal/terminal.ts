@@ -16,7 +16,8 @@ export interface Screen {
   rows: number;
 }
 
-const mostPendingKeys = 4096;
+/** Characters and keys that may wait while a command runs; then the stream waits. */
+const mostTyped = 64 * 1024;
 /** Bytes that may wait for a client that does not read; a command that writes on is stopped. */
 export const mostUnread = 8 * 1024 * 1024;
 
@@ -176,10 +177,13 @@ interface KeyQueue extends AsyncIterableIterator<Key> {
   takeInterrupt(): boolean;
 }
 
+const sizeOf = (key: Key): number => (key.kind === 'text' ? key.text.length : 1);
+
 /** The stream's keys one after the other. Beyond the bound the stream waits. */
 function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue {
   const decoder = keyDecoder();
   const pending: Key[] = [];
+  let typed = 0;
   let ended = signal.aborted;
   let wake: (() => void) | undefined;
   const notify = (): void => {
@@ -194,15 +198,17 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
     const interrupts = key.kind === 'key' && key.name === 'ctrl-c' && queue.onInterrupt !== undefined;
     if (interrupts) {
       pending.length = 0;
+      typed = 0;
       queue.onInterrupt?.();
     } else if (key.kind !== 'size') {
       pending.push(key);
+      typed += sizeOf(key);
     }
   };
   stream.on('data', (chunk: Buffer) => {
     if (queue.onBytes !== undefined) return queue.onBytes(chunk);
     for (const key of decoder.feed(chunk)) take(key);
-    if (pending.length > mostPendingKeys) stream.pause();
+    if (typed > mostTyped) stream.pause();
     notify();
   });
   const end = (): void => {
@@ -221,14 +227,15 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
     onBytes: undefined,
     takeInterrupt() {
       const at = pending.findLastIndex((key) => key.kind === 'key' && key.name === 'ctrl-c');
-      pending.splice(0, at + 1);
+      for (const key of pending.splice(0, at + 1)) typed -= sizeOf(key);
       return at >= 0;
     },
     async next() {
       while (pending.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
       const key = pending.shift();
       if (key === undefined) return { done: true, value: undefined };
-      if (stream.isPaused() && pending.length < mostPendingKeys / 2) stream.resume();
+      typed -= sizeOf(key);
+      if (stream.isPaused() && typed < mostTyped / 2) stream.resume();
       return { done: false, value: key };
     },
     [Symbol.asyncIterator]: () => queue,
