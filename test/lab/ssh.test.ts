@@ -270,6 +270,42 @@ async function bearer<T>(name: keyof typeof tokens, line: string): Promise<{ bod
   return { body: JSON.parse(stdout) as T };
 }
 
+interface Audit {
+  readonly additional_notes: readonly string[];
+  readonly cves: readonly unknown[];
+}
+
+/** What stands in the README, "Security". */
+const warnings = [
+  'curve25519-sha256: does not provide protection against post-quantum attacks',
+  'curve25519-sha256@libssh.org: does not provide protection against post-quantum attacks',
+];
+
+test('ssh-audit fails nothing, and warns of what the README says', async () => {
+  // It also tries how many connections of one address are let in at once.
+  const program = join(root, 'native/build/ssh-audit/bin/ssh-audit');
+  const { stdout, stderr } = await sw.on('h1', program, '--json', '--port', '22', '10.10.0.1');
+  const audit = JSON.parse(stdout) as Audit & Record<string, readonly AuditLine[]>;
+  const notes = (level: 'fail' | 'warn'): string[] =>
+    ['kex', 'key', 'enc', 'mac'].flatMap((kind) =>
+      (audit[kind] ?? assert.fail(`no ${kind}: ${stderr}`)).flatMap(({ algorithm, notes: said }) =>
+        (said[level] ?? []).map((text) => `${algorithm}: ${text}`),
+      ),
+    );
+  assert.deepEqual(notes('fail'), []);
+  assert.deepEqual(notes('warn'), warnings);
+  assert.deepEqual(audit.cves, []);
+  assert.deepEqual(
+    audit.additional_notes.filter((note) => note.includes('throttling')),
+    [],
+  );
+});
+
+interface AuditLine {
+  readonly algorithm: string;
+  readonly notes: { readonly fail?: readonly string[]; readonly warn?: readonly string[] };
+}
+
 test('the daemon is as it was', async (t) => {
   assert.equal(sw.pid(), begun.pid);
   for (let i = 0; i < 100 && descriptors() > begun.fds; i += 1) await sleep(100);

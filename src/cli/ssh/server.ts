@@ -32,7 +32,7 @@ export const sshLimits: SshLimits = {
   strangersPerAddress: 10,
   connections: 128,
   ratePerAddress: 10,
-  burstPerAddress: 40,
+  burstPerAddress: 10,
   channelsPerConnection: 8,
   passwordTries: 3,
   keyTries: 12,
