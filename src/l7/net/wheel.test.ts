@@ -34,3 +34,17 @@ test('a timer that is put off fires late, one that is drawn nearer early, one th
   wheel.advance(400);
   assert.deepEqual(fired, ['early', 'late']);
 });
+
+test('after: never early, at most two ticks late, wherever between two ticks now is', () => {
+  const wheel = createWheel(10, 1000);
+  const late: number[] = [];
+  let now = 1000;
+  for (; now < 3000; now += 7) {
+    wheel.advance(now);
+    const due = now + (now % 333);
+    wheel.after(new Timer(() => late.push(now - due)), due - now);
+  }
+  for (; now < 4000; now += 1) wheel.advance(now);
+  assert.equal(late.length, 286);
+  assert.ok(Math.min(...late) >= 0 && Math.max(...late) <= 30, `${Math.min(...late)} to ${Math.max(...late)}`);
+});
