@@ -78,9 +78,11 @@ function giverOf(held: Held, retire: Giver['retire']): Giver {
       } catch (error) {
         // A third one was quicker: this one's connections are answered, and it is over.
         if (!(error instanceof FaultError)) throw error;
-        return retire(drainMs);
+        retire(drainMs);
+        return false;
       }
       held.control = await openControl({ ...held.input, healthy });
+      return true;
     },
     retire,
   };

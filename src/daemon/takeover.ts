@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { FaultError } from '../engine/faults.ts';
-import { isAlive, type ProcessId } from '../lib/process.ts';
+import { isAlive, type ProcessId, processOf } from '../lib/process.ts';
 import { holderOf } from './lock.ts';
 
 const message = z.union([
@@ -31,8 +31,8 @@ type Message = z.infer<typeof message>;
 export interface Giver {
   /** Lets go of the world; gives the guests that services may send traffic to. */
   release(): Promise<readonly string[]>;
-  /** Takes world and lock back. */
-  resume(): Promise<void>;
+  /** Takes world and lock back. False: another daemon has them. */
+  resume(): Promise<boolean>;
   /** Stops accepting, answers what it has for at most `drainMs`, ends. */
   retire(drainMs: number): void;
 }
@@ -50,6 +50,7 @@ const pathIn = (folder: string): string => join(folder, 'takeover.sock');
 const askMs = 5_000;
 const releaseMs = 60_000;
 const retireMs = 5_000;
+const goneMs = 2_000;
 const mostLine = 1 << 20;
 
 /** Answers who asks for this daemon's place: 'busy' until `ready` resolves. */
@@ -84,8 +85,9 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
     }
     socket.destroy();
     log.error({ to: asked.pid }, 'the new daemon is gone before it served: going on');
-    await giving.resume();
-    giver = giving;
+    // Its sockets are closed before it counts as dead.
+    await gone(processOf(asked.pid), goneMs);
+    if (await giving.resume()) giver = giving;
   };
   rmSync(pathIn(folder), { force: true });
   server.listen(pathIn(folder));
@@ -116,7 +118,7 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
   if (answer?.say === 'busy') throw new FaultError('busy', folder, `pid ${old.pid} does not hand over: ${answer.why}`);
   if (answer?.say !== 'released') {
     socket.destroy();
-    if (!isAlive(old)) return undefined;
+    if (await gone(old, goneMs)) return undefined;
     throw new FaultError('timeout', folder, `the daemon with pid ${old.pid} does not hand over`);
   }
   return {
@@ -146,10 +148,18 @@ async function end(old: ProcessId, folder: string): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
-  for (let waited = 0; isAlive(old); waited += 50) {
-    if (waited > releaseMs) throw new FaultError('timeout', folder, `the daemon with pid ${old.pid} does not end`);
-    await sleep(50);
+  if (await gone(old, releaseMs)) return;
+  throw new FaultError('timeout', folder, `the daemon with pid ${old.pid} does not end`);
+}
+
+/** Waits for a process to end; false where it does not in time. */
+async function gone(one: ProcessId | undefined, ms: number): Promise<boolean> {
+  const until = performance.now() + ms;
+  while (one !== undefined && isAlive(one)) {
+    if (performance.now() > until) return false;
+    await sleep(20);
   }
+  return true;
 }
 
 interface Talk {

@@ -64,12 +64,12 @@ export function get(port: number, path: string, headers: Record<string, string>,
   });
 }
 
-/** Tries until `probe` is true; throws with `what` after 15 s. */
-export async function until(what: string, probe: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 15_000;
+/** Tries until `probe` is true; throws with `what` when it takes too long. */
+export async function until(what: string, probe: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
+  const end = Date.now() + ms;
   for (;;) {
     if (await Promise.resolve(probe()).catch(() => false)) return;
-    if (Date.now() > end) throw new Error(`not in 15 s: ${what}`);
+    if (Date.now() > end) throw new Error(`not in ${ms / 1000} s: ${what}`);
     await sleep(20);
   }
 }

@@ -49,6 +49,8 @@ export interface TestSwitch extends AsyncDisposable {
   takeover(args?: readonly string[]): Promise<{ readonly gone: Promise<number | null> }>;
   /** Ends the daemon by a signal; waits until it is gone. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
+  /** Kills the daemon, and lets those be whose place it took. */
+  crash(): Promise<void>;
   /** Resolves when the daemon has ended, whatever ended it. */
   ended(): Promise<void>;
   /** A request to the API over its unix socket; the answer's JSON. */

@@ -84,7 +84,7 @@ interface Made {
   readonly args: readonly string[];
 }
 
-type Daemon = Pick<TestSwitch, 'boot' | 'takeover' | 'kill' | 'ended' | 'pid' | 'log'>;
+type Daemon = Pick<TestSwitch, 'boot' | 'takeover' | 'kill' | 'crash' | 'ended' | 'pid' | 'log'>;
 
 function daemonOf(made: Made): Daemon {
   const log: Record<string, unknown>[] = [];
@@ -109,6 +109,9 @@ function daemonOf(made: Made): Daemon {
       const gone = once(old, 'exit');
       await boot(['--takeover', ...args]);
       return { gone: gone.then(([code]) => code as number | null) };
+    },
+    async crash() {
+      if (child !== undefined) await ended(child, 'SIGKILL');
     },
     async kill(signal) {
       await Promise.all([...former.splice(0).map((one) => ended(one, 'SIGKILL')), child && ended(child, signal)]);

@@ -1,15 +1,24 @@
 // A planned upgrade: another daemon takes the place of one that serves, and no client of the L7 router notices. What
 // goes wrong half-way leaves one of the two in charge.
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { until } from './envoy.ts';
 import { accessLog, get } from './mesh/site.ts';
 import { type Client, openBackends, openClient, openSteady, type Seen } from './mesh/talk.ts';
-import { openSwitch, type TestSwitch } from './switch.ts';
+import { openSwitch, startDaemon, type TestSwitch } from './switch.ts';
 
 const long = process.env['MIDPLANE_TEST_LONG'] === '1';
 const load = long ? { rounds: 10, rate: 1000, held: 1000 } : { rounds: 2, rate: 300, held: 200 };
 const drainS = 4;
+/** More than a daemon takes to start on a machine that has much else to do. */
+const startMs = 60_000;
 
 const source = `
 export default {
@@ -39,7 +48,9 @@ kind: HTTPRoute
 metadata: { name: ${name} }
 spec:
   parentRefs: [{ name: edge }]
-  rules: [{ matches: [{ path: { type: PathPrefix, value: ${path} } }], backendRefs: [{ name: ${name}, port: ${port} }] }]`;
+  rules:
+    - matches: [{ path: { type: PathPrefix, value: ${path} } }]
+      backendRefs: [{ name: ${name}, port: ${port} }]`;
 const manifests = `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -139,9 +150,113 @@ await test('under load', async (t) => {
   });
 });
 
+/** Ends a daemon at once, as a crash would. */
+async function crash(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+await test('half-way', async (t) => {
+  await using site = await openSite();
+  const { sw, client } = site;
+  const steady = { ...gateway, path: '/', rate: 50, held: 20, idle: 0 };
+  await using web = await openSteady(sw.lab.netnsOf('h1'), steady);
+  const socket = join('/run/midplane', sw.instance, 'takeover.sock');
+  let comments = 0;
+  /** This daemon has all of it: CLI, commits, the guest, the router. */
+  const inCharge = async (pid: number): Promise<void> => {
+    await until('it answers', async () => (await site.answering()) === pid, startMs);
+    comments += 1;
+    const changed = `${document}system: { hostname: h${comments} }\n`;
+    assert.equal((await sw.api('POST', '/v1/commit', { document: changed })).status, 200);
+    assert.equal((await client.ask({ ...gateway, ...get('/guest', 'web') })).status, 200);
+  };
+  /** Starts one that wants the place, and kills it. */
+  const killed = async (when: (wants: ChildProcess) => Promise<unknown>): Promise<void> => {
+    const wants = startDaemon({ ...sw, args: [] }, ['--takeover']);
+    try {
+      await when(wants);
+    } finally {
+      await crash(wants);
+    }
+  };
+  const handing = () => logged(sw, 'handing over').length;
+  const resumed = () => logged(sw, 'the new daemon is gone before it served: going on').length;
+  const before = await site.guest();
+
+  await t.test('the new one dies before it asks: the old one has not even heard of it', async () => {
+    await killed(() => sleep(150));
+    await inCharge(sw.pid());
+    assert.equal(handing(), 0);
+  });
+  await t.test('the new one dies when it has lock and world: the old one takes them back', async () => {
+    for (const ms of [0, 100]) {
+      const asked = handing();
+      await killed(async () => {
+        await until('it has asked', () => handing() > asked, startMs);
+        await sleep(ms);
+      });
+      await until('the old one goes on', () => resumed() > asked, startMs);
+      await inCharge(sw.pid());
+    }
+  });
+  await t.test('one at a time; and one that asks and then does nothing keeps nobody from the router', async () => {
+    const first = ask(socket);
+    assert.match(await first.heard(), /"released".*"healthy":\["f1"\]/);
+    assert.match(await ask(socket).heard(), /"busy".*handing over/);
+    const again = startDaemon({ ...sw, args: [] }, ['--takeover']);
+    assert.deepEqual(await once(again, 'exit'), [2, null]);
+    await assert.rejects(site.answering(), 'nobody manages it');
+    assert.equal((await client.ask({ ...gateway, ...get('/', 'web') })).status, 200);
+    const count = resumed();
+    first.leave();
+    await until('the old one goes on', () => resumed() > count);
+    await inCharge(sw.pid());
+  });
+  await t.test('until now no client of the router has noticed', async () => {
+    const { failed, opened } = await web.stop();
+    assert.deepEqual(failed, {}, JSON.stringify(sw.log, undefined, 1));
+    assert.ok(opened > 100);
+  });
+  await t.test(
+    'the new one dies when it serves: the next start is an ordinary one, while the old one drains',
+    async () => {
+      await using idle = await openSteady(sw.lab.netnsOf('h1'), { ...steady, rate: 0, held: 0, idle: 1 });
+      const { gone } = await sw.takeover(['--drain', '5s']);
+      await sw.crash();
+      await sw.boot();
+      await inCharge(sw.pid());
+      assert.equal(await gone, 0);
+      assert.deepEqual((await idle.stop()).failed, {});
+    },
+  );
+  await t.test('one that cannot hand over is told to end, and waited for', async () => {
+    rmSync(socket);
+    const { gone } = await sw.takeover();
+    assert.equal(await gone, 0);
+    assert.equal(logged(sw, 'took over').length, 1, 'of the one before, which could');
+    await inCharge(sw.pid());
+  });
+  await t.test('the guest has run all the while', async () => {
+    await until('it is as it was', async () => isDeepStrictEqual(await site.guest(), before));
+  });
+});
+
+/** Asks for the place, as a new daemon would. */
+function ask(path: string): { heard(): Promise<string>; leave(): void } {
+  const socket = connect(path).setEncoding('utf8');
+  socket.write(`${JSON.stringify({ say: 'ask', pid: process.pid, version: 'test' })}\n`);
+  return {
+    heard: async () => String((await once(socket, 'data'))[0]),
+    leave: () => void socket.destroy(),
+  };
+}
+
 /** What a person wants to know of the run: how long nobody managed the switch, and how much went through it. */
 function told(sw: TestSwitch, seen: Seen): string {
   const asked = logged(sw, 'handing over').map(whenOf);
   const gaps = logged(sw, 'took over').map((line, i) => whenOf(line) - (asked[i] ?? NaN));
-  return `management away for ${gaps.join(', ')} ms; ${seen.opened} new connections, ${seen.held} requests on held ones`;
+  const much = `${seen.opened} new connections, ${seen.held} requests on held ones`;
+  return `management away for ${gaps.join(', ')} ms; ${much}`;
 }
