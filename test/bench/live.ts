@@ -2,7 +2,8 @@
 // another. All of it runs on one core, so time a frame is one over the rate; the generator and the veth that it sends
 // by are in every side's time.
 import { join } from 'node:path';
-import type { BpfHook, BpfObject, BpfProgram } from '../../src/kernel/bpf.ts';
+import type { BpfObject, BpfProgram } from '../../src/kernel/bpf.ts';
+import { setOffloads } from '../../src/kernel/ethtool.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { kernel, objects } from '../lab/rig.ts';
@@ -26,7 +27,9 @@ export interface Generated {
 
 export interface Live extends Disposable {
   /** Frames that come in to a device are counted and dropped there. */
-  sink(place: Place, hook?: BpfHook): void;
+  sink(place: Place): void;
+  /** Frames that come in to a device go to the stack, one by one. */
+  pass(place: Place): void;
   /** What comes in to `from` leaves by `to`, unchanged, by the least that a program can do. */
   bare(from: Place, to: Place): void;
   /** Measures nanoseconds from frame to frame, sent out of a device; only those that come to a sink count. */
@@ -37,15 +40,20 @@ export function openLive(): Live {
   const stack = new DisposableStack();
   const file = join(objects, 'bench.bpf.o');
   const shared = stack.use(kernel.bpf.load({ file }));
-  const attach = (name: string, { dev, netns }: Place, hook: BpfHook): void => {
-    stack.use(kernel.bpf.attach(program(shared, name), indexOf({ dev, netns }), hook, netns));
+  const attach = (name: string, place: Place): void => {
+    stack.use(kernel.bpf.attach(program(shared, name), indexOf(place), 'xdp', place.netns));
   };
   return {
-    sink: (place, hook = 'xdp') => attach(hook === 'xdp' ? 'sink' : 'sink_skb', place, hook),
+    sink: (place) => attach('sink', place),
+    pass(place) {
+      attach('pass', place);
+      // The program turned it on; there is nothing to merge.
+      setOffloads(place.dev, { gro: false }, place.netns);
+    },
     bare(from, to) {
       const [key, value] = [u32(indexOf(from)), u32(indexOf(to))];
       inNetns(from.netns, () => shared.maps.get('xdp_way')?.update(key, value));
-      attach('bare_xdp', from, 'xdp');
+      attach('bare_xdp', from);
     },
     source(place, { program: name, destinations, routerMac = new Uint8Array(6) }) {
       const rodata = { destinations: u32(destinations), out_ifindex: u32(indexOf(place)), router_mac: routerMac };
