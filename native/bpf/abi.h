@@ -8,6 +8,7 @@
 #define MAX_VLANS 4096
 #define MAX_FDB 65536
 #define DEV_NEAR 16384
+#define FDB_NEAR 32768
 #define PORT_WORDS (MAX_PORTS / 64)
 #define DROP_REASONS 32
 
@@ -77,6 +78,14 @@ struct fdb {
 	__u16 port;
 	__u16 flags;
 	__u32 seen; // ktime >> 30 (units of 1.07 s) of the walk that last found it hit
+};
+
+// What was found in fdb a moment ago. Two words that are not written in one: check is the key xor value, so that halves
+// of two rows are none. A row counts in the epoch that it was found in; whatever changes fdb, but for a new address,
+// begins another.
+struct fdb_near {
+	__u64 check;
+	__u64 value; // epoch, flags, port
 };
 
 // One of the switch's own addresses; IPv4 as ::ffff:a.b.c.d.
@@ -152,7 +161,7 @@ struct trace {
 };
 
 // Argument of the ageing program.
-enum age_mode { AGE_OLD = 0, AGE_PORTS = 1, AGE_ROW = 2 };
+enum age_mode { AGE_OLD = 0, AGE_PORTS = 1, AGE_ROW = 2, AGE_NOTHING = 3 };
 struct age_args {
 	__u32 mode;
 	__u32 older_than;         // units of fdb.seen

@@ -27,8 +27,10 @@ TABLE(port_state, BPF_MAP_TYPE_ARRAY, __u32, struct port_state, MAX_PORTS, 0);  
 TABLE(local, BPF_MAP_TYPE_HASH, struct local_key, struct local, 8192, 0);            // vlans
 // learned, but for flagged rows of fdb, which are config
 TABLE(fdb, BPF_MAP_TYPE_HASH, struct fdb_key, struct fdb, MAX_FDB, 0);
+TABLE(fdb_epoch, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
 TABLE(fdb_count, BPF_MAP_TYPE_ARRAY, __u32, __u32, MAX_PORTS, 0);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct port_counters, MAX_PORTS, 0);
 // never pinned
 TABLE(up_due, BPF_MAP_TYPE_ARRAY, __u32, __u64, MAX_PORTS, 0); // see l3/neighbor.h
+TABLE(fdb_near, BPF_MAP_TYPE_ARRAY, __u32, struct fdb_near, FDB_NEAR, 0);
 TABLE(trace, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct trace, MAX_PORTS, 0); // by ingress port

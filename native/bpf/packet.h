@@ -14,6 +14,7 @@ struct pkt {
 	__u64 next_smac;
 	__u32 segments;
 	__u32 len;
+	__u32 epoch; // of fdb, from before the first look at it
 	__u16 in_port;
 	__u16 out_port;
 	__u16 bd;     // the bridge domain that it came in by, 0 at a routed port
@@ -27,7 +28,7 @@ struct pkt {
 	__u8 in_band;
 	__u8 routed;
 	__u8 own;
-	__u8 pad[2];
+	__u8 pad[6];
 };
 
 INLINE struct port_counters *counters_of(__u32 id) { return bpf_map_lookup_elem(&counters, &id); }

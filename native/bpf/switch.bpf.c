@@ -20,22 +20,21 @@ INLINE int is_control(__u64 mac) { return (mac & ~MAC(0, 0, 0, 0, 0, 0x0f)) == M
 // Stage 5: the verdict on a bridged frame.
 INLINE int bridge(ctx_t *ctx, struct pkt *p)
 {
-	struct fdb *row;
-	__u32 key = p->bd;
+	__u32 key = p->bd, found;
 	struct bd *d;
 
 	p->out_bd = p->bd;
 	if (is_group(p->dmac))
 		return is_control(p->dmac) ? decide_drop(p, DROP_CONTROL) : V_FLOOD;
-	row = fdb_find(p->bd, p->dmac);
-	if (!row)
+	found = fdb_get(p, p->bd, p->dmac);
+	if (!found)
 		return V_FLOOD;
-	if (row->flags & FDB_SELF) {
+	if (fdb_flags(found) & FDB_SELF) {
 		d = bpf_map_lookup_elem(&bd, &key);
 		return d && d->svi_ifindex && !p->own ? route_decide(ctx, p, d->svi_ifindex)
 						      : decide_drop(p, DROP_NOT_OURS);
 	}
-	p->out_port = row->port;
+	p->out_port = fdb_port(found);
 	return p->out_port == p->in_port ? decide_drop(p, DROP_SAME_PORT) : V_PORT;
 }
 
@@ -137,7 +136,8 @@ INLINE int xdp_act(ctx_t *ctx, struct pkt *p)
 SEC("xdp")
 int switch_xdp(ctx_t *ctx)
 {
-	struct pkt packet = { .len = frame_len(ctx), .segments = 1 }, *p = &packet;
+	struct pkt packet = { .len = frame_len(ctx), .segments = 1, .epoch = fdb_epoch_now() };
+	struct pkt *p = &packet;
 	struct dev *d = dev_of(IN_IFINDEX(ctx));
 	struct port *in;
 
@@ -216,7 +216,8 @@ INLINE int act(ctx_t *ctx, struct pkt *p, struct port_counters *c, int verdict)
 SEC("tc")
 int switch_ingress(ctx_t *ctx)
 {
-	struct pkt packet = { .len = frame_len(ctx), .segments = frame_segments(ctx) }, *p = &packet;
+	struct pkt packet = { .len = frame_len(ctx), .segments = frame_segments(ctx), .epoch = fdb_epoch_now() };
+	struct pkt *p = &packet;
 	struct dev *d = dev_of(IN_IFINDEX(ctx));
 	struct port_counters *c;
 	struct port *in;
@@ -279,9 +280,10 @@ int fdb_age(struct age_args *args)
 		__builtin_memcpy(key.mac, args->mac, 6);
 		if (row && !(row->flags & ~FDB_HIT))
 			walk.args.removed = age_take(&key, row->port);
-	} else {
+	} else if (args->mode != AGE_NOTHING) {
 		bpf_for_each_map_elem(&fdb, age_row, &walk, 0);
 	}
+	fdb_changed();
 	args->removed = walk.args.removed;
 	return 0;
 }

@@ -6,6 +6,7 @@ export const ageModes = {
   old: 0,
   ports: 1,
   row: 2,
+  nothing: 3,
 } as const;
 
 export type AgeMode = keyof typeof ageModes;
@@ -239,6 +240,29 @@ export function decodeFdbKey(bytes: Uint8Array, offset = 0): FdbKey {
   return {
     bd: view.getUint16(0, true),
     mac: bytes.slice(offset + 2, offset + 8),
+  };
+}
+
+export interface FdbNear {
+  readonly check: bigint;
+  readonly value: bigint;
+}
+
+export const fdbNearSize = 16;
+
+export function encodeFdbNear(value: FdbNear): Uint8Array {
+  const bytes = new Uint8Array(fdbNearSize);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, wide(value.check, 0n, 0xffffffffffffffffn, 'fdb_near.check'), true);
+  view.setBigUint64(8, wide(value.value, 0n, 0xffffffffffffffffn, 'fdb_near.value'), true);
+  return bytes;
+}
+
+export function decodeFdbNear(bytes: Uint8Array, offset = 0): FdbNear {
+  const view = viewAt(bytes, offset, fdbNearSize);
+  return {
+    check: view.getBigUint64(0, true),
+    value: view.getBigUint64(8, true),
   };
 }
 

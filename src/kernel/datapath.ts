@@ -2,7 +2,9 @@
 import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Bpf, BpfHook, BpfMap, BpfProgram } from './bpf.ts';
+import { ageModes, encodeAgeArgs } from './abi.ts';
 import { devices } from './ebpf/devices.ts';
+import { telling } from './ebpf/writing.ts';
 
 /** N of each pinned map, raised when its key or value changes, so that one changed map never costs the others. What
  * `fdb_count` counts are rows of `fdb`: theirs are raised together. */
@@ -17,16 +19,17 @@ export const mapVersions = {
   port_state: 1,
   local: 1,
   fdb: 1,
+  fdb_epoch: 1,
   fdb_count: 1,
   counters: 2,
 } as const;
 
-export type MapName = Exclude<keyof typeof mapVersions, 'dev_near'>;
+export type MapName = Exclude<keyof typeof mapVersions, 'dev_near' | 'fdb_epoch'>;
 
 export interface Datapath extends Disposable {
   /** Folder of the pins. */
   readonly pins: string;
-  /** By name; `dev` keeps `dev_near`, its index, too. */
+  /** By name; what is written to `dev` and `fdb` is seen by the fast path's shorter ways to them, too. */
   readonly maps: ReadonlyMap<string, BpfMap>;
   map(name: MapName): BpfMap;
   programOf(hook: BpfHook): BpfProgram;
@@ -45,6 +48,9 @@ export interface DatapathInput {
   /** Records what the program did with the last frame, for tests. */
   readonly trace?: boolean;
 }
+
+const noMac = new Uint8Array(6);
+const noPorts = Array.from({ length: 16 }, () => 0n);
 
 /** Loads both objects; pinned maps are adopted, with everything in them. */
 export function openDatapath(input: DatapathInput): Datapath {
@@ -74,15 +80,28 @@ export function openDatapath(input: DatapathInput): Datapath {
     if (map === undefined) throw new Error(`the object has no map ${name}`);
     return map;
   };
-  const dev = devices(mapOf(tcx, 'dev'), mapOf(tcx, 'dev_near'));
+  const ageing = program(tcx, 'fdb_age');
+  const nothing = encodeAgeArgs({
+    mode: ageModes.nothing,
+    olderThan: 0,
+    bd: 0,
+    removed: 0,
+    mac: noMac,
+    ports: noPorts,
+  });
+  const written = new Map([
+    ['dev', devices(mapOf(tcx, 'dev'), mapOf(tcx, 'dev_near'))],
+    // The walk that takes nothing out makes the fast path look again.
+    ['fdb', telling(mapOf(tcx, 'fdb'), () => ageing.testRun({ ctx: nothing }))],
+  ]);
   dropOldPins(join(pins, 'maps'), new Set(paths.map(([, path]) => path)));
   return {
     pins,
-    maps: new Map(tcx.maps).set('dev', dev),
-    map: (name) => (name === 'dev' ? dev : mapOf(tcx, name)),
+    maps: new Map([...tcx.maps, ...written]),
+    map: (name) => written.get(name) ?? mapOf(tcx, name),
     programOf: (hook) => programs[hook],
     trace: { tcx: mapOf(tcx, 'trace'), xdp: mapOf(xdp, 'trace') },
-    age: program(tcx, 'fdb_age'),
+    age: ageing,
     [Symbol.dispose]() {
       tcx.close();
       xdp.close();

@@ -33,6 +33,7 @@ const tables: readonly (readonly [name: string, type: number, key: number, value
   ['port_state', array, 4, portStateSize, 1024],
   ['local', hash, localKeySize, localSize, 8192],
   ['fdb', hash, fdbKeySize, fdbSize, 65_536],
+  ['fdb_epoch', array, 4, 4, 1],
   ['fdb_count', array, 4, 4, 1024],
   ['counters', perCpuArray, 4, portCountersSize, 1024],
   ['trace', perCpuArray, 4, traceSize, 1024],

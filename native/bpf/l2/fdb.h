@@ -14,15 +14,105 @@ INLINE struct fdb *fdb_find(__u16 bd, __u64 mac)
 	return bpf_map_lookup_elem(&fdb, &key);
 }
 
+INLINE __u32 *fdb_epoch_at(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&fdb_epoch, &zero);
+}
+
+INLINE __u32 fdb_epoch_now(void)
+{
+	__u32 *epoch = fdb_epoch_at();
+
+	return epoch ? *(volatile __u32 *)epoch : 0;
+}
+
+// A row has changed or gone: what was found so far counts no more.
+INLINE void fdb_changed(void)
+{
+	__u32 *epoch = fdb_epoch_at();
+
+	if (epoch)
+		__sync_fetch_and_add(epoch, 1);
+}
+
+// What the table says of an address: flags above the port, 0 where it has no row.
+INLINE __u16 fdb_port(__u32 found) { return found; }
+INLINE __u16 fdb_flags(__u32 found) { return found >> 16; }
+
+INLINE struct fdb_near *fdb_near_at(__u64 key)
+{
+	__u32 slot = key * 0x9e3779b97f4a7c15 >> 49; // Fibonacci hashing, to FDB_NEAR slots
+
+	return bpf_map_lookup_elem(&fdb_near, &slot);
+}
+
+INLINE void fdb_remember(struct pkt *p, __u64 key, __u32 found)
+{
+	struct fdb_near *near = fdb_near_at(key);
+	__u64 value = (__u64)p->epoch << 32 | found;
+
+	if (!near)
+		return;
+	near->check = key ^ value;
+	near->value = value;
+}
+
+// A look at the table itself. The fence keeps the look behind the epoch's.
+INLINE __u32 fdb_look(struct pkt *p, __u64 key)
+{
+	__u64 fence = 0;
+	struct fdb *row;
+	__u32 found;
+
+	if (__sync_fetch_and_add(&fence, 1))
+		return 0;
+	row = bpf_map_lookup_elem(&fdb, &key);
+	if (!row)
+		return 0;
+	found = *(volatile __u64 *)row;
+	fdb_remember(p, key, found);
+	return found;
+}
+
+INLINE __u32 fdb_get(struct pkt *p, __u16 bd, __u64 mac)
+{
+	__u64 key = fdb_key_of(bd, mac), value;
+	struct fdb_near *near = fdb_near_at(key);
+
+	if (!near)
+		return 0;
+	value = *(volatile __u64 *)&near->value;
+	if ((*(volatile __u64 *)&near->check ^ value) == key && value >> 32 == p->epoch)
+		return value;
+	return fdb_look(p, key);
+}
+
+// Marks the source's row, once a walk of the ageing.
+STAGE fdb_hit(struct pkt *p)
+{
+	struct fdb *row;
+
+	if (!p)
+		return 0;
+	row = fdb_find(p->bd, p->smac);
+	if (!row || row->flags || row->port != p->in_port)
+		return 0;
+	row->flags = FDB_HIT;
+	fdb_remember(p, fdb_key_of(p->bd, p->smac), FDB_HIT << 16 | p->in_port);
+	return 0;
+}
+
 // Whether the source is known at the port that the frame came in by, so that there is nothing to learn.
 INLINE int fdb_known(struct pkt *p)
 {
-	struct fdb *row = fdb_find(p->bd, p->smac);
+	__u32 found = fdb_get(p, p->bd, p->smac);
 
-	if (!row || row->port != p->in_port || ((row->flags & FDB_SELF) && !p->own))
+	if (fdb_port(found) != p->in_port || (fdb_flags(found) & FDB_SELF && !p->own))
 		return 0;
-	if (row->flags == 0)
-		row->flags = FDB_HIT;
+	if (fdb_flags(found) == 0)
+		fdb_hit(p);
 	return 1;
 }
 
@@ -75,6 +165,8 @@ STAGE fdb_learn(struct pkt *p, __u32 mac_limit)
 		fdb_count_add(row->port, -1);
 		fdb_count_add(p->in_port, 1);
 		*(volatile __u64 *)row = fresh; // one store: a reader sees the old row or the new one
+		fdb_changed();
+		p->epoch = fdb_epoch_now(); // the destination may be the same address
 		c->moved += 1;
 		return 0;
 	}

@@ -112,7 +112,7 @@ STAGE route_decide(ctx_t *ctx, struct pkt *p, __u32 in_ifindex)
 {
 	struct bpf_fib_lookup fib = {};
 	struct dev *out;
-	struct fdb *row;
+	__u32 found;
 	int rc;
 
 	if (!p)
@@ -149,12 +149,12 @@ STAGE route_decide(ctx_t *ctx, struct pkt *p, __u32 in_ifindex)
 		return V_PORT;
 	}
 	p->out_bd = out->id;
-	row = fdb_find(p->out_bd, p->next_dmac);
-	if (!row)
+	found = fdb_get(p, p->out_bd, p->next_dmac);
+	if (!found)
 		return V_FLOOD;
-	if (row->flags & FDB_SELF)
+	if (fdb_flags(found) & FDB_SELF)
 		return V_UP;
-	p->out_port = row->port;
+	p->out_port = fdb_port(found);
 	return V_PORT;
 }
 

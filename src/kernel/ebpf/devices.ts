@@ -2,46 +2,30 @@
 // call. Ifindexes are not used again, so that a switch whose guests come and go grows out of the array.
 import { readU32 } from '../../lib/bytes.ts';
 import type { BpfMap } from '../bpf.ts';
+import { writing } from './writing.ts';
 
 /** `all` as a map whose rows are in `near` too, now and whenever one changes. */
 export function devices(all: BpfMap, near: BpfMap): BpfMap {
-  const isNear = (key: Uint8Array): boolean => readU32(key) < near.maxEntries;
   const none = new Uint8Array(near.valueSize);
-  const forget = (key: Uint8Array): void => {
-    if (isNear(key)) near.update(key, none);
-  };
   const copy = (key: Uint8Array, value: Uint8Array): void => {
-    if (isNear(key)) near.update(key, value);
+    if (readU32(key) < near.maxEntries) near.update(key, value);
   };
-  for (const [key] of rowsOf(near, 'used')) if (all.lookup(key) === undefined) forget(key);
+  for (const [key] of rowsOf(near, 'used')) if (all.lookup(key) === undefined) near.update(key, none);
   for (const [key, value] of rowsOf(all)) copy(key, value);
-  return {
-    name: all.name,
-    id: all.id,
-    type: all.type,
-    keySize: all.keySize,
-    valueSize: all.valueSize,
-    maxEntries: all.maxEntries,
-    perCpu: all.perCpu,
-    lookup: (key) => all.lookup(key),
+  return writing(all, {
     update(key, value, flags) {
       all.update(key, value, flags);
       copy(key, value);
     },
     delete(key) {
-      forget(key);
+      copy(key, none);
       return all.delete(key);
     },
-    dump: (which) => all.dump(which),
     updateBatch(rows) {
       all.updateBatch(rows);
       for (const [key, value] of rowsOf(all)) copy(key, value);
     },
-    updateInner: (key, inner) => all.updateInner(key, inner),
-    pin: (path) => all.pin(path),
-    close: () => all.close(),
-    [Symbol.dispose]: () => all.close(),
-  };
+  });
 }
 
 function* rowsOf(map: BpfMap, which?: 'used'): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
