@@ -37,7 +37,12 @@ function groups(): readonly Group[] {
   const wanted = (files: readonly string[]): string[] =>
     files.filter((file) => chosen.length === 0 || chosen.includes(file)).toSorted();
   const all = [
-    { name: 'unit tests', files: wanted(units), concurrency: availableParallelism(), timeoutMs: 120_000 },
+    {
+      name: 'unit tests',
+      files: wanted(units),
+      concurrency: availableParallelism(),
+      timeoutMs: flags.includes('--long') ? 1_800_000 : 120_000,
+    },
     {
       name: 'lab tests',
       files: wanted(lab),

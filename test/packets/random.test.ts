@@ -10,7 +10,7 @@ import { parseFrame } from './parsed.ts';
 import { muteStack, openRig, type Rig } from './rig.ts';
 
 const long = process.env['MIDPLANE_TEST_LONG'] === '1';
-const budgetMs = long ? 600_000 : 10_000;
+const budgetMs = long ? 600_000 : 8_000;
 const firstSeed = Number(process.env['MIDPLANE_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 30));
 
 let rig: Rig;
