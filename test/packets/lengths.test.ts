@@ -305,6 +305,19 @@ test('a version that is not its EtherType’s', () => {
   }
 });
 
+test('hops left: none or one is the stack’s to answer, more go on', () => {
+  for (const hops of [0, 1, 2, 255]) {
+    const expected = hops <= 1 ? 'up' : 'port';
+    const layers = [
+      four('10.0.20.1', udp(1, 2), { ttl: hops }),
+      ipv6({ src: 'fd00:10::1', dst: 'fd00:20::1', hopLimit: hops }),
+    ];
+    for (const layer of layers) {
+      assert.equal(judge('a1', frame({ dst: rig.baseMac, src: A1 }, layer)), expected, `${layer.type} ${hops}`);
+    }
+  }
+});
+
 const unroutable: readonly (readonly [src: string, dst: string])[] = [
   ...['0.0.0.0', '127.0.0.1', '224.0.0.5', '255.255.255.255'].map((src) => [src, '10.0.20.1'] as const),
   ...['0.1.2.3', '127.9.9.9', '239.1.1.1', '240.0.0.1', '255.255.255.255'].map((dst) => ['10.0.10.1', dst] as const),
