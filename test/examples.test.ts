@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { isMap, isScalar, isSeq, LineCounter, type Node, parse, parseAllDocuments } from 'yaml';
+import { isMap, isScalar, isSeq, LineCounter, type Node, parse, parseAllDocuments, parseDocument } from 'yaml';
 import { documentRoot, type Place, placeOf } from '../src/cli/document/place.ts';
-import type { Problem } from '../src/config/problem.ts';
+import { printProblem, type Problem } from '../src/config/problem.ts';
 import { problemsOf } from '../src/daemon/check.ts';
 import { hostsSchema } from '../src/lab/hosts.ts';
 import { kindName, kinds } from '../src/mesh/manifest/kinds.ts';
@@ -44,6 +44,7 @@ interface Spot {
   readonly start: number;
   readonly end: number;
   readonly line: number;
+  readonly column: number;
 }
 
 /** All words of the schemas and all single values in the text. */
@@ -52,7 +53,8 @@ function spotsIn(file: string): readonly Spot[] {
   const spots: Spot[] = [];
   const add = (kind: Spot['kind'], node: Node, path: Spot['path']): void => {
     const [start, end] = node.range ?? [0, 0];
-    spots.push({ kind, path, start, end, line: lines.linePos(start).line });
+    const { line, col: column } = lines.linePos(start);
+    spots.push({ kind, path, start, end, line, column });
   };
   const walk = (node: unknown, place: Place | undefined, path: Spot['path']): void => {
     if (isMap(node)) {
@@ -86,12 +88,19 @@ function instead(text: string, { start, end }: Spot, words: string): string {
   return text.slice(0, start) + words + (text.slice(start, end).endsWith('\n') ? '\n' : '') + text.slice(end);
 }
 
-/** Fails unless the changed text has a Problem on the spot's line. */
-function mustFind(file: string, spot: Spot, words: string): void {
+/** Fails unless the changed text has a Problem at the spot that says what is meant. */
+function mustFind(file: string, spot: Spot, words: string, meant: RegExp): void {
   const found = problemsWith(file, instead(read(file), spot, words));
-  const there = found.some((problem) => basename(problem.file) === basename(file) && problem.line === spot.line);
-  const said = found.map((problem) => `${problem.line}: ${problem.path}: ${problem.message}`).join('; ');
-  assert.ok(there, `${file}:${spot.line}: ${spot.path.join('.')} as ${words}: ${said || 'nothing was said'}`);
+  const there = found.some(
+    ({ file: at, line, column, message, hint = '' }) =>
+      basename(at) === basename(file) &&
+      line === spot.line &&
+      column === spot.column &&
+      meant.test(`${message} ${hint}`),
+  );
+  const said = found.map((problem) => printProblem(problem)).join('; ');
+  const where = `${file}:${spot.line}:${spot.column}: ${spot.path.join('.')} as ${words}`;
+  assert.ok(there, `${where}: ${said || 'nothing was said'}`);
 }
 
 /** What a reference to nothing is, by the path of the value. Undefined: the value refers to nothing else. */
@@ -124,13 +133,16 @@ for (const file of [...documents, ...manifests]) {
   test(`${file}: each key misspelt is found`, () => {
     const keys = spots.filter((spot) => spot.kind === 'key');
     assert.ok(keys.length > 0);
-    for (const spot of keys) mustFind(file, spot, `${String(spot.path.at(-1))}z`);
+    for (const spot of keys) {
+      const word = String(spot.path.at(-1));
+      mustFind(file, spot, `${word}z`, new RegExp(`(not known here|no section).*"${word}"`));
+    }
   });
 
   test(`${file}: each value of another type is found`, () => {
     const values = spots.filter((spot) => spot.kind === 'value');
     assert.ok(values.length > 0);
-    for (const spot of values) mustFind(file, spot, '{ surely-not: 1 }');
+    for (const spot of values) mustFind(file, spot, '{ surely-not: 1 }', /must be|not a map|instead of a map/);
   });
 
   const text = read(file);
@@ -140,7 +152,70 @@ for (const file of [...documents, ...manifests]) {
   });
   if (references.length === 0) continue;
   test(`${file}: each reference to nothing is found`, () => {
-    for (const { spot, words } of references) mustFind(file, spot, words);
+    for (const { spot, words } of references) mustFind(file, spot, words, /./);
+  });
+}
+
+interface Overlap {
+  readonly text: string;
+  /** Where the second stands, and what is said of it. */
+  readonly line: number;
+  readonly column: number;
+  readonly meant: RegExp;
+}
+
+/** The text of a document with one thing more, which overlaps with one that is there: a VLAN's id, an address, a
+ * device, or at the least the same key again. */
+function overlapping(text: string): Overlap {
+  const document = parseDocument(text);
+  const { vlans = {}, ports = {} } = document.toJS() as Readonly<Record<string, Record<string, Entry>>>;
+  const [id] = Object.values(vlans).flatMap((vlan) => vlan?.id ?? []);
+  const [address] = [...Object.values(vlans), ...Object.values(ports)].flatMap((each) => each?.address ?? []);
+  const [port] = Object.entries(ports);
+  const add = (section: string, entry: unknown, meant: RegExp, at = /\{/): Overlap => {
+    document.setIn([section, 'zz9'], document.createNode(entry, { flow: true }));
+    const added = document.toString({ lineWidth: 0 });
+    const line = added.split('\n').findIndex((each) => /\bzz9:/.test(each)) + 1;
+    const words = added.split('\n')[line - 1] ?? '';
+    return { text: added, line, column: words.search(at) + 1, meant };
+  };
+  if (address !== undefined)
+    return add('ports', { address: [address] }, new RegExp(`${address} overlaps ${address} of`), /(?<=\[ ?)[^ [].*\]/);
+  if (id !== undefined) return add('vlans', { id }, new RegExp(`VLAN id ${id} is .*'s`));
+  if (port !== undefined) {
+    const [name, { device = name } = {}] = port;
+    return add('ports', { device }, new RegExp(`${device} is the device of port ${name} too`));
+  }
+  const key = /^([a-z]+):/m.exec(text)?.[1] ?? assert.fail(text);
+  const again = `${text.trimEnd()}\n${key}: {}\n`;
+  return { text: again, line: again.split('\n').length - 1, column: 1, meant: /stands here twice/ };
+}
+
+interface Entry {
+  readonly id?: number;
+  readonly address?: readonly string[];
+  readonly device?: string;
+}
+
+for (const file of documents.filter((each) => /^[a-z]+:/m.test(read(each)))) {
+  test(`${file}: what overlaps is found`, () => {
+    const { text, line, column, meant } = overlapping(read(file));
+    const found = problemsWith(file, text);
+    const there = found.some((each) => each.line === line && each.column === column && meant.test(each.message));
+    assert.ok(there, `${line}:${column} ${meant.source}: ${found.map(printProblem).join('; ')}\n${text}`);
+  });
+}
+
+for (const file of manifests) {
+  test(`${file}: an object that stands there twice is found`, () => {
+    const text = read(file);
+    const first = text.split(/^---$/m)[0] ?? '';
+    const found = problemsWith(file, `${text.trimEnd()}\n---\n${first}`);
+    const line = text.trimEnd().split('\n').length + 1 + first.split('\n').findIndex((each) => /^[a-z]/.test(each)) + 1;
+    const there = found.some(
+      (each) => each.line === line && / stands here again; the first is at line /.test(each.message),
+    );
+    assert.ok(there, `${line}: ${found.map(printProblem).join('; ')}`);
   });
 }
 
@@ -152,20 +227,43 @@ test('`midplane check` finds them all good, and its exit code is 0', () => {
   assert.equal(check(...documents).status, 0);
 });
 
-test('`midplane check` prints the place and the meaning, and its exit code is 1', () => {
+test('`midplane check` prints the place and the meaning of each mistake in each document; its exit code is 1', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mpt-examples-'));
   try {
-    const wrong = read('configs/examples/access-switch.yaml').replace('access: office', 'acess: office');
-    const line = wrong.split('\n').findIndex((each) => each.includes('acess')) + 1;
-    const file = join(folder, 'wrong.yaml');
-    writeFileSync(file, wrong);
-    const ran = check(file);
+    const wrong = documents.flatMap((file) => {
+      const spots = spotsIn(file);
+      const key = spots.find((spot) => spot.kind === 'key');
+      const value = spots.find((spot) => spot.kind === 'value');
+      if (key === undefined || value === undefined) return [];
+      const text = read(file);
+      const over = overlapping(text);
+      return [
+        { text: instead(text, key, `${String(key.path.at(-1))}z`), ...pick(key), meant: /did you mean/ },
+        { text: instead(text, value, '{ surely-not: 1 }'), ...pick(value), meant: /must be/ },
+        { text: over.text, ...pick(over), meant: over.meant },
+      ];
+    });
+    const files = wrong.map(({ text }, i) => {
+      const file = join(folder, `wrong-${i}.yaml`);
+      writeFileSync(file, text);
+      return file;
+    });
+    const ran = check(...files);
     assert.equal(ran.status, 1);
-    assert.match(
-      String(ran.stderr),
-      new RegExp(`wrong.yaml:${line}:\\d+: ports\\.swp1\\.vlan\\.acess: .*mean "access"`),
-    );
+    assert.equal(ran.stdout, '');
+    const said = String(ran.stderr).split('\n');
+    assert.ok(wrong.length >= 40, `${wrong.length} mistakes`);
+    for (const [i, { line, column, meant }] of wrong.entries()) {
+      const place = `${files[i] ?? ''}:${line}:${column}: `;
+      assert.ok(
+        said.some((each) => each.startsWith(place) && meant.test(each)),
+        `${place}${meant.source}\n${said.filter((each) => each.includes(`wrong-${i}.`)).join('\n')}`,
+      );
+    }
+    for (const [i, file] of files.entries()) assert.equal(readFileSync(file, 'utf8'), wrong[i]?.text);
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
+
+const pick = ({ line, column }: { line: number; column: number }) => ({ line, column });

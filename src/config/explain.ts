@@ -39,9 +39,23 @@ function explain(issue: Raw): Finding[] {
 }
 
 function unknownKey(path: Path, key: string, issue: Raw): Finding {
-  const { inst } = issue;
-  const known = inst instanceof z.core.$ZodObject ? Object.keys(inst._zod.def.shape) : [];
-  return { path: [...path, key], part: 'key', message: `"${key}" is not known here`, ...meant(key, known) };
+  return unknown([...path, key], key, knownKeys(issue));
+}
+
+function unknown(path: Path, key: string, known: readonly string[]): Finding {
+  return { path, part: 'key', message: `"${key}" is not known here`, ...meant(key, known) };
+}
+
+const knownKeys = ({ inst }: Raw): readonly string[] => wordsOf(inst);
+
+function wordsOf(schema: unknown): readonly string[] {
+  return schema instanceof z.core.$ZodObject ? Object.keys(schema._zod.def.shape) : [];
+}
+
+/** The key of a map that was probably meant as `word`. */
+function misspeltKey(word: string, input: unknown): string | undefined {
+  if (typeof input !== 'object' || input === null) return undefined;
+  return Object.keys(input).find((key) => nearest(key, [word]) !== undefined);
 }
 
 function explainKey(path: Path, issue: Raw): Finding[] {
@@ -64,10 +78,14 @@ function explainUnion(path: Path, issue: Raw): Finding[] {
     const { discriminator } = inst._zod.def;
     const options = [...(inst._zod.propValues?.[discriminator] ?? [])];
     const given = typeof input === 'object' && input !== null ? Reflect.get(input, discriminator) : undefined;
+    const misspelt = given === undefined ? misspeltKey(discriminator, input) : undefined;
+    const map = path.at(-1) === discriminator ? path.slice(0, -1) : path;
+    if (misspelt !== undefined) return [unknown([...map, misspelt], misspelt, [discriminator])];
     return [{ path, part: 'value', ...choice(options, given) }];
   }
-  const branches = leaves(inst).map((option) => run(option, input).issues);
-  const closest = closestBranches(branches, input);
+  const options = leaves(inst);
+  const branches = options.map((option) => run(option, input).issues);
+  const closest = closestBranches(branches, input, new Set(options.flatMap(wordsOf)));
   const first = closest[0] ?? [];
   const found =
     closest.length > 1 && closest.every((issues) => issues.length === 1 && atRoot(issues[0]))
@@ -89,12 +107,16 @@ function atRoot(issue: Raw | undefined): boolean {
   return issue?.path === undefined || issue.path.length === 0;
 }
 
-/** Branches of the input's own type before others; of these, those that understood most of it. */
-function closestBranches(branches: readonly Raw[][], input: unknown): readonly Raw[][] {
+/** Branches of the input's own type before others; of these, those that understood most of it. `known` are the words of
+ * all of them. */
+function closestBranches(branches: readonly Raw[][], input: unknown, known: ReadonlySet<string>): readonly Raw[][] {
   const sameType = branches.filter((issues) => !issues.some((issue) => atRoot(issue) && isOtherType(issue, input)));
   const candidates = sameType.length > 0 ? sameType : branches;
-  const strangers = (issues: readonly Raw[]): number =>
-    issues.reduce((sum, issue) => sum + (issue.code === 'unrecognized_keys' ? issue.keys.length : 1), 0);
+  // What is nearly a word of the branch, and no word of another, speaks for it.
+  const speaks = (key: string, issue: Raw): boolean => !known.has(key) && nearest(key, knownKeys(issue)) !== undefined;
+  const strange = (issue: Raw): number =>
+    issue.code === 'unrecognized_keys' ? issue.keys.filter((key) => !speaks(key, issue)).length : 1;
+  const strangers = (issues: readonly Raw[]): number => issues.reduce((sum, issue) => sum + strange(issue), 0);
   const least = Math.min(...candidates.map(strangers));
   const best = candidates.filter((issues) => strangers(issues) === least);
   const scalar = typeof input !== 'object' || input === null;

@@ -1,4 +1,5 @@
 // What a document may be at most. Each bound is checked before the work that it bounds is done.
+import { readAtMost } from '../lib/file.ts';
 import type { Problem } from './problem.ts';
 
 /** Bounds on one YAML file. */
@@ -27,13 +28,17 @@ export const defaultLimits: Limits = {
   problems: 200,
 };
 
+/** A file as far as it need be read to be refused for its length. */
+export const readText = (path: string, limits: Limits = defaultLimits): Uint8Array =>
+  readAtMost(path, limits.bytes + 1);
+
 const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]/; // oxlint-disable-line no-control-regex
 
 /** The text in the bytes of a file, or the Problem that keeps it from being text: too long, not UTF-8, or with
  * characters that YAML 1.2 section 5.1 does not allow. A byte order mark is dropped. */
 export function decodeText(bytes: Uint8Array, file: string, limits: Limits = defaultLimits): string | Problem {
   if (bytes.length > limits.bytes) {
-    const message = `the file has ${bytes.length} bytes, and at most ${limits.bytes} are allowed`;
+    const message = `the file is too long: at most ${limits.bytes} bytes are allowed`;
     return { file, line: 1, column: 1, path: '', message };
   }
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
@@ -45,7 +50,7 @@ export function decodeText(bytes: Uint8Array, file: string, limits: Limits = def
 /** The text itself, or the Problem of its length or of a character that YAML does not allow. */
 export function checkText(text: string, file: string, limits: Limits = defaultLimits): string | Problem {
   if (text.length > limits.bytes) {
-    const message = `the text has ${text.length} characters, and at most ${limits.bytes} are allowed`;
+    const message = `the text is too long: at most ${limits.bytes} characters are allowed`;
     return { file, line: 1, column: 1, path: '', message };
   }
   const at = text.search(control);

@@ -82,7 +82,7 @@ test('bytes that are no text', () => {
   );
   assert.match(row(Buffer.from('a: b\n\u0000', 'utf16le')), /^f:1:2: the character U\+0000 is not allowed/);
   assert.match(row(Buffer.from('a: \u001b[0m')), /^f:1:4: the character U\+001B is not allowed/);
-  assert.match(row(new Uint8Array(defaultLimits.bytes + 1)), /has 4194305 bytes, and at most 4194304/);
+  assert.match(row(new Uint8Array(defaultLimits.bytes + 1)), /too long: at most 4194304 bytes/);
 });
 
 const size = defaultLimits.bytes;
@@ -108,9 +108,10 @@ const bombs: Readonly<Record<string, () => string>> = {
 test('what is over a limit is refused at once', () => {
   for (const [what, make] of Object.entries(bombs)) {
     const text = make();
-    const start = performance.now();
+    const start = process.cpuUsage();
     const found: readonly Problem[] = parseDocument(text, 'f').problems;
-    const ms = performance.now() - start;
+    const { user, system } = process.cpuUsage(start);
+    const ms = (user + system) / 1000;
     // A guard against growth without end, on a machine that others use at the same time.
     assert.ok(found.length === 1 && ms < 5000, `${what}: ${found.length} Problems, ${ms} ms`);
   }

@@ -81,7 +81,13 @@ function scan(text: string, lines: LineCounter, limits: Limits): CST.Token[] | T
   let count = 0;
   let aliases = 0;
   for (const lexeme of new Lexer().lex(text)) {
-    if (++count > limits.tokens) return { offset: parser.offset, message: `more than ${limits.tokens} tokens` };
+    if (++count === Math.min(worthCounting, limits.tokens)) {
+      const offset = endOfTokens(text, limits.tokens);
+      if (offset !== undefined) {
+        for (let at = parser.offset; (at = text.indexOf('\n', at) + 1) > 0 && at <= offset;) lines.addNewLine(at);
+        return { offset, message: `more than ${limits.tokens} tokens` };
+      }
+    }
     if (CST.tokenType(lexeme) === 'alias' && ++aliases > limits.aliases) {
       return { offset: parser.offset, message: `more than ${limits.aliases} aliases` };
     }
@@ -93,6 +99,21 @@ function scan(text: string, lines: LineCounter, limits: Limits): CST.Token[] | T
   }
   for (const token of parser.end()) tokens.push(token);
   return tokens;
+}
+
+/** From so many tokens on the tree of too many would be a burden: they are counted before more of it grows. */
+const worthCounting = 200_000;
+
+/** Where the tokens that are allowed end, in a text that has more of them. */
+function endOfTokens(text: string, most: number): number | undefined {
+  let count = 0;
+  let offset = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    if (++count > most) return offset;
+    // Three marks of the lexer's own are no text (yaml's CST.tokenType).
+    if (!['\u0002', '\u0018', '\u001f'].includes(lexeme)) offset += lexeme.length;
+  }
+  return undefined;
 }
 
 function treeOf(

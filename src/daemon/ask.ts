@@ -1,16 +1,14 @@
 // `midplane plan FILE`: asks the running daemon what a commit of FILE would do.
-import { readFileSync } from 'node:fs';
-import { printProblem } from '../config/problem.ts';
+import { decodeText, readText } from '../config/limits.ts';
+import { printProblem, type Problem } from '../config/problem.ts';
 import type { PlanAnswer } from '../engine/engine.ts';
 import { request } from '../lib/http.ts';
 
 /** Prints the actions, or why not. Exit code 0, 1 bad input, 2 fault, 3 daemon not reachable. */
 export async function planFile(file: string, socketPath: string): Promise<0 | 1 | 2 | 3> {
-  let document: string;
-  try {
-    document = readFileSync(file, 'utf8');
-  } catch {
-    process.stderr.write(`${file}:1:1: no such file\n`);
+  const document = readDocument(file);
+  if (typeof document !== 'string') {
+    process.stderr.write(`${printProblem(document)}\n`);
     return 1;
   }
   const answer = await ask(socketPath, JSON.stringify({ document }));
@@ -26,6 +24,14 @@ export async function planFile(file: string, socketPath: string): Promise<0 | 1 
   for (const problem of answer.problems) process.stderr.write(`${printProblem({ ...problem, file })}\n`);
   for (const fault of answer.faults) process.stderr.write(`${fault.what}: ${fault.why} (${fault.code})\n`);
   return answer.problems.length > 0 ? 1 : 2;
+}
+
+function readDocument(file: string): string | Problem {
+  try {
+    return decodeText(readText(file), file);
+  } catch {
+    return { file, line: 1, column: 1, path: '', message: 'no such file' };
+  }
 }
 
 function ask(socketPath: string, body: string): Promise<PlanAnswer | undefined> {

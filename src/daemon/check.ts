@@ -1,6 +1,7 @@
 // `midplane check FILE...` and `midplane plan FILE`: no daemon is changed.
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { readText } from '../config/limits.ts';
 import { printProblem, type Problem } from '../config/problem.ts';
 import { compile } from '../engine/revision/compile.ts';
 import { loadCandidate } from '../engine/revision/load.ts';
@@ -8,13 +9,13 @@ import { slices } from '../slices.ts';
 
 /** Checks documents, each by itself with all manifests among the files. Prints Problems; exit code 0 or 1. */
 export async function checkFiles(files: readonly string[]): Promise<0 | 1> {
-  const texts = files.map((file) => ({ file, bytes: readBytes(file) }));
+  const texts = files.map((file) => ({ file, bytes: readIf(() => readText(file)) }));
   const missing = texts.filter(({ bytes }) => bytes === undefined);
   for (const { file } of missing) process.stderr.write(`${file}:1:1: no such file\n`);
   const there = texts.flatMap(({ file, bytes }) => (bytes === undefined ? [] : [{ file, bytes }]));
   const manifests = there.filter(({ bytes }) => isManifest(bytes));
   const documents = there.filter(({ bytes }) => !isManifest(bytes));
-  const given = Object.fromEntries(manifests.map(({ file, bytes }) => [file, Buffer.from(bytes).toString('utf8')]));
+  const given = Object.fromEntries(manifests.map(({ file, bytes }) => [file, bytes]));
   const problems =
     documents.length === 0
       ? problemsOf('no document', Buffer.from('{}'), given)
@@ -25,12 +26,12 @@ export async function checkFiles(files: readonly string[]): Promise<0 | 1> {
   return bad ? 1 : 0;
 }
 
-/** What is wrong with a document, and with manifests (file name -> text) beside it. Files that the document names are
+/** What is wrong with a document, and with manifests (file name -> content) beside it. Files that the document names are
  * looked for in the folder of `file`. */
 export function problemsOf(
   file: string,
   bytes: Uint8Array,
-  manifests: Readonly<Record<string, string>>,
+  manifests: Readonly<Record<string, string | Uint8Array>>,
 ): readonly Problem[] {
   const loaded = loadCandidate(slices, bytes, manifests, file);
   if (!loaded.ok) return loaded.problems;
@@ -39,14 +40,14 @@ export function problemsOf(
     document: loaded.document,
     instance: 'check',
     baseMac: '02:00:00:00:00:00',
-    file: (name) => readBytes(join(dirname(file), name)),
+    file: (name) => readIf(() => readFileSync(join(dirname(file), name))),
   });
   return 'resources' in compiled ? [] : compiled;
 }
 
-function readBytes(file: string): Uint8Array | undefined {
+function readIf(read: () => Uint8Array): Uint8Array | undefined {
   try {
-    return readFileSync(file);
+    return read();
   } catch {
     return undefined;
   }

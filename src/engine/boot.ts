@@ -49,7 +49,10 @@ async function takeIn(context: CommitContext, face: Face, text: FaceText): Promi
   const loaded = loadCandidate(context.slices, text.document, text.manifests, face.file);
   if (!loaded.ok) return loaded.problems;
   const document = Buffer.from(text.document).toString('utf8');
-  const prepared = compileCandidate(context, { document, manifests: text.manifests });
+  const manifests = Object.fromEntries(
+    Object.entries(text.manifests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')]),
+  );
+  const prepared = compileCandidate(context, { document, manifests });
   if (!('compiled' in prepared)) return prepared.map((each) => ({ ...each, file: fileOf(each, face) }));
   const revision = revisionOf(prepared, { when: context.now(), by: 'file', comment: '' });
   let info: RevisionInfo;

@@ -3,6 +3,7 @@
 // a crash leaves mixed is then known for ours.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { readText } from '../../config/limits.ts';
 import { onDisk, writeDurably } from './disk.ts';
 import type { History } from './history.ts';
 import type { FaceText } from './revision.ts';
@@ -19,11 +20,11 @@ const markOf = (face: Face): string => join(face.state, 'face-is-being-written')
 
 /** What stands on disk; undefined where FILE does not exist. Files of the folder's top level, in name order. */
 export function readFace(face: Face): FaceText | undefined {
-  const document = readIf(face.file);
+  const document = readIf(face.file, readText);
   if (document === undefined) return undefined;
-  const manifests: Record<string, string> = {};
+  const manifests: Record<string, Uint8Array> = {};
   for (const name of face.manifests === undefined ? [] : listIf(face.manifests)) {
-    manifests[name] = readFileSync(join(face.manifests ?? '', name), 'utf8');
+    manifests[name] = readText(join(face.manifests ?? '', name));
   }
   return { document, manifests };
 }
@@ -31,7 +32,7 @@ export function readFace(face: Face): FaceText | undefined {
 /** Whether somebody edited it: no revision has this text, and it is not what a crash left of our own writing. A switch
  * without a manifests folder is asked about FILE alone. */
 export function isEdited(face: Face, text: FaceText, history: History): boolean {
-  const document = Buffer.from(text.document).toString('utf8');
+  const { document } = text;
   if (face.manifests === undefined) return !history.knowsFile(undefined, document);
   if (history.knows(text)) return false;
   if (!existsSync(markOf(face))) return true;
@@ -68,9 +69,9 @@ function change(path: string, text: string): Change[] {
   return same ? [] : [() => writeDurably(path, text)];
 }
 
-function readIf(path: string): Uint8Array | undefined {
+function readIf(path: string, read: (path: string) => Uint8Array = readFileSync): Uint8Array | undefined {
   try {
-    return readFileSync(path);
+    return read(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -30,7 +30,7 @@ export interface History {
   /** Whether some revision has exactly this text. */
   knows(text: FaceText): boolean;
   /** Whether some revision has this file (undefined: the document) with exactly this text. */
-  knowsFile(name: string | undefined, text: string): boolean;
+  knowsFile(name: string | undefined, text: Uint8Array): boolean;
   /** The newest revision, where it waits for a confirm. */
   pending(): Pending | undefined;
   /** Ends the wait of a revision; durable when it returns. FaultError 'disk-full': it still waits. */
@@ -111,7 +111,10 @@ function metaOf(number: number, revision: Parameters<History['record']>[0], conf
   return { number, when, by, comment, ...waits, hashes: hashesOf(document, manifests) };
 }
 
-function hashesOf(document: string | Uint8Array, manifests: Readonly<Record<string, string>>): Meta['hashes'] {
+function hashesOf(
+  document: string | Uint8Array,
+  manifests: Readonly<Record<string, string | Uint8Array>>,
+): Meta['hashes'] {
   const names = Object.keys(manifests).toSorted();
   return {
     document: hashOf(document),

@@ -3,18 +3,20 @@ import { type Document, load } from '../../config/load.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { AnySlice } from '../slice.ts';
 
-/** Loads a document and its manifests (file name -> text). `file` is what Problems call the document. */
+/** Loads a document and its manifests (file name -> content). `file` is what Problems call the document. */
 export function loadCandidate(
   slices: readonly AnySlice[],
   document: string | Uint8Array,
-  manifests: Readonly<Record<string, string>>,
+  manifests: Readonly<Record<string, string | Uint8Array>>,
   file = 'midplane.yaml',
 ): { readonly ok: true; readonly document: Document } | { readonly ok: false; readonly problems: readonly Problem[] } {
   const sections = Object.fromEntries(slices.flatMap((s) => (s.schema === undefined ? [] : [[s.name, s.schema]])));
   return load({
     file,
-    bytes: typeof document === 'string' ? Buffer.from(document) : document,
+    bytes: bytesOf(document),
     sections,
-    manifests: Object.entries(manifests).map(([name, text]) => ({ file: name, bytes: Buffer.from(text) })),
+    manifests: Object.entries(manifests).map(([name, text]) => ({ file: name, bytes: bytesOf(text) })),
   });
 }
+
+const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === 'string' ? Buffer.from(text) : text);

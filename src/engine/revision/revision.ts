@@ -19,7 +19,7 @@ export interface Revision extends RevisionInfo {
 /** FILE and the manifests folder, as they stand on disk. */
 export interface FaceText {
   readonly document: Uint8Array;
-  readonly manifests: Readonly<Record<string, string>>;
+  readonly manifests: Readonly<Record<string, Uint8Array>>;
 }
 
 export interface StoredRevision extends Revision {
