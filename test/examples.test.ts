@@ -168,7 +168,7 @@ interface Overlap {
  * device, or at the least the same key again. */
 function overlapping(text: string): Overlap {
   const document = parseDocument(text);
-  const { vlans = {}, ports = {} } = document.toJS() as Readonly<Record<string, Record<string, Entry>>>;
+  const { vlans = {}, ports = {} } = document.toJS() as Readonly<Record<string, Record<string, Entry | null>>>;
   const [id] = Object.values(vlans).flatMap((vlan) => vlan?.id ?? []);
   const [address] = [...Object.values(vlans), ...Object.values(ports)].flatMap((each) => each?.address ?? []);
   const [port] = Object.entries(ports);
@@ -183,7 +183,8 @@ function overlapping(text: string): Overlap {
     return add('ports', { address: [address] }, new RegExp(`${address} overlaps ${address} of`), /(?<=\[ ?)[^ [].*\]/);
   if (id !== undefined) return add('vlans', { id }, new RegExp(`VLAN id ${id} is .*'s`));
   if (port !== undefined) {
-    const [name, { device = name } = {}] = port;
+    const [name, entry] = port;
+    const device = entry?.device ?? name;
     return add('ports', { device }, new RegExp(`${device} is the device of port ${name} too`));
   }
   const key = /^([a-z]+):/m.exec(text)?.[1] ?? assert.fail(text);

@@ -26,8 +26,8 @@ export async function checkFiles(files: readonly string[]): Promise<0 | 1> {
   return bad ? 1 : 0;
 }
 
-/** What is wrong with a document, and with manifests (file name -> content) beside it. Files that the document names are
- * looked for in the folder of `file`. */
+/** What is wrong with a document, and with manifests (file name -> content) beside it. Files that the document names
+ * are looked for in the folder of `file`. */
 export function problemsOf(
   file: string,
   bytes: Uint8Array,

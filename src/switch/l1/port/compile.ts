@@ -56,8 +56,8 @@ function netdevOf(device: string, port: Port): readonly Resource[] {
   return [{ ref: `netdev/${device}`, owner, spec, needs: [] }];
 }
 
-/** The stack never speaks on an L2 port: no IPv6, no ARP answer, whatever addresses the switch has elsewhere. On a routed
- * one it may once the program is there that counts what it says. */
+/** The stack never speaks on an L2 port: no IPv6, no ARP answer, whatever addresses the switch has elsewhere. On a
+ * routed one it may, once the program is there that counts what it says. */
 function sysctls(device: string, needs: readonly Ref[], routed: boolean): readonly Resource[] {
   const conf: readonly (readonly [string, string])[] = routed
     ? [
