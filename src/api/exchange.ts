@@ -5,7 +5,7 @@ import { parseDocument } from '../config/yaml.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Fault, FaultCode } from '../engine/faults.ts';
 import type { Role } from '../engine/slice.ts';
-import { placeOfFault } from './json.ts';
+import { isTooDeep, mostSearched, placeInMessage, placeOfFault } from './json.ts';
 
 /** Who asks. `who` stands in the history: "ci@api:10.0.0.5". */
 export interface Caller {
@@ -42,17 +42,19 @@ export function requestProblem(message: string, place: Partial<Problem> = {}): P
   return { file: 'request', line: 1, column: 1, path: '', message, ...place };
 }
 
-export const mostBodyBytes = 8 * 1024 * 1024;
+const mostBodyBytes = 8 * 1024 * 1024;
+/** Of a body that holds no document. */
+const mostWordsBytes = 512 * 1024;
 
 /** The body's bytes. Throws HttpError 413 beyond the bound, before more than that is read. */
-export async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = (): HttpError => new HttpError(413, [requestProblem(`a body has at most ${mostBodyBytes} bytes`)]);
-  if (Number(request.headers['content-length'] ?? 0) > mostBodyBytes) throw tooLarge();
+async function readBody(request: IncomingMessage, most: number): Promise<Buffer> {
+  const tooLarge = (): HttpError => new HttpError(413, [requestProblem(`this body has at most ${most} bytes`)]);
+  if (Number(request.headers['content-length'] ?? 0) > most) throw tooLarge();
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of request) {
     length += (chunk as Buffer).length;
-    if (length > mostBodyBytes) throw tooLarge();
+    if (length > most) throw tooLarge();
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks);
@@ -64,7 +66,7 @@ export async function readInput<S extends z.ZodType>(
   schema: S,
   text?: string,
 ): Promise<z.infer<S>> {
-  const body = await readBody(exchange.request);
+  const body = await readBody(exchange.request, text === undefined ? mostWordsBytes : mostBodyBytes);
   const type = (exchange.request.headers['content-type'] ?? 'application/json')
     .replace(/;.*/s, '')
     .trim()
@@ -87,10 +89,13 @@ function decode(body: Buffer): string {
 }
 
 function parseJson(source: string): unknown {
+  if (isTooDeep(source)) throw new HttpError(400, [requestProblem('brackets are nested too deep')]);
   try {
     return JSON.parse(source);
   } catch (error) {
-    throw new HttpError(400, [requestProblem(`no JSON: ${(error as Error).message}`, placeOfFault(source))]);
+    const { message } = error as Error;
+    const place = source.length > mostSearched ? placeInMessage(message) : placeOfFault(source);
+    throw new HttpError(400, [requestProblem(`no JSON: ${message}`, place)]);
   }
 }
 
@@ -104,10 +109,10 @@ function validate<S extends z.ZodType>(schema: S, value: unknown, source: string
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   // JSON is YAML: its reader knows the places.
-  const tree = source === '' ? undefined : parseDocument(source, 'request');
+  const tree = source === '' || source.length > mostSearched ? undefined : parseDocument(source, 'request');
   const problems = result.error.issues.map((issue) => {
     const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
-    return requestProblem(issue.message, { path: path.join('.'), ...tree?.at(path) });
+    return requestProblem(issue.message.slice(0, 300), { path: path.join('.'), ...tree?.at(path) });
   });
   throw new HttpError(400, problems);
 }

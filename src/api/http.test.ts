@@ -12,7 +12,7 @@ import { documentRoot } from '../cli/document/place.ts';
 import { openDoor } from '../cli/door.ts';
 import { systemClock } from '../lib/clock.ts';
 import { newToken } from '../lib/token.ts';
-import { openApi, type ApiServer } from './http.ts';
+import { openApi, type ApiServer, type ApiToken } from './http.ts';
 import { describeApi } from './openapi.ts';
 
 let folder = '';
@@ -21,7 +21,8 @@ let server: ApiServer;
 let port = 0;
 let uid: number | undefined = 0;
 let openMetrics = false;
-const tokens = { boss: newToken(), eyes: newToken() };
+let gone = false;
+const tokens = { boss: newToken(), eyes: newToken(), hands: newToken(), late: newToken() };
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'midplane-api-'));
@@ -44,9 +45,13 @@ before(async () => {
     ],
     openApi: () => describeApi('1.0.0', engine.slices, engine.commands),
     mask: (document) => maskSecrets(document, root),
-    tokens: () => ({
+    headersMs: 1000,
+    requestMs: 2000,
+    tokens: (): Record<string, ApiToken> => ({
+      ...(gone ? {} : { late: { role: 'admin', hash: tokens.late.hash } }),
       boss: { role: 'admin', hash: tokens.boss.hash },
       eyes: { role: 'viewer', hash: tokens.eyes.hash },
+      hands: { role: 'operator', hash: tokens.hands.hash },
     }),
     peerUid: () => uid,
     terminal: (stream, guest, signal) => door.terminal(stream, guest, signal),
@@ -228,6 +233,118 @@ test('no HTTP at all gets 400', async () => {
   socket.write('SSH-2.0-x\r\n\r\n');
   await new Promise((resolve) => socket.once('close', resolve));
   assert.match(text, /^HTTP\/1\.1 400 /);
+});
+
+const posts = ['check', 'plan', 'commit', 'rollback', 'confirm'].map((word) => `/v1/${word}`);
+const gets = ['/v1/history', '/v1/configuration', '/v1/revisions/1', '/v1/show/ports', '/openapi.json', '/metrics'];
+
+/** Status and shape of a refusal. */
+function refusal(got: Got): number {
+  const body = got.json() as { problems: { message: string }[]; faults: { code: string; why: string }[] };
+  assert.deepEqual(Object.keys(body), ['problems', 'faults'], got.text.slice(0, 200));
+  assert.ok(body.problems.length + body.faults.length > 0);
+  assert.ok([...body.problems.map((one) => one.message), ...body.faults.map((one) => one.why)].every((text) => text));
+  return got.status;
+}
+
+test('no route is open to a stranger, to a token that is wrong or gone, or to a role that does not reach', async () => {
+  const before = engine.history().length;
+  const wrong = [
+    '',
+    'mp_wrong',
+    tokens.boss.hash,
+    `${tokens.boss.token}x`,
+    tokens.boss.token.slice(0, -1),
+    'x'.repeat(4000),
+  ];
+  const all = [
+    ...gets.map((path) => ['GET', path] as const),
+    ...[...posts, '/v1/command'].map((p) => ['POST', p] as const),
+  ];
+  for (const [method, path] of all) {
+    for (const token of wrong)
+      assert.equal(refusal(await ask(method, path, { token, body: method === 'POST' ? {} : undefined })), 401);
+  }
+  for (const path of posts) {
+    for (const { token } of [tokens.eyes, tokens.hands]) {
+      assert.equal(refusal(await ask('POST', path, { token, body: { document: '{}' } })), 403, path);
+    }
+  }
+  const late = { token: tokens.late.token };
+  assert.equal((await ask('GET', '/v1/history', late)).status, 200);
+  gone = true;
+  assert.equal(refusal(await ask('GET', '/v1/history', late)), 401);
+  gone = false;
+  assert.equal(engine.history().length, before);
+});
+
+test('bodies that are too large, no JSON, too deep or of another kind are refused soon, and change nothing', async () => {
+  const before = engine.history().length;
+  const { token } = tokens.boss;
+  const headers = { 'content-type': 'application/json' };
+  const million = 2 ** 20;
+  const bodies: Readonly<Record<string, readonly [number, string]>> = {
+    'no JSON': [400, '{"document": '],
+    'a string without an end': [400, `{"document":"${'x'.repeat(4 * million)}`],
+    'nothing but opening brackets': [400, '['.repeat(4 * million)],
+    'deep brackets': [400, `{"document":${'['.repeat(million)}${']'.repeat(million)}}`],
+    'a document that is a number': [400, `{"document":1,"comment":"${'x'.repeat(4 * million)}"}`],
+    'no UTF-8': [400, '{"document":"\ud800"'],
+    null: [400, 'null'],
+  };
+  for (const [name, [status, body]] of Object.entries(bodies)) {
+    const begun = performance.now();
+    assert.equal(refusal(await ask('POST', '/v1/commit', { token, body, headers })), status, name);
+    assert.ok(performance.now() - begun < 4000, `${name} took ${performance.now() - begun} ms`);
+  }
+  const line = await ask('POST', '/v1/command', {
+    token: tokens.eyes.token,
+    body: { line: 'x'.repeat(million) },
+    headers,
+  }).catch((error: Error) => error);
+  // The rest of it is not read: the answer may be lost with the connection.
+  assert.ok(line instanceof Error || refusal(line) === 413);
+  const plain = await ask('POST', '/v1/command', {
+    token,
+    body: 'show ports',
+    headers: { 'content-type': 'text/plain' },
+  });
+  assert.equal(refusal(plain), 415);
+  for (const [method, path, status] of [
+    ['GET', '/v1/commit', 405],
+    ['PUT', '/v1/configuration', 405],
+    ['POST', '/v1/configurations', 404],
+    ['GET', '/v1/revisions/99999999999', 404],
+    ['GET', '/v1/history/../../etc/passwd', 404],
+    ['OPTIONS', '/v1/history', 405],
+  ] as const) {
+    assert.equal(refusal(await ask(method, path, { token })), status, path);
+  }
+  assert.equal(engine.history().length, before);
+});
+
+/** What a connection hears that says this and then nothing. */
+function saying(text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    let heard = '';
+    socket.on('data', (chunk) => (heard += chunk)).on('error', () => undefined);
+    socket.once('close', () => resolve(heard));
+    socket.write(text);
+  });
+}
+
+test('requests that never get whole end in time; a hundred at once are answered each', async () => {
+  const head = `POST /v1/check HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${tokens.boss.token}\r\n`;
+  const slow = [
+    saying('GET /v1/hea'),
+    saying(head),
+    saying(`${head}content-type: application/json\r\ncontent-length: 1000\r\n\r\n{"docu`),
+  ];
+  const health = Array.from({ length: 100 }, () => ask('GET', '/v1/history', { token: tokens.eyes.token }));
+  assert.ok((await Promise.all(health)).every(({ status }) => status === 200));
+  for (const heard of await Promise.all(slow)) assert.match(heard, /^HTTP\/1\.1 408 [^]*"the request took too long"/);
+  assert.match(await saying(`GET / HTTP/1.1\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
 });
 
 test('metrics for Prometheus', async () => {

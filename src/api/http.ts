@@ -35,6 +35,9 @@ export interface ApiOptions extends RouteOptions {
   terminal(stream: Duplex, guest: TerminalGuest, signal: AbortSignal): Promise<void>;
   /** /metrics needs no token. */
   openMetrics(): boolean;
+  /** How long a request's head and all of it may take to arrive. */
+  readonly headersMs?: number;
+  readonly requestMs?: number;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   /** What terminals are told when the server ends. */
   readonly goodbye?: string;
@@ -85,12 +88,20 @@ export function openApi(options: ApiOptions): ApiServer {
   };
 }
 
+/** Requests that never got whole, by Node's code. */
+const unread: Readonly<Record<string, readonly [number, string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request took too long'],
+  HPE_HEADER_OVERFLOW: [431, 'the head of a request has at most 16384 bytes'],
+};
+
 function makeServer(options: ApiOptions, routes: readonly Route[], terminals: Set<Socket>): Server {
+  const { headersMs = 10_000, requestMs = 60_000 } = options;
   const server = createServer(
     {
       maxHeaderSize: 16 * 1024,
-      headersTimeout: 10_000,
-      requestTimeout: 60_000,
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: Math.min(headersMs, 5_000),
       keepAliveTimeout: 30_000,
       noDelay: true,
       // Others ("h2c") are answered as if they had not asked.
@@ -106,7 +117,8 @@ function makeServer(options: ApiOptions, routes: readonly Route[], terminals: Se
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-    socket.end(plainResponse(new HttpError(400, [requestProblem('no HTTP request')])));
+    const [status, message] = unread[error.code ?? ''] ?? [400, 'no HTTP request'];
+    socket.end(plainResponse(new HttpError(status, [requestProblem(message)])));
   });
   return server;
 }

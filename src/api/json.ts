@@ -2,9 +2,35 @@
 
 const number = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?`;
 const token = new RegExp(
-  String.raw`\s*(?:([{}[\],:])|("(?:[^"\\]+|\\[^])*")|((?:${number}|true|false|null)(?![\w.])))`,
+  String.raw`\s*(?:([{}[\],:])|("(?:[^"\\]|\\[^])*")|((?:${number}|true|false|null)(?![\w.])))`,
   'y',
 );
+
+/** Texts up to this length are searched for the place of a fault; of longer ones V8's own word has to do. */
+export const mostSearched = 64 * 1024;
+
+const deepest = 200;
+
+/** Whether brackets are nested deeper than anything that is read here: JSON.parse takes seconds for millions. */
+export function isTooDeep(source: string): boolean {
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < source.length; at += 1) {
+    const code = source.charCodeAt(at);
+    if (code === 0x22) quoted = !quoted;
+    else if (quoted && code === 0x5c) at += 1;
+    else if (!quoted && (code === 0x5b || code === 0x7b)) depth += 1;
+    else if (!quoted && (code === 0x5d || code === 0x7d)) depth -= 1;
+    if (depth > deepest) return true;
+  }
+  return false;
+}
+
+/** The place in a message of JSON.parse; the first column of the first line where it names none. */
+export function placeInMessage(message: string): { readonly line: number; readonly column: number } {
+  const [, line = '1', column = '1'] = /\(line (\d+) column (\d+)\)/.exec(message) ?? [];
+  return { line: Number(line), column: Number(column) };
+}
 
 type Wanted = 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'comma-or-end' | 'nothing';
 
