@@ -28,6 +28,14 @@ struct {
 	__type(value, __u64);
 } sunk SEC(".maps");
 
+#define STRETCH 4096
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u64);
+} stamps SEC(".maps"); // when each STRETCH frames had come
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -56,11 +64,15 @@ int bare_xdp(struct xdp_md *ctx)
 SEC("xdp")
 int sink(struct xdp_md *ctx)
 {
-	__u32 zero = 0;
-	__u64 *count = bpf_map_lookup_elem(&sunk, &zero);
+	__u32 zero = 0, row;
+	__u64 *count = bpf_map_lookup_elem(&sunk, &zero), *stamp;
 
-	if (count)
-		*count += 1;
+	if (!count || ++*count % STRETCH != 0)
+		return XDP_DROP;
+	row = *count / STRETCH % 256;
+	stamp = bpf_map_lookup_elem(&stamps, &row);
+	if (stamp)
+		*stamp = bpf_ktime_get_ns();
 	return XDP_DROP;
 }
 

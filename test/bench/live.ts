@@ -1,14 +1,16 @@
 // Frames that never were skbs: made by a program in a live PROG_TEST_RUN, sent into a port, counted and dropped behind
 // another. All of it runs on one core, so time a frame is one over the rate; the generator and the veth that it sends
-// by are in every side's time.
+// by are in every side's time. It is taken of stretches shorter than a time slice, the lower quartile of them: those in
+// which something else had the core fall out.
 import { join } from 'node:path';
 import type { BpfObject, BpfProgram } from '../../src/kernel/bpf.ts';
+import { KernelError } from '../../src/kernel/errno.ts';
 import { setOffloads } from '../../src/kernel/ethtool.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { kernel, objects } from '../lab/rig.ts';
 
-// A call costs 20 ms whatever it does.
+const stretch = 4096;
 const frames = 2 ** 19;
 const liveFrames = 2;
 
@@ -65,20 +67,46 @@ export function openLive(): Live {
 }
 
 function nsPerFrame(netns: string, generate: BpfProgram, shared: BpfObject): number {
-  const before = sunk(shared);
-  const begun = process.hrtime.bigint();
-  inNetns(netns, () => generate.testRun({ data: new Uint8Array(64), repeat: frames, flags: liveFrames }));
-  const took = Number(process.hrtime.bigint() - begun);
-  const came = sunk(shared) - before;
-  if (came < frames * 0.99) throw new Error(`${came} of ${frames} frames came through`);
-  return took / came;
+  let begun = 0n;
+  let came = 0;
+  // A run ends early when a signal comes, such as a child's end.
+  for (let tries = 0; tries < 10 && came === 0; tries += 1) {
+    const before = sunk(shared);
+    begun = process.hrtime.bigint();
+    if (ran(netns, generate)) came = sunk(shared) - before;
+  }
+  if (came < frames * 0.9) throw new Error(`${came} of ${frames} frames came through`);
+  const times = stretches(shared, begun).toSorted((a, b) => a - b);
+  return times[times.length >> 2] ?? Number.NaN;
+}
+
+function ran(netns: string, generate: BpfProgram): boolean {
+  try {
+    inNetns(netns, () => generate.testRun({ data: new Uint8Array(64), repeat: frames, flags: liveFrames }));
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'EINTR') return false;
+    throw error;
+  }
 }
 
 function sunk(object: BpfObject): number {
-  const value = object.maps.get('sunk')?.lookup(u32(0)) ?? new Uint8Array();
-  const view = new DataView(value.buffer, value.byteOffset, value.length);
-  const cpus = Array.from({ length: value.length / 8 }, (_, cpu) => Number(view.getBigUint64(cpu * 8, true)));
-  return cpus.reduce((sum, n) => sum + n, 0);
+  return u64s(object.maps.get('sunk')?.lookup(u32(0))).reduce((sum, n) => sum + Number(n), 0);
+}
+
+/** Nanoseconds a frame of each stretch since then, of each CPU. */
+function stretches(object: BpfObject, since: bigint): number[] {
+  const stamps = u64s(object.maps.get('stamps')?.dump().values);
+  const cpus = kernel.bpf.possibleCpus;
+  return Array.from({ length: cpus }, (_, cpu) => {
+    const own = stamps.filter((stamp, i) => i % cpus === cpu && stamp >= since).map((stamp) => Number(stamp - since));
+    return own.toSorted((a, b) => a - b).flatMap((at, i, all) => (i === 0 ? [] : [(at - (all[i - 1] ?? 0)) / stretch]));
+  }).flat();
+}
+
+function u64s(bytes: Uint8Array = new Uint8Array()): bigint[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from({ length: bytes.length / 8 }, (_, i) => view.getBigUint64(i * 8, true));
 }
 
 function program(object: BpfObject, name: string): BpfProgram {
