@@ -21,6 +21,8 @@ const setup: Setup = {
     10: { address: ['10.0.10.254/24', 'fd00:10::fe/64'] },
     20: { address: ['10.0.20.254/24', 'fd00:20::fe/64'] },
   },
+  // Ports that are not in the VLAN.
+  fdb: { static: { 10: { '02:00:00:00:00:98': 'b1' }, 20: { '02:00:00:00:00:99': 'a2' } } },
   routes: { '0.0.0.0/0': { via: ['10.0.20.1'] }, '::/0': { via: ['fd00:20::1'] } },
 };
 const [A1, A2, B1, C1, T1, T2, R1] = [1, 2, 3, 4, 5, 6, 7].map((n) => `02:00:00:00:00:0${n}`) as [
@@ -29,6 +31,7 @@ const [A1, A2, B1, C1, T1, T2, R1] = [1, 2, 3, 4, 5, 6, 7].map((n) => `02:00:00:
 const neighbors = [
   { dev: 'vlan20', address: '10.0.20.1', mac: B1 },
   { dev: 'vlan20', address: '10.0.20.2', mac: C1 },
+  { dev: 'vlan20', address: '10.0.20.9', mac: '02:00:00:00:00:99' },
   { dev: 'vlan20', address: 'fd00:20::1', mac: B1 },
   { dev: 'r1', address: '192.0.2.1', mac: R1 },
 ];
@@ -208,6 +211,20 @@ const stacks: readonly Stack[] = [
     to: toSwitch,
     layer: vlan(10, six('fd00:20::1')),
     becomes: { 14: 'drop bad-frame', 18: 'drop bad-ip', 84: 'port' },
+  },
+  {
+    name: 'bridged, to a static address at a port that is not in the VLAN',
+    port: 'a1',
+    to: '02:00:00:00:00:98',
+    layer: four('10.0.10.8'),
+    becomes: { 14: 'drop not-member' },
+  },
+  {
+    name: 'routed, to a static address at a port that is not in the VLAN',
+    port: 'a1',
+    to: toSwitch,
+    layer: four('10.0.20.9'),
+    becomes: { 14: 'drop bad-ip', 60: 'drop not-member' },
   },
   { name: 'neither', port: 'a1', to: toSwitch, layer: raw(0x88b5), becomes: { 14: 'drop not-ip' } },
   {
