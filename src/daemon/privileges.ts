@@ -10,9 +10,10 @@ export const needed = ['DAC_OVERRIDE', 'KILL', 'NET_ADMIN', 'NET_BIND_SERVICE', 
 
 const wish = 'MIDPLANE_CAPABILITIES';
 
-/** What else can only be said to Node at its beginning: two halves of 4 MiB for what is young, not of 16. Node keeps them
- * once it had them, and a switch that is idle needs neither. */
-const memory = ['--max-semi-space-size=4'];
+/** What else can only be said to Node at its beginning. What is young lives in two halves of 4 MiB, not of 16: Node keeps
+ * them once it had them, and an idle switch needs neither. The other is set by the router's workers too; compiled code is
+ * kept for one set of flags alone. */
+export const nodeFlags = ['--max-semi-space-size=4', '--enable-experimental-regexp-engine-on-excessive-backtracks'];
 
 /** Gives up all but those that are needed, `without` apart (tests): the program begins anew under the same pid, and
  * comes back here. Returns at once where nothing is too much, or why it can't. */
@@ -25,7 +26,7 @@ export function shedCapabilities(without: readonly string[] = []): string | unde
   if ((has & ~keep) === 0n) return undefined;
   if (!existsSync(object)) return `capabilities stay: there is no ${object}; bash native/setup.sh makes it`;
   const preload = [object, process.env['LD_PRELOAD'] ?? ''].filter((path) => path !== '').join(':');
-  const args = [process.execPath, ...memory, ...process.execArgv, ...process.argv.slice(1)];
+  const args = [process.execPath, ...nodeFlags, ...process.execArgv, ...process.argv.slice(1)];
   process.execve?.(process.execPath, args, { ...process.env, LD_PRELOAD: preload, [wish]: keep.toString(16) });
   return 'capabilities stay: this Node cannot run itself anew';
 }

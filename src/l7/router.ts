@@ -3,6 +3,7 @@
 import { closeSync, openSync, renameSync, statSync } from 'node:fs';
 import { getCompileCacheDir } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -129,9 +130,9 @@ class WorkerRouter implements Router {
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
     // Descriptors of listening sockets are opened outside of node's book-keeping.
-    // What was compiled for one thread is not known to another, but for this variable.
+    // What was compiled for one thread is not known to another, but for this variable; Node adds a folder for itself.
     const compiled = getCompileCacheDir();
-    const env = compiled === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: compiled };
+    const env = compiled === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(compiled) };
     const more = { name: `l7-${index}`, trackUnmanagedFds: false, env };
     return new Worker(new URL('./worker.ts', import.meta.url), { workerData, ...more });
   }
