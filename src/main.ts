@@ -54,17 +54,17 @@ async function run(argv: RunArguments): Promise<void> {
 }
 
 async function check(argv: { files: readonly string[] }): Promise<never> {
-  const { checkFiles } = await import('./daemon/check.ts');
+  const { checkFiles } = await import('./daemon/once/check.ts');
   process.exit(await checkFiles(argv.files));
 }
 
 async function plan(argv: { file: string; instance: string }): Promise<never> {
-  const { planFile } = await import('./daemon/ask.ts');
+  const { planFile } = await import('./daemon/once/ask.ts');
   process.exit(await planFile(argv.file, join(runFolder(argv.instance), 'api.sock')));
 }
 
 async function down(argv: { state?: string | undefined; instance: string }): Promise<never> {
-  const { takeDown } = await import('./daemon/down.ts');
+  const { takeDown } = await import('./daemon/once/down.ts');
   const { instance } = argv;
   const faults = await takeDown({ state: argv.state ?? stateFolder(instance), instance, objects });
   for (const fault of faults) process.stderr.write(`${fault.what}: ${fault.why}\n`);

@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import { isMap, isScalar, isSeq, LineCounter, type Node, parse, parseAllDocuments, parseDocument } from 'yaml';
 import { documentRoot, type Place, placeOf } from '../src/cli/document/place.ts';
 import { printProblem, type Problem } from '../src/config/problem.ts';
-import { problemsOf } from '../src/daemon/check.ts';
+import { problemsOf } from '../src/daemon/once/check.ts';
 import { hostsSchema } from '../src/lab/hosts.ts';
 import { kindName, kinds } from '../src/mesh/manifest/kinds.ts';
 import { slices } from '../src/slices.ts';

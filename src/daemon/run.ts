@@ -3,6 +3,7 @@ import { flushCompileCache } from 'node:module';
 import { printProblem } from '../config/problem.ts';
 import { ProblemsError } from '../engine/boot.ts';
 import { FaultError } from '../engine/faults.ts';
+import { KernelError } from '../kernel/errno.ts';
 import { openLog } from './log.ts';
 import { type DaemonInput, openDaemon } from './open.ts';
 
@@ -26,7 +27,7 @@ export async function runDaemon(input: Omit<DaemonInput, 'log'>): Promise<void> 
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(signal));
     void daemon.retired.then(() => end('handed over'));
   } catch (error) {
-    if (error instanceof FaultError) {
+    if (error instanceof FaultError || error instanceof KernelError) {
       process.stderr.write(`${error.message}\n`);
       process.exit(2);
     }

@@ -22,6 +22,7 @@ import type { Router } from './router.ts';
 const hosts = (name = 'r') => [host(['*'], route(name, forward('a')))];
 
 async function served(router: Router, s: Snapshot): Promise<void> {
+  await router.started();
   const answer = await router.offer(s);
   assert.deepEqual(answer, { ok: true, version: s.version });
 }

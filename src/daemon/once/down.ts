@@ -1,19 +1,19 @@
 // Takes forwarding and guests of an instance away: everything that it made in the world, then its pins.
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { apply } from '../engine/apply.ts';
-import type { Fault } from '../engine/faults.ts';
-import { openIds } from '../engine/ids.ts';
-import { plan } from '../engine/plan.ts';
-import { readAll } from '../engine/verify.ts';
-import type { DriverHost } from '../engine/slice.ts';
-import { systemClock } from '../lib/clock.ts';
-import { createLog } from '../lib/log.ts';
-import { openDatapath, removePins } from '../kernel/datapath.ts';
-import { openKernel } from '../kernel/open.ts';
-import { slices } from '../slices.ts';
-import { kernelDrivers } from './drivers.ts';
-import { runFolder } from './places.ts';
+import { apply } from '../../engine/apply.ts';
+import type { Fault } from '../../engine/faults.ts';
+import { openIds } from '../../engine/ids.ts';
+import { plan } from '../../engine/plan.ts';
+import { readAll } from '../../engine/verify.ts';
+import type { DriverHost } from '../../engine/slice.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { createLog } from '../../lib/log.ts';
+import { openDatapath, removePins } from '../../kernel/datapath.ts';
+import { openKernel } from '../../kernel/open.ts';
+import { slices } from '../../slices.ts';
+import { kernelDrivers } from '../drivers.ts';
+import { runFolder } from '../places.ts';
 
 export interface DownInput {
   readonly state: string;

@@ -1,8 +1,8 @@
 // `midplane plan FILE`: asks the running daemon what a commit of FILE would do.
-import { decodeText, readText } from '../config/limits.ts';
-import { printProblem, type Problem } from '../config/problem.ts';
-import type { PlanAnswer } from '../engine/engine.ts';
-import { request } from '../lib/http.ts';
+import { decodeText, readText } from '../../config/limits.ts';
+import { printProblem, type Problem } from '../../config/problem.ts';
+import type { PlanAnswer } from '../../engine/engine.ts';
+import { request } from '../../lib/http.ts';
 
 /** Prints the actions, or why not. Exit code 0, 1 bad input, 2 fault, 3 daemon not reachable. */
 export async function planFile(file: string, socketPath: string): Promise<0 | 1 | 2 | 3> {

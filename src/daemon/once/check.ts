@@ -1,11 +1,11 @@
 // `midplane check FILE...` and `midplane plan FILE`: no daemon is changed.
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { readText } from '../config/limits.ts';
-import { printProblem, type Problem } from '../config/problem.ts';
-import { compile } from '../engine/revision/compile.ts';
-import { loadCandidate } from '../engine/revision/load.ts';
-import { slices } from '../slices.ts';
+import { readText } from '../../config/limits.ts';
+import { printProblem, type Problem } from '../../config/problem.ts';
+import { compile } from '../../engine/revision/compile.ts';
+import { loadCandidate } from '../../engine/revision/load.ts';
+import { slices } from '../../slices.ts';
 
 /** Checks documents, each by itself with all manifests among the files. Prints Problems; exit code 0 or 1. */
 export async function checkFiles(files: readonly string[]): Promise<0 | 1> {
