@@ -135,28 +135,35 @@ async function tokenAndHash(): Promise<void> {
 const instance = { type: 'string', default: 'main', describe: 'name of the switch on this machine' } as const;
 const state = { type: 'string', describe: 'state folder; default: /var/lib/midplane/INSTANCE' } as const;
 
+const takeoverHelp = [
+  'With --takeover the new process has the place of the old one, which ends with exit code 0: the main process of a',
+  'supervisor changes. Have it start the new one as a unit of its own, and restart on failure only.',
+].join(' ');
+
 await yargs(hideBin(process.argv))
   .scriptName('midplane')
   .command(
     'run',
     'Runs the switch in this network namespace, until SIGTERM',
     (y) =>
-      y.options({
-        config: { type: 'string', demandOption: true, describe: 'the document; a commit rewrites it' },
-        manifests: { type: 'string', describe: 'folder of Gateway API and Istio manifests' },
-        state,
-        instance,
-        ssh: { type: 'string', describe: 'ADDRESS:PORT of the SSH CLI, instead of ssh.listen in the document' },
-        api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
-        takeover: { type: 'boolean', describe: 'take the place of the daemon that runs; it ends with exit code 0' },
-        drain: {
-          type: 'string',
-          default: '30s',
-          describe: 'with --takeover: how long the old daemon goes on with its L7 connections',
-        },
-        trace: { type: 'boolean', hidden: true },
-        without: { type: 'string', array: true, hidden: true },
-      }),
+      y
+        .options({
+          config: { type: 'string', demandOption: true, describe: 'the document; a commit rewrites it' },
+          manifests: { type: 'string', describe: 'folder of Gateway API and Istio manifests' },
+          state,
+          instance,
+          ssh: { type: 'string', describe: 'ADDRESS:PORT of the SSH CLI, instead of ssh.listen in the document' },
+          api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
+          takeover: { type: 'boolean', describe: 'take the place of the daemon that runs; it ends with exit code 0' },
+          drain: {
+            type: 'string',
+            default: '30s',
+            describe: 'with --takeover: how long the old daemon goes on with its L7 connections',
+          },
+          trace: { type: 'boolean', hidden: true },
+          without: { type: 'string', array: true, hidden: true },
+        })
+        .epilogue(takeoverHelp),
     (argv) => run(argv),
   )
   .command(

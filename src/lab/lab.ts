@@ -15,6 +15,7 @@ import { tcpListen } from '../kernel/socket.ts';
 import { hashPassword } from '../lib/password.ts';
 import { newToken } from '../lib/token.ts';
 import { type Hosts, hostsSchema, type Lab, openLab } from './hosts.ts';
+import { ended, heirOf } from './heir.ts';
 import { run, start } from './process.ts';
 import { openRemains, type Remains } from './remains.ts';
 
@@ -144,13 +145,22 @@ async function keepDaemon(
     const started = start(netns, command(setting, ...own), { stdio: ['ignore', log, log] });
     const since = performance.now();
     if (started.pid !== undefined) setting.remains.note(started.pid);
-    started.once('exit', () => {
+    started.once('exit', (code) => {
       quick = performance.now() - since < 5000 ? quick + 1 : 0;
-      if (ending) return;
-      if (quick >= 5) giveUp();
-      else child = begin();
+      void next(code === 0);
     });
     return started;
+  };
+  /** Where one hands over it ends well: the other is watched until no daemon is left. */
+  const next = async (handedOver: boolean): Promise<void> => {
+    for (let heir = handedOver ? heirOf(instance) : undefined; heir && !ending; heir = heirOf(instance)) {
+      setting.say(`the switch is the daemon with pid ${heir.pid} now`);
+      setting.remains.note(heir.pid);
+      await ended(heir);
+    }
+    if (ending) return;
+    if (quick >= 5) giveUp();
+    else child = begin();
   };
   child = begin();
   await ready(setting, lost);
@@ -158,6 +168,11 @@ async function keepDaemon(
     lost,
     async [Symbol.asyncDispose]() {
       ending = true;
+      const heir = heirOf(instance);
+      if (heir !== undefined && heir.pid !== child.pid) {
+        process.kill(heir.pid, 'SIGTERM');
+        await ended(heir);
+      }
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
       child.kill('SIGTERM');
