@@ -96,6 +96,7 @@ async function openWire(netns: string, names: readonly string[]): Promise<Wire> 
         .filter((word) => word !== '');
     },
     async end() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
       child.stdin!.end();
       await gone;
