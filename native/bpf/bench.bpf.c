@@ -28,10 +28,10 @@ struct {
 	__type(value, __u64);
 } sunk SEC(".maps");
 
-#define STRETCH 4096
+#define STRETCH 512
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 256);
+	__uint(max_entries, 1024);
 	__type(key, __u32);
 	__type(value, __u64);
 } stamps SEC(".maps"); // when each STRETCH frames had come
@@ -69,7 +69,7 @@ int sink(struct xdp_md *ctx)
 
 	if (!count || ++*count % STRETCH != 0)
 		return XDP_DROP;
-	row = *count / STRETCH % 256;
+	row = *count / STRETCH % 1024;
 	stamp = bpf_map_lookup_elem(&stamps, &row);
 	if (stamp)
 		*stamp = bpf_ktime_get_ns();

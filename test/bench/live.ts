@@ -10,7 +10,7 @@ import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { kernel, objects } from '../lab/rig.ts';
 
-const stretch = 4096;
+const stretch = 512;
 const frames = 2 ** 19;
 const liveFrames = 2;
 
