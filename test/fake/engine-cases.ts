@@ -234,6 +234,27 @@ export function engineCases(world: string, open: () => Bench): void {
       });
     }
 
+    test('drift: a program that is off its hook, of which nobody tells, is found in a second', async () => {
+      const { datapath } = bench.engine().host.kernel;
+      const links = `${datapath?.pins}/links`;
+      const before = await bench.world();
+      const pin = bench.kernel.bpf.pins(links)[0] ?? '';
+      bench.log.length = 0;
+      const begun = bench.clock.monotonic();
+      bench.kernel.bpf.unpin(`${links}/${pin}`);
+      await bench.until('the world is as before', async () => {
+        return (
+          bench.kernel.bpf.pins(links).includes(pin) && JSON.stringify(await bench.world()) === JSON.stringify(before)
+        );
+      });
+      assert.ok(bench.clock.monotonic() - begun < 2000, 'before the audit');
+      assert.ok(
+        told(bench).some((line) => line.startsWith('repaired link/')),
+        told(bench).join('\n'),
+      );
+      await atRest(bench, small);
+    });
+
     test('drift: a setting and a row that nobody tells of are found by the audit', async () => {
       const before = await bench.world();
       bench.log.length = 0;
