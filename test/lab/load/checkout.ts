@@ -49,18 +49,21 @@ export function otherProgram(folder: string): void {
   edit(folder, 'native/bpf/switch.bpf.c', /(int switch_\w+\(ctx_t \*ctx\)\n\{)/g, '$1\n\tasm volatile("r1 = r1");');
 }
 
-/** A field more in the value of a table, as a developer would add it: in abi.h, with N of the map raised, and given
- * wherever a row is written. */
+/** A field more in the value of a table, as a developer would add it: in abi.h, with N raised of all maps that have such
+ * rows, and given wherever one is written. Where rows are written without their codec it is the last field. */
 export function anotherField(folder: string, map: string): void {
   const type = map.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
-  edit(folder, 'native/bpf/abi.h', new RegExp(`(struct ${map} \\{\n)`), '$1\t__u32 added;\n');
-  for (const name of map === 'fdb' ? ['fdb', 'fdb_count'] : [map]) {
-    edit(folder, 'src/kernel/datapath.ts', new RegExp(`(\\b${name}: )\\d+`), '$19');
-  }
   const call = new RegExp(`\\bencode${type}\\(\\{`);
   const writers = globSync('src/**/*.ts', { cwd: folder }).filter(
-    (name) =>
-      !name.endsWith('abi.ts') && !name.endsWith('.test.ts') && call.test(readFileSync(join(folder, name), 'utf8')),
+    (name) => !/abi\.ts$|\.test\.ts$/.test(name) && call.test(readFileSync(join(folder, name), 'utf8')),
   );
   for (const name of writers) edit(folder, name, new RegExp(call, 'g'), `encode${type}({ added: 7, `);
+  const place = writers.length > 0 ? `(struct ${map} \\{\n)` : `(struct ${map} \\{[^}]*)`;
+  edit(folder, 'native/bpf/abi.h', new RegExp(place), '$1\t__u32 added;\n');
+  const tables = readFileSync(join(folder, 'native/bpf/maps.h'), 'utf8');
+  const maps = [...tables.matchAll(new RegExp(`TABLE\\((\\w+), [^;]*?, struct ${map},`, 'g'))].map(([, name]) => name);
+  assert.ok(maps.includes(map), `maps.h has no table of struct ${map}`);
+  for (const name of map === 'fdb' ? [...maps, 'fdb_count'] : maps) {
+    edit(folder, 'src/kernel/datapath.ts', new RegExp(`(\\b${name}: )\\d+`), '$19');
+  }
 }
