@@ -47,12 +47,13 @@ export interface FunctionKeeper {
 }
 
 const stopMs = 3000;
-const startMs = 20_000;
+const defaultStartMs = 20_000;
 const listenPollMs = 5;
 const tailBytes = 256 * 1024;
 
-/** Makes the keeper of an instance's functions; there is one a daemon. */
-export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper {
+/** Makes the keeper of an instance's functions; there is one a daemon. A function has to listen `startMs` after its
+ * start. */
+export function openFunctions(kernel: Kernel, host: DriverHost, startMs = defaultStartMs): FunctionKeeper {
   const { run } = host.folders;
   const starts = openStarts(
     (error) => host.log.error({ error }, 'start of a function'),
@@ -61,7 +62,7 @@ export function openFunctions(kernel: Kernel, host: DriverHost): FunctionKeeper 
   const whys = new Map<string, string>();
   const heartbeats = openHeartbeats(host.clock);
   const begin = (ref: Ref, spec: FunctionSpec): void =>
-    starts.begin(ref, hashOf(spec), (signal) => start({ kernel, host, whys }, ref, spec, signal));
+    starts.begin(ref, hashOf(spec), (signal) => start({ kernel, host, whys, startMs }, ref, spec, signal));
   const readOne = (ref: Ref): [Ref, GuestActual][] => {
     const pending = starts.pending(ref);
     if (pending !== undefined) return [[ref, { hash: pending, attached: true }]];
@@ -122,6 +123,7 @@ interface Keeping {
   readonly kernel: Kernel;
   readonly host: DriverHost;
   readonly whys: Map<string, string>;
+  readonly startMs: number;
 }
 
 /** Takes away what is left of an earlier one, starts it, and waits until it listens. */
@@ -148,7 +150,7 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   const record = { ...made, hash: hashOf(spec), netns: spec.netns, startedAt: host.clock.now() };
   writeDurably(places.record, JSON.stringify(record));
   try {
-    await listening(host, made, ref, spec, signal);
+    await listening(keeping, made, ref, spec, signal);
   } catch (error) {
     // One that never listens is not left to run.
     await group.kill();
@@ -158,7 +160,7 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
 }
 
 async function listening(
-  host: DriverHost,
+  { host, startMs }: Keeping,
   made: ProcessId,
   ref: Ref,
   spec: FunctionSpec,
