@@ -78,6 +78,26 @@ describe('revisions', () => {
     assert.deepEqual(failed(await engine.rollback(77, by)), ['not-found']);
   });
 
+  test('frozen: what prepares is cancelled, the next is refused', async (t) => {
+    const bench = await openToys(t, doc('a: {}'));
+    const engine = bench.engine();
+    const aborted = Promise.withResolvers<void>();
+    const preparing = Promise.withResolvers<void>();
+    bench.box.prepare = (_, signal) => {
+      signal.addEventListener('abort', () => aborted.resolve());
+      preparing.resolve();
+      return aborted.promise;
+    };
+    const under = engine.commit({ document: doc('a: {}, g: {}') }, by);
+    await preparing.promise;
+    await engine.freeze();
+    assert.deepEqual(failed(await under), ['cancelled']);
+    assert.deepEqual(failed(await engine.commit({ document: doc('b: {}') }, by)), ['busy']);
+    assert.equal('code' in (await engine.confirm('test')), true);
+    assert.equal(bench.names(), 'a');
+    assert.deepEqual(numbers(engine), [1]);
+  });
+
   test('a candidate of an older base is refused; 500 commits of three clients lose nothing', async (t) => {
     const bench = await openToys(t, doc('start: {}'));
     const engine = bench.engine();

@@ -266,6 +266,17 @@ test('an address that comes too often waits', async () => {
   await limited.server[Symbol.asyncDispose]();
 });
 
+test('sessions hear that the server ends', async () => {
+  const { server, port } = await serverWith({});
+  const session = ssh(['-T', 'kim@127.0.0.1', 'monitor vlans 1000'], { port });
+  while (server.visitors().length === 0) await sleep(20);
+  await sleep(200);
+  await server[Symbol.asyncDispose]();
+  const { code, stderr } = await session;
+  assert.match(stderr, /the server ends/);
+  assert.equal(code, 2);
+});
+
 test('three wrong passwords end the connection', async () => {
   const started = performance.now();
   const { code, stderr } = await ssh(['-o', 'NumberOfPasswordPrompts=9', 'vera@127.0.0.1', 'show lines 1'], {
