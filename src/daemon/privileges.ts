@@ -10,9 +10,9 @@ export const needed = ['DAC_OVERRIDE', 'KILL', 'NET_ADMIN', 'NET_BIND_SERVICE', 
 
 const wish = 'MIDPLANE_CAPABILITIES';
 
-/** What else can only be said to Node at its beginning. What is young lives in two halves of 4 MiB, not of 16: Node keeps
- * them once it had them, and an idle switch needs neither. The other is set by the router's workers too; compiled code is
- * kept for one set of flags alone. */
+/** What else can only be said to Node at its beginning. What is young lives in two halves of 4 MiB, not of 16: Node
+ * keeps them once it had them, and an idle switch needs neither. The other is set by the router's workers too; compiled
+ * code is kept for one set of flags alone. */
 export const nodeFlags = ['--max-semi-space-size=4', '--enable-experimental-regexp-engine-on-excessive-backtracks'];
 
 /** Gives up all but those that are needed, `without` apart (tests): the program begins anew under the same pid, and

@@ -49,11 +49,9 @@ export function netnsDriver(kernel: Kernel, instance: string, run: string, clock
     if (held !== undefined) return asFault(ref, () => held.nameAgain());
     mkdirSync(join(run, 'netns'), { recursive: true, mode: 0o700 });
     writeFileSync(record, '');
-    asFault(ref, () => {
-      // A name that lost its namespace is a file.
-      if (known) removeIf(kernel, name);
-      kernel.netns.add(name);
-    });
+    // A name that lost its namespace is a file.
+    if (known) asFault(ref, () => removeIf(kernel, name));
+    asFault(ref, () => kernel.netns.add(name));
     // Devices that are in the lost one are seen to be in no namespace of a name now.
     if (known) marking?.(ref);
   };
@@ -84,11 +82,7 @@ export function netnsDriver(kernel: Kernel, instance: string, run: string, clock
     watch(dirty) {
       marking = dirty;
       // The kernel tells nobody that a name is gone.
-      const stop = every(clock, lookMs, () => {
-        const there = new Set(guestsWithNetns(kernel, instance, run).map((guest) => guestNetns(instance, guest)));
-        for (const name of holds.keys()) if (!there.has(name)) dirty(`netns/${name}`);
-        for (const name of there) if (!holds.has(name)) holds.set(name, kernel.netns.hold(name));
-      });
+      const stop = every(clock, lookMs, () => look(kernel, instance, run, holds, dirty));
       return {
         [Symbol.dispose]() {
           stop[Symbol.dispose]();
@@ -97,6 +91,19 @@ export function netnsDriver(kernel: Kernel, instance: string, run: string, clock
       };
     },
   };
+}
+
+/** Marks names that are gone, and holds the namespaces of new ones. */
+function look(
+  kernel: Kernel,
+  instance: string,
+  run: string,
+  holds: Map<string, NetnsHold>,
+  dirty: (ref: Ref) => void,
+): void {
+  const there = new Set(guestsWithNetns(kernel, instance, run).map((guest) => guestNetns(instance, guest)));
+  for (const name of holds.keys()) if (!there.has(name)) dirty(`netns/${name}`);
+  for (const name of there) if (!holds.has(name)) holds.set(name, kernel.netns.hold(name));
 }
 
 function recorded(run: string): readonly string[] {

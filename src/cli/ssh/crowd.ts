@@ -28,7 +28,7 @@ export function networkFrom(address: string): string {
   return ip?.family === 6 ? printIp(networkOf({ ip, length: 64 })) : address;
 }
 
-/** Whether somebody from there may come in, given who is here and the monotonic milliseconds: 'no', or 'yes', or who has
+/** Whether somebody from there may come in, given who is here and the monotonic milliseconds: 'no', 'yes', or who has
  * to go first. Each call counts. */
 export function openCrowd<C extends Comer>(
   limits: CrowdLimits,

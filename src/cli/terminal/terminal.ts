@@ -177,6 +177,11 @@ interface KeyQueue extends AsyncIterableIterator<Key> {
   takeInterrupt(): boolean;
 }
 
+function resize(screen: Screen, { columns, rows }: { readonly columns: number; readonly rows: number }): void {
+  screen.columns = Math.min(Math.max(columns, 20), 1000);
+  screen.rows = Math.min(Math.max(rows, 4), 1000);
+}
+
 const sizeOf = (key: Key): number => (key.kind === 'text' ? key.text.length : 1);
 
 /** The stream's keys one after the other. Beyond the bound the stream waits. */
@@ -191,10 +196,7 @@ function keyQueue(stream: Duplex, screen: Screen, signal: AbortSignal): KeyQueue
     wake = undefined;
   };
   const take = (key: Key): void => {
-    if (key.kind === 'size') {
-      screen.columns = Math.min(Math.max(key.columns, 20), 1000);
-      screen.rows = Math.min(Math.max(key.rows, 4), 1000);
-    }
+    if (key.kind === 'size') resize(screen, key);
     const interrupts = key.kind === 'key' && key.name === 'ctrl-c' && queue.onInterrupt !== undefined;
     if (interrupts) {
       pending.length = 0;

@@ -107,16 +107,27 @@ export function openFunctions(kernel: Kernel, host: DriverHost, startMs = defaul
     trim: () => {
       for (const ref of recorded(run)) trimLog(placesOf(run, nameOf(ref)).log);
     },
-    endStuck(ref, spec) {
-      const name = nameOf(ref);
-      const record = recordOf(run, name);
-      if (record === undefined || starts.pending(ref) !== undefined || !isAlive(record)) return;
-      const id = `${record.pid} ${record.startTime}`;
-      if (!heartbeats.stuck(name, id, placesOf(run, name).heartbeat, spec.timeoutMs)) return;
-      whys.set(name, `stuck: it did nothing for longer than a request may take, ${spec.timeoutMs} ms`);
-      for (const pid of openCgroup(cgroupName(host.instance, name)).pids()) send(pid, 'SIGKILL');
+    endStuck: (ref, spec) => {
+      if (starts.pending(ref) === undefined) endStuck({ host, whys, heartbeats }, nameOf(ref), spec.timeoutMs);
     },
   };
+}
+
+interface Watching {
+  readonly host: DriverHost;
+  readonly whys: Map<string, string>;
+  readonly heartbeats: ReturnType<typeof openHeartbeats>;
+}
+
+/** Ends a function whose loop has stood still for longer than a request may take. */
+function endStuck({ host, whys, heartbeats }: Watching, name: string, timeoutMs: number): void {
+  const { run } = host.folders;
+  const record = recordOf(run, name);
+  if (record === undefined || !isAlive(record)) return;
+  const id = `${record.pid} ${record.startTime}`;
+  if (!heartbeats.stuck(name, id, placesOf(run, name).heartbeat, timeoutMs)) return;
+  whys.set(name, `stuck: it did nothing for longer than a request may take, ${timeoutMs} ms`);
+  for (const pid of openCgroup(cgroupName(host.instance, name)).pids()) send(pid, 'SIGKILL');
 }
 
 interface Keeping {

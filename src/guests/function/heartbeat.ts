@@ -1,5 +1,5 @@
-// Whether a function's event loop comes round. A loop that does not cannot answer 504 itself: `for (;;);`, or microtasks
-// without end. So its harness writes into its heartbeat file as long as its loop turns, and who watches the file ends it
+// Whether a function's event loop comes round. One that does not can't answer 504 itself: `for (;;);`, or microtasks
+// without end. So its harness writes into its heartbeat file while its loop turns, and who watches the file ends it
 // when that stays away for longer than a request may take.
 import { statSync } from 'node:fs';
 import type { Clock } from '../../lib/clock.ts';

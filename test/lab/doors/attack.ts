@@ -1,5 +1,5 @@
-// node attack.ts HOST:PORT SECONDS SOURCE...: every attack on an SSH server, each from the next of the source addresses,
-// and at the same time clients that fall silent. Prints { attack: milliseconds until the server closed, or null }.
+// node attack.ts HOST:PORT SECONDS SOURCE...: every attack on an SSH server, each from the next source address, and
+// at the same time clients that fall silent. Prints { attack: milliseconds until the server closed, or null }.
 import { attacks, send, stages } from '../../fake/ssh-raw.ts';
 
 const [, , target = '', seconds = '', ...sources] = process.argv;

@@ -49,7 +49,7 @@ export function otherProgram(folder: string): void {
   edit(folder, 'native/bpf/switch.bpf.c', /(int switch_\w+\(ctx_t \*ctx\)\n\{)/g, '$1\n\tasm volatile("r1 = r1");');
 }
 
-/** A field more in the value of a table, as a developer would add it: in abi.h, with N raised of all maps that have such
+/** A field more in the value of a table, as a developer would add it: in abi.h, with N raised of all maps with such
  * rows, and given wherever one is written. Where rows are written without their codec it is the last field. */
 export function anotherField(folder: string, map: string): void {
   const type = map.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
