@@ -82,7 +82,7 @@ async function cli(argv: { instance: string; command?: string | undefined }): Pr
 /** Asks for a password, or takes the first line of standard input, and prints its hash. */
 async function hash(): Promise<void> {
   const { createInterface } = await import('node:readline/promises');
-  const { hashPassword } = await import('./lib/password.ts');
+  const { hashPassword } = await import('./lib/secret/password.ts');
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
   if (process.stdin.isTTY) process.stderr.write('Password: ');
   const first = await lines[Symbol.asyncIterator]().next();
@@ -127,7 +127,7 @@ async function proxyBootstrap(argv: BootstrapArguments): Promise<void> {
 
 /** Prints a new token for whoever will use it, and the hash that the document holds. */
 async function tokenAndHash(): Promise<void> {
-  const { newToken } = await import('./lib/token.ts');
+  const { newToken } = await import('./lib/secret/token.ts');
   const { token, hash: hashed } = newToken();
   process.stdout.write(`token: ${token}\nhash:  ${hashed}\n`);
 }

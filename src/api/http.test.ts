@@ -11,7 +11,7 @@ import { maskSecrets } from '../cli/document/mask.ts';
 import { documentRoot } from '../cli/document/place.ts';
 import { openDoor } from '../cli/door.ts';
 import { systemClock } from '../lib/clock.ts';
-import { newToken } from '../lib/token.ts';
+import { newToken } from '../lib/secret/token.ts';
 import { openApi, type ApiServer, type ApiToken } from './http.ts';
 import { describeApi } from './openapi.ts';
 

@@ -9,13 +9,13 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Role } from '../engine/slice.ts';
 import { createServer, STATUS_CODES } from '../lib/http.ts';
-import { findToken } from '../lib/token.ts';
+import { findToken } from '../lib/secret/token.ts';
 import { HttpError, requestProblem, sendError, type Caller } from './exchange.ts';
 import { routesOf, type Route, type RouteOptions } from './routes.ts';
 
 export interface ApiToken {
   readonly role: Role;
-  /** "sha256:..." (lib/token.ts). */
+  /** "sha256:..." (lib/secret/token.ts). */
   readonly hash: string;
 }
 

@@ -1,7 +1,7 @@
 // api: { listen: [10.10.0.1:9090], tokens: { ci: { role: operator, hash: sha256:... } } }
 import { z } from 'zod';
 import { endpoint, role } from '../config/types.ts';
-import { isTokenHash } from '../lib/token.ts';
+import { isTokenHash } from '../lib/secret/token.ts';
 
 const token = z.strictObject({
   role: role.default('viewer'),

@@ -40,15 +40,14 @@ export function netnsDriver(kernel: Kernel, instance: string, run: string, clock
   };
   const put = (ref: Ref): void => {
     const name = nameOf(ref);
-    const record = recordOf(run, name);
     const there = kernel.netns.list().includes(name);
-    const known = existsSync(record);
+    const known = existsSync(recordOf(run, name));
     if (there && known) return;
     if (there) throw new FaultError('already-exists', ref, `a namespace ${name} is there that is not ours`);
     const held = holds.get(name);
     if (held !== undefined) return asFault(ref, () => held.nameAgain());
     mkdirSync(join(run, 'netns'), { recursive: true, mode: 0o700 });
-    writeFileSync(record, '');
+    writeFileSync(recordOf(run, name), '');
     // A name that lost its namespace is a file.
     if (known) asFault(ref, () => removeIf(kernel, name));
     asFault(ref, () => kernel.netns.add(name));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { decodeFdb, devKinds, encodeDev, encodeFdbKey } from '../../src/kernel/abi.ts';
-import { age as takeOut } from '../../src/kernel/ageing.ts';
+import { age as takeOut } from '../../src/kernel/ebpf/ageing.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { parseMac } from '../../src/lib/mac.ts';

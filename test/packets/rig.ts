@@ -8,7 +8,7 @@ import { kernelDrivers } from '../../src/daemon/drivers.ts';
 import { openIds } from '../../src/engine/ids.ts';
 import { type OpenEngine, openEngine } from '../../src/engine/open.ts';
 import { decodeTrace, dropReasons, encodeFdb, encodeFdbKey, traceActions, traceSize } from '../../src/kernel/abi.ts';
-import { age } from '../../src/kernel/ageing.ts';
+import { age } from '../../src/kernel/ebpf/ageing.ts';
 import type { BpfMap } from '../../src/kernel/bpf.ts';
 import { type PortCounters, readCounters } from '../../src/kernel/counters.ts';
 import { type Datapath, openDatapath, removePins } from '../../src/kernel/datapath.ts';

@@ -2,13 +2,13 @@
 // a user exists.
 import ssh2, { type PublicKeyAuthContext } from 'ssh2';
 import type { Role } from '../../engine/slice.ts';
-import { verifyPassword } from '../../lib/password.ts';
+import { verifyPassword } from '../../lib/secret/password.ts';
 
 export interface SshUser {
   readonly role: Role;
   /** Lines as in authorized_keys, without options. */
   readonly keys?: readonly string[];
-  /** A scrypt string (lib/password.ts). */
+  /** A scrypt string (lib/secret/password.ts). */
   readonly password?: string;
 }
 

@@ -13,7 +13,7 @@ import ssh2 from 'ssh2';
 import { fakeEngine, type FakeEngine } from '../../../test/fake/engine.ts';
 import { attacks, send, stages } from '../../../test/fake/ssh-raw.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { hashPassword } from '../../lib/password.ts';
+import { hashPassword } from '../../lib/secret/password.ts';
 import { openSession } from '../session.ts';
 import { faultOfKey, type SshUser } from './auth.ts';
 import { loadHostKey } from './hostkey.ts';

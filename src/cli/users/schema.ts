@@ -1,7 +1,7 @@
 // users: { admin: { role: admin, keys: [ssh-ed25519 AAAA...], password: $scrypt$... } }
 import { z } from 'zod';
 import { canonical, role } from '../../config/types.ts';
-import { isPasswordHash } from '../../lib/password.ts';
+import { isPasswordHash } from '../../lib/secret/password.ts';
 import { faultOfKey } from '../ssh/auth.ts';
 
 const userName = z

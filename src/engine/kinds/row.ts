@@ -1,6 +1,6 @@
 // Rows of the fast path's tables. A spec names devices, ports and MACs by words; numbers are put in when it is written
 // and compared when it is read, so that a device that comes back under another index is an update.
-import { age } from '../../kernel/ageing.ts';
+import { age } from '../../kernel/ebpf/ageing.ts';
 import { type BpfMap } from '../../kernel/bpf.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { FaultError } from '../faults.ts';

@@ -5,12 +5,12 @@ import {
   encodeDev,
   encodeFlood,
   encodePort,
+  encodePortVlan,
   portFlags,
   portModes,
-  portVlanSize,
   vlanBits,
 } from '../../../kernel/abi.ts';
-import { bits64, readU32, u32 } from '../../../lib/bytes.ts';
+import { bits64, list, readU32, u32 } from '../../../lib/bytes.ts';
 import { parseMac } from '../../../lib/mac.ts';
 
 export interface PortRow {
@@ -72,18 +72,22 @@ export const devTable: Table<DevRow> = {
       : encodeDev({ kind: devKinds.svi, id: row.bd }),
 };
 
+// The codec looks at all 4,096 entries for the few that are set: it is asked once for a row of none, and where they begin.
+const noVlans = encodePortVlan({ entry: list(4096, () => 0) });
+const firstEntry = encodePortVlan({ entry: list(4096, (i) => (i === 0 ? 0xffff : 0)) }).indexOf(0xff);
+
 export const portVlanTable: Table<PortVlanRow> = {
   map: 'port_vlan',
   array: true,
   key: (row, _ref, world) => u32(world.portId(row)),
   name: (key, _value, world) => world.portName(readU32(key)) ?? `#${readU32(key)}`,
   value(row) {
-    // One array of u16: its codec would look at all 4,096 for the few that are set.
-    const entry = new Uint16Array(portVlanSize / 2);
+    const bytes = noVlans.slice();
+    const entry = new DataView(bytes.buffer, firstEntry);
     for (const id of row.vlans) {
-      entry[id] = vlanBits.member | id | (id === row.untagged ? vlanBits.untagged : 0);
+      entry.setUint16(id * 2, vlanBits.member | id | (id === row.untagged ? vlanBits.untagged : 0), true);
     }
-    return new Uint8Array(entry.buffer);
+    return bytes;
   },
 };
 

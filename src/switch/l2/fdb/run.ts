@@ -1,6 +1,6 @@
 // Ageing: a program walks the table in the kernel, so that nothing is copied out: rows that were hit since the last
 // walk get its time, those that are too old go. Addresses of ports that went down go at once.
-import { age as takeOut } from '../../../kernel/ageing.ts';
+import { age as takeOut } from '../../../kernel/ebpf/ageing.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { type PortsLive } from '../../l1/port/schema.ts';
 import { type FdbLive, fdbSchema } from './schema.ts';

@@ -1,7 +1,7 @@
 // Taking learned addresses out of the fdb: a program walks the table in the kernel, and keeps the ports' counts right.
-import { ageModes, decodeAgeArgs, encodeAgeArgs } from './abi.ts';
-import type { Datapath } from './datapath.ts';
-import { bits64 } from '../lib/bytes.ts';
+import { ageModes, decodeAgeArgs, encodeAgeArgs } from '../abi.ts';
+import type { Datapath } from '../datapath.ts';
+import { bits64 } from '../../lib/bytes.ts';
 
 export type Which =
   | { readonly mode: 'old'; readonly olderThan: number }
