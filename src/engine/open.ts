@@ -1,7 +1,7 @@
 // Puts the engine together and brings the switch up: read the history, adopt what the world has, take in FILE where it
 // is new to us, keep the confirm timer, watch for drift.
 import { randomBytes } from 'node:crypto';
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Problem } from '../config/problem.ts';
 import { serial } from '../lib/queue.ts';
@@ -38,6 +38,8 @@ const mostWaiting = 1000;
 /** Throws ProblemsError where nothing can run: FILE is bad and there is no history. */
 export async function openEngine(input: EngineInput): Promise<OpenEngine> {
   mkdirSync(input.state, { recursive: true, mode: 0o700 });
+  // What a crash left of a file that was to take another's place.
+  for (const name of readdirSync(input.state)) if (name.endsWith('.tmp')) rmSync(join(input.state, name));
   const history = openHistory(input.state);
   const live: Live = { drivers: new Map(), listeners: new Set() };
   const read = makeRead(input, live);
