@@ -1,4 +1,4 @@
-// The base that the Dockerfile and the tests' VM stand on, by the repository's recipe; kept in native/build, by its hash.
+// The base that the Dockerfile and the tests' VM stand on, by the recipe here; kept in native/build, by its hash.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';

@@ -1,6 +1,7 @@
 // Devices by ifindex: all are in a hash, and those with a low one in an array too, which the fast path reads without a
 // call. Ifindexes are not used again, so that a switch whose guests come and go grows out of the array.
 import { readU32 } from '../../lib/bytes.ts';
+import { concatBytes } from '../../wire/netlink/message.ts';
 import type { BpfMap } from '../bpf.ts';
 import { writing } from './writing.ts';
 
@@ -12,7 +13,23 @@ export function devices(all: BpfMap, near: BpfMap): BpfMap {
   };
   for (const [key] of rowsOf(near, 'used')) if (all.lookup(key) === undefined) near.update(key, none);
   for (const [key, value] of rowsOf(all)) copy(key, value);
+  // What is read is what the fast path goes by.
+  const lookup = (key: Uint8Array): Uint8Array | undefined => {
+    const value = all.lookup(key);
+    if (readU32(key) >= near.maxEntries) return value;
+    const there = near.lookup(key);
+    const used = there?.some((byte) => byte !== 0) ?? false;
+    return used || value !== undefined ? there : undefined;
+  };
   return writing(all, {
+    lookup,
+    dump() {
+      const keys = [...rowsOf(all)].map(([key]) => key);
+      const known = new Set(keys.map(readU32));
+      for (const [key] of rowsOf(near, 'used')) if (!known.has(readU32(key))) keys.push(key);
+      const values = keys.map((key) => lookup(key) ?? none);
+      return { count: keys.length, keys: concatBytes(keys), values: concatBytes(values) };
+    },
     update(key, value, flags) {
       all.update(key, value, flags);
       copy(key, value);

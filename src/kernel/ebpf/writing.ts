@@ -1,8 +1,8 @@
 import type { BpfMap } from '../bpf.ts';
 
-export type Writes = Pick<BpfMap, 'update' | 'delete' | 'updateBatch'>;
+export type Writes = Pick<BpfMap, 'update' | 'delete' | 'updateBatch'> & Partial<Pick<BpfMap, 'lookup' | 'dump'>>;
 
-/** The map, written to in another way. */
+/** The map, written to in another way, and read so too where that is given. */
 export function writing(map: BpfMap, writes: Writes): BpfMap {
   return {
     name: map.name,

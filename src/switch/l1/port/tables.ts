@@ -72,7 +72,8 @@ export const devTable: Table<DevRow> = {
       : encodeDev({ kind: devKinds.svi, id: row.bd }),
 };
 
-// The codec looks at all 4,096 entries for the few that are set: it is asked once for a row of none, and where they begin.
+// The codec looks at all 4,096 entries for the few that are set: it is asked once, for a row of none, and where they
+// begin.
 const noVlans = encodePortVlan({ entry: list(4096, () => 0) });
 const firstEntry = encodePortVlan({ entry: list(4096, (i) => (i === 0 ? 0xffff : 0)) }).indexOf(0xff);
 
