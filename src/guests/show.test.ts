@@ -34,7 +34,7 @@ test('guests of all kinds in one table, with the reason where one does not run',
     rows.map((row) => row.name),
     ['db1', 'eats', 'hello', 'web1'],
   );
-  const text = renderGuests(rows, 100, 61_000);
+  const text = renderGuests(rows, 120, 61_000);
   assert.match(text, /db1 +vm +running: no connection +unhealthy/);
   assert.match(text, /hello +function +failed: no image +- +10\.0\.0\.1 +-/);
   assert.match(text, /eats +container +running, ended before: out of memory: it has 96M +healthy/);
