@@ -208,7 +208,7 @@ await test('drift is repaired, and told', async (t) => {
     execFileSync('ip', ['netns', 'del', guestNetns(sw)]);
     await sw.boot();
     await until('it serves, and its namespace has its name', () => named(sw), 60);
-    assert.notEqual(await pidOfGuest(sw), pid);
+    await until('its process is another', async () => (await pidOfGuest(sw)) !== pid, 30);
   });
   await t.test('a NIC that is removed: its port says so, and is back when the NIC is', async (t) => {
     await until('it works', () => reaches('h1', '10.0.10.2')(sw));
