@@ -16,9 +16,7 @@ for (const file of ['daemon/run.ts', 'mesh/xds/server.ts', 'l7/worker.ts', 'lab/
   await import(join(root, 'src', file));
 }
 // A function is compiled when it is called for the first time: these go the way of a document.
-const { problemsOf } = (await import(
-  join(root, 'src/daemon/once/check.ts')
-)) as typeof import('../src/daemon/once/check.ts');
+const { problemsOf } = await import('../src/daemon/once/check.ts');
 const lab = join(root, 'configs/lab.yaml');
 problemsOf(lab, readFileSync(lab), {});
 await import('yargs');
