@@ -1,0 +1,128 @@
+// What the router speaks: one row a feature, with the test that shows it and who says what is right. A feature without
+// a row is not promised; protocols.test.ts keeps the rows true.
+
+export interface ProtocolRow {
+  readonly feature: string;
+  /** From the top of the checkout. */
+  readonly file: string;
+  /** The test's title as it stands in the file. */
+  readonly test: string;
+  /** A section of a standard ("RFC 9112 9.3"), or programs of `oraclePrograms` that the test compares with. */
+  readonly oracle: string;
+}
+
+/** Programs that nobody here wrote, and the word that a test which asks them has in its text. */
+export const oraclePrograms: Readonly<Record<string, string>> = {
+  Envoy: 'envoy',
+  nginx: 'nginx',
+  HAProxy: 'haproxy',
+  curl: 'curl',
+  OpenSSL: 'openssl',
+  Node: 'node:tls',
+};
+
+const net = 'src/l7/transport-net.test.ts';
+const chain = 'src/l7/chain.test.ts';
+const heads = 'src/l7/http1.test.ts';
+const exchange = 'src/l7/net/exchange.test.ts';
+const limits = 'src/l7/net/limits.test.ts';
+const smuggling = 'test/lab/smuggling.test.ts';
+
+type Short = readonly [feature: string, file: string, test: string, oracle: string];
+
+const connections: readonly Short[] = [
+  ['keep-alive', net, 'keep-alive: many requests on one connection use one upstream connection', 'RFC 9112 9.3'],
+  ['pipelining', net, 'pipelined requests are answered in order', 'RFC 9112 9.3.2'],
+  [
+    'HTTP/1.0 with and without keep-alive',
+    net,
+    'HTTP/1.0: chunked responses come plain, keep-alive is granted where it is asked for',
+    'RFC 9112 9.3',
+  ],
+  ['HTTP/1.0 goes on as HTTP/1.1', chain, 'a request of HTTP/1.0 goes on as HTTP/1.1', 'RFC 9110 2.5'],
+  [
+    'half-close of a client',
+    exchange,
+    'half-close after a whole request: the answer comes, then the end',
+    'RFC 9112 9.6',
+  ],
+  [
+    'one more try on a connection that the server had closed',
+    exchange,
+    'a reused connection that the server had closed: a safe request is sent once more, an unsafe one is not',
+    'RFC 9110 9.2.2',
+  ],
+  [
+    'drain by "connection: close"',
+    chain,
+    'a removed listener takes no more connections; open ones get an answer and an end',
+    'RFC 9112 9.6',
+  ],
+];
+
+const bodies: readonly Short[] = [
+  ['chunked requests', net, 'chunked requests are framed anew, extensions and trailers dropped', 'RFC 9112 7.1'],
+  ['chunked responses', net, 'chunked responses pass, and the connection goes on', 'RFC 9112 7.1'],
+  ['trailers are dropped', net, 'chunked requests are framed anew, extensions and trailers dropped', 'RFC 9110 6.5.1'],
+  ['chunks in any pieces', 'src/l7/net/body.test.ts', 'any data in any chunks comes out as it went in', 'RFC 9112 7.1'],
+  [
+    'responses until close',
+    net,
+    'a response until close becomes chunked; to HTTP/1.0 it ends with the connection',
+    'RFC 9112 6.3',
+  ],
+  ['HEAD, 204 and 304', net, 'HEAD, 204 and 304 have no body, whatever their heads say', 'RFC 9110 6.4.1'],
+  ['100-continue', net, 'Expect: 100-continue goes up, the interim answer comes down', 'RFC 9110 10.1.1'],
+  [
+    'an answer before the whole request',
+    net,
+    'an answer before the request is whole ends the connection',
+    'RFC 9112 9.6',
+  ],
+  [
+    'a body behind a request that is answered at once',
+    chain,
+    'a body behind a request that is answered at once is read away, a large one ends the connection',
+    'RFC 9112 9.3',
+  ],
+  [
+    'a response that breaks off',
+    exchange,
+    'the upstream ends in the middle of a body: the client sees a broken answer, not a short one',
+    'RFC 9112 8',
+  ],
+];
+
+const messages: readonly Short[] = [
+  ['absolute form', chain, 'an absolute target goes on as a path', 'RFC 9112 3.2.2'],
+  ['asterisk form', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],
+  ['strict request heads', heads, 'each bad request head is refused, its sibling is not', 'RFC 9112 2.2'],
+  ['strict response heads', heads, 'each bad response head is refused with 502, its sibling is not', 'RFC 9112 4'],
+  ['hop-by-hop fields', chain, 'fields of one hop stay on it, also those that Connection names', 'RFC 9110 7.6.1'],
+  ['x-forwarded-for and x-forwarded-proto', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],
+  ['edits of fields, rewrites, redirects', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],
+  ['Upgrade to WebSocket', net, 'WebSocket: 101, then both directions, each with its own end', 'RFC 9110 7.8'],
+  ['an upgrade that nobody asked for', net, 'an upgrade that was not asked for is 502', 'RFC 9110 7.8'],
+  ['CONNECT is refused', chain, 'bad heads: 400 with the reason, and the connection ends', 'RFC 9110 9.3.6'],
+  ['request smuggling', smuggling, 'nginx and HAProxy on the same bytes', 'nginx, HAProxy'],
+];
+
+const bounds: readonly Short[] = [
+  ['slow heads', exchange, 'deadlines: route 504, head 408, idle connections are closed silently', 'RFC 9110 15.5.9'],
+  [
+    'slow bodies',
+    limits,
+    'a body that comes too slowly is 408, though it never stops; one at its rate is not',
+    'RFC 9110 15.5.9',
+  ],
+  [
+    'deadlines of routes',
+    exchange,
+    'deadlines: route 504, head 408, idle connections are closed silently',
+    'RFC 9110 15.6.5',
+  ],
+];
+
+export const protocolRows: readonly ProtocolRow[] = [...connections, ...bodies, ...messages, ...bounds].map(
+  ([feature, file, test, oracle]) => ({ feature, file, test, oracle }),
+);
