@@ -96,6 +96,12 @@ const bodies: readonly Short[] = [
 const messages: readonly Short[] = [
   ['absolute form', chain, 'an absolute target goes on as a path', 'RFC 9112 3.2.2'],
   ['asterisk form', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],
+  [
+    'paths are made normal, in four ways',
+    'test/lab/paths.test.ts',
+    '${pathCases.length} cases: the router and Envoy choose one route and pass on one path',
+    'Envoy',
+  ],
   ['strict request heads', heads, 'each bad request head is refused, its sibling is not', 'RFC 9112 2.2'],
   ['strict response heads', heads, 'each bad response head is refused with 502, its sibling is not', 'RFC 9112 4'],
   ['hop-by-hop fields', chain, 'fields of one hop stay on it, also those that Connection names', 'RFC 9110 7.6.1'],

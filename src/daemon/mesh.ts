@@ -27,10 +27,12 @@ const owner = 'snapshots';
 
 /** Snapshots and endpoints as the look has them. */
 function build(look: Look, health: Health): Built {
+  const gateway = look(gatewaySectionSchema);
   return buildSnapshots({
     manifests: kindNames.flatMap((name) => look.manifests(name)),
     services: registryOf(look(servicesSchema)),
-    gatewayAddress: look(gatewaySectionSchema).address,
+    gatewayAddress: gateway.address,
+    paths: gateway['path-normalization'],
     health,
   });
 }

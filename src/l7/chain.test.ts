@@ -368,31 +368,3 @@ test('the log says who asked what and who answered', async () => {
   assert.match(by, /^e\d+$/);
   assert.match(listener, /^127.0.0.1:\d+$/);
 });
-
-test('paths are passed as they came, or made normal where that is wanted', async () => {
-  const cases: [string, string][] = [
-    ['/a/../b', '/b'],
-    ['/a/./b?x=/../y', '/a/b?x=/../y'],
-    ['/../../x', '/x'],
-    ['/a/%2e%2E/b', '/b'],
-    ['/a/.%2e', '/'],
-    ['/a\\..\\b', '/b'],
-    ['/..', '/'],
-    ['/a/b/..', '/a/'],
-    ['/a/...', '/a/...'],
-    ['/a/.b', '/a/.b'],
-    ['//a', '//a'],
-  ];
-  for (const normalisePaths of [false, true]) {
-    const up = await upstream();
-    using r = await rig({ normalisePaths });
-    r.serve([host(['*'], ...plain)]);
-    r.endpoints('a', [up.port]);
-    for (const [path, normal] of cases) {
-      await get(r.port, path);
-      const seen = up.seen.join('').split('GET ').at(-1)!.split(' ')[0];
-      assert.equal(seen, normalisePaths ? normal : path);
-    }
-    await up[Symbol.asyncDispose]();
-  }
-});

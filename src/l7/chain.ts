@@ -2,19 +2,20 @@
 // with rows; holds one Exchange a connection, used again for each of its requests.
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../lib/clock.ts';
+import { defaultPaths } from '../mesh/snapshot.ts';
 import type { CounterWriter } from './counters.ts';
 import { NO_ROUTE } from './counters.ts';
 import type { Act, Target } from './head/act.ts';
 import { nextTarget } from './head/act.ts';
 import { noChange } from './head/edits.ts';
 import { Emitter } from './head/emit.ts';
+import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
 import { Exchange, endings, recordOf } from './head/outcome.ts';
 import type { ListenerView } from './head/outcome.ts';
 import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
 import { emitResponse, responseBody, responseFlags } from './head/response.ts';
-import { normalisePath } from './head/target.ts';
-import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
+import { normalisePath } from './head/path.ts';
 import { HEAD, OTHER, methodName, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './log.ts';
 import { find } from './match.ts';
@@ -26,9 +27,6 @@ export interface ChainOptions {
   readonly upstreams: Upstreams;
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
-  /** Resolve dot elements and backslashes of a path before it is matched and passed on; without, it stays as it came.
-   * */
-  readonly normalisePaths: boolean;
   readonly listener: (id: number) => ListenerView | undefined;
   /** An exception while a row was worked on; it was answered with 500. */
   readonly fault: (error: unknown) => void;
@@ -126,7 +124,8 @@ export class Chain {
     x.tries = 0;
     x.interims = 0;
     x.flags = '';
-    if (got < 0) return this.unreadable(base, x, -got, len);
+    const bad = got < 0 ? got : normalisePath(this.e, x.listener?.paths ?? defaultPaths);
+    if (bad < 0) return this.unreadable(base, x, -bad, len);
     this.rows[base + t.W_HEAD] = got;
     x.minor = head.minor;
     x.isHead = head.method === HEAD;
@@ -134,7 +133,6 @@ export class Chain {
     x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !this.ending(base);
     x.upgrade = upgrades(this.arena);
     this.requestBody(base);
-    if (this.o.normalisePaths) normalisePath(this.e);
     if (this.o.log !== undefined) this.remember(x);
     this.route(base, x);
   }

@@ -1,5 +1,6 @@
 // The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles and opens
 // all that is new and can fail; commit only swaps references, so that all workers change together or none does.
+import { defaultPaths } from '../mesh/snapshot.ts';
 import type { Listener, Snapshot } from '../mesh/snapshot.ts';
 import type { ListenerView } from './head/outcome.ts';
 import { statKey } from './counters.ts';
@@ -90,13 +91,15 @@ export class Listeners {
     for (const [name] of leaving) this.open.delete(name);
     for (const spec of snapshot.listeners) {
       const table = tables.get(spec.routes)!;
+      const paths = spec.paths ?? defaultPaths;
       const old = this.open.get(spec.name);
       if (old !== undefined) {
         old.view.table = table;
+        old.view.paths = paths;
         continue;
       }
       const id = this.engine.listen(opened.get(spec.name)!);
-      const view = { name: spec.name, port: spec.port, table };
+      const view = { name: spec.name, port: spec.port, table, paths };
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view });
     }

@@ -160,7 +160,7 @@ test('the access log has a line a request, in JSON', async () => {
     const router = startRouter({ workers: 2, accessLog });
     await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
     router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
-    for (let i = 0; i < 10; i += 1) await get(port, `/"${i}`);
+    for (let i = 0; i < 10; i += 1) await get(port, `/?"${i}`);
     await router.stop(1000);
     const lines = readFileSync(accessLog, 'utf8')
       .trimEnd()
@@ -172,7 +172,7 @@ test('the access log has a line a request, in JSON', async () => {
     assert.equal(Object.keys(lines[0]!).join(' '), names);
     assert.deepEqual(
       lines.map((l) => String(l['path'])).toSorted(),
-      Array.from({ length: 10 }, (_, i) => `/"${i}`),
+      Array.from({ length: 10 }, (_, i) => `/?"${i}`),
     );
     assert.equal(lines[0]!['upstream'], `e${up.port}`);
   } finally {

@@ -24,9 +24,6 @@ export interface RouterOptions {
   readonly times?: Partial<EngineTimes>;
   /** Client connections a worker holds at once. */
   readonly maxConnections?: number;
-  /** Resolve "." and ".." elements of paths before matching, and pass the result on. Default: a path stays as it came.
-   * */
-  readonly normalisePaths?: boolean;
   readonly clock?: Clock;
   /** 32-bit numbers that seed the workers' choices. */
   readonly seed?: () => number;
@@ -126,7 +123,6 @@ class WorkerRouter implements Router {
       accessLog: o.accessLog,
       times: o.times ?? {},
       maxConnections: o.maxConnections ?? 16_384,
-      normalisePaths: o.normalisePaths ?? false,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
     // Descriptors of listening sockets are opened outside of node's book-keeping.

@@ -22,7 +22,6 @@ export interface WorkerStart {
   readonly accessLog: string | undefined;
   readonly times: Partial<EngineTimes>;
   readonly maxConnections: number;
-  readonly normalisePaths: boolean;
   readonly seed: number;
 }
 
@@ -60,7 +59,7 @@ class L7Worker {
   private preparedSeq = 0;
 
   constructor(start: WorkerStart, say: (m: FromWorker) => void) {
-    const { times, maxConnections, normalisePaths, accessLog } = start;
+    const { times, maxConnections, accessLog } = start;
     this.say = say;
     this.engine = openNetEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
     const random = createRandom(start.seed);
@@ -73,7 +72,6 @@ class L7Worker {
       upstreams: this.upstreams,
       counters: this.counters,
       log: this.log,
-      normalisePaths,
       listener: (id) => this.listeners.view(id),
       fault: (error) => this.fault(error),
     });

@@ -19,7 +19,19 @@ export interface Listener {
   readonly routes: string;
   /** Connections come here by steering (an IP_TRANSPARENT listener), not by their address. */
   readonly steered?: boolean;
+  /** Absent: `defaultPaths`. */
+  readonly paths?: PathNormalization;
 }
+
+/** What is done to a path before routes, policies and logs see it and before it goes on; names and meaning are those of
+ * MeshConfig.pathNormalization of Istio. `base` resolves dot elements and backslashes and writes escapes in one way,
+ * `merge-slashes` besides makes one of several slashes, `decode-and-merge-slashes` first decodes %2f and %5c. */
+export const pathNormalizations = ['none', 'base', 'merge-slashes', 'decode-and-merge-slashes'] as const;
+export type PathNormalization = (typeof pathNormalizations)[number];
+
+/** Istio's too. With `none` a path that steps around a route ("/open/../closed") is decided by as it stands, and
+ * understood by the upstream as something else; the two ways beyond `base` change what some servers give a meaning. */
+export const defaultPaths: PathNormalization = 'base';
 
 /** Hosts of one or more listeners. A host is chosen first, by Envoy's rule: exact, then the longest "*.suffix", then
  * "*", letter case and the port in the Host header left out; then the first route of that host that matches, in the
@@ -42,7 +54,7 @@ export interface StringMatch {
   readonly value: string;
 }
 
-/** Matched against the path as it came, without the query: nothing is decoded or normalised. `prefix` follows Gateway
+/** Matched against the path without the query, as the listener's `paths` made it. `prefix` follows Gateway
  * API's PathPrefix (whole path elements: /foo matches /foo and /foo/bar, not /foobar); its value has no slash at its
  * end, "" matches all. `string-prefix` is Istio's uri.prefix, `regex` matches the whole path (what RE2 and JavaScript
  * share). */

@@ -29,7 +29,6 @@ export interface RigOptions {
   readonly times?: Partial<EngineTimes>;
   readonly maxConnections?: number;
   readonly maxPerEndpoint?: number;
-  readonly normalisePaths?: boolean;
 }
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
@@ -46,7 +45,6 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     upstreams,
     counters: counterWriter(memory),
     log: { write: (r) => void log.push(r), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
-    normalisePaths: o.normalisePaths ?? false,
     listener: (id) => listeners.view(id),
     fault: (error) => void faults.push(error),
   });

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -35,6 +35,25 @@ export function startEnvoy(folder: string, bootstrap: string, netns?: string): A
       clearTimeout(timer);
     },
   };
+}
+
+/** Starts Envoy and waits until it accepts on the port of loopback. */
+export async function startEnvoyOn(folder: string, bootstrap: string, port: number): Promise<AsyncDisposable> {
+  const envoy = startEnvoy(folder, bootstrap);
+  const accepts = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      const socket = connect({ port, host: '127.0.0.1' });
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+      socket.once('connect', () => socket.destroy());
+    });
+  try {
+    await until('Envoy accepts', accepts);
+  } catch (error) {
+    await envoy[Symbol.asyncDispose]();
+    throw new Error(`${(error as Error).message}: ${envoy.log()}`, { cause: error });
+  }
+  return envoy;
 }
 
 export interface Reply {

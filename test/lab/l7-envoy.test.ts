@@ -5,22 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createRegistry, toJson } from '@bufbuild/protobuf';
-import { clusterOf, loadAssignment } from '../../src/mesh/xds/encode/cluster.ts';
-import { listenerOf } from '../../src/mesh/xds/encode/listener.ts';
-import { routeConfiguration } from '../../src/mesh/xds/encode/route.ts';
-import { ClusterSchema } from '../../src/mesh/xds/gen/envoy/config/cluster/v3/cluster_pb.ts';
-import { ClusterLoadAssignmentSchema } from '../../src/mesh/xds/gen/envoy/config/endpoint/v3/endpoint_pb.ts';
-import { ListenerSchema } from '../../src/mesh/xds/gen/envoy/config/listener/v3/listener_pb.ts';
-import { RouteConfigurationSchema } from '../../src/mesh/xds/gen/envoy/config/route/v3/route_pb.ts';
-import { RouterSchema } from '../../src/mesh/xds/gen/envoy/extensions/filters/http/router/v3/router_pb.ts';
-import { HttpConnectionManagerSchema } from '../../src/mesh/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
-import { HttpProtocolOptionsSchema } from '../../src/mesh/xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
-import type { HeaderEdits, PathMatch, PathRewrite, Route, Snapshot } from '../../src/mesh/snapshot.ts';
+import type { HeaderEdits, PathMatch, PathRewrite, Route } from '../../src/mesh/snapshot.ts';
 import { noEdits } from '../../src/mesh/snapshot.ts';
-import { connect, endpoint, forward, freePort, host, route, sleep, snapshot, upstream } from '../fake/l7.ts';
+import { connect, forward, freePort, host, route, snapshot, upstream } from '../fake/l7.ts';
 import { rig } from '../fake/l7-rig.ts';
-import { envoyMissing, startEnvoy } from './envoy.ts';
+import { bootstrapOf } from './envoy-static.ts';
+import { envoyMissing, startEnvoyOn } from './envoy.ts';
 
 const edits = (e: Partial<HeaderEdits>): HeaderEdits => ({ ...noEdits, ...e });
 const at = (value: string, kind: PathMatch['kind'] = 'prefix') => ({ path: { kind, value } });
@@ -129,26 +119,6 @@ function bare(head: string): string[] {
   ];
 }
 
-function bootstrap(s: Snapshot, endpoints: Readonly<Record<string, number[]>>): object {
-  const registry = createRegistry(HttpConnectionManagerSchema, RouterSchema, HttpProtocolOptionsSchema);
-  const listener = toJson(ListenerSchema, listenerOf(s.listeners[0]!), { registry }) as {
-    filterChains: { filters: { typedConfig: Record<string, unknown> }[] }[];
-  };
-  const manager = listener.filterChains[0]!.filters[0]!.typedConfig;
-  delete manager['rds'];
-  // Inline tables are checked against the clusters, those of RDS are not.
-  const table = toJson(RouteConfigurationSchema, routeConfiguration(s.routes[0]!)) as object;
-  manager['routeConfig'] = { ...table, validateClusters: false };
-  const clusters = s.clusters.map((c) => {
-    const cluster = toJson(ClusterSchema, clusterOf(c), { registry }) as Record<string, unknown>;
-    delete cluster['edsClusterConfig'];
-    const list = (endpoints[c.key] ?? []).map((port) => endpoint(port));
-    const assignment = loadAssignment({ cluster: c.key, version: '1', list });
-    return { ...cluster, type: 'STATIC', loadAssignment: toJson(ClusterLoadAssignmentSchema, assignment) };
-  });
-  return { staticResources: { listeners: [listener], clusters } };
-}
-
 async function answers(port: number, seen: string[]): Promise<{ request: string; got: string[]; up: string[] }[]> {
   const list = [];
   for (const request of requests) {
@@ -176,16 +146,10 @@ test('the router and Envoy agree', { skip: envoyMissing }, async () => {
   r.apply(snapshot(r.port, hosts, keys));
   r.endpoints('a', endpoints.a);
   r.endpoints('dead', endpoints.dead);
-  const config = JSON.stringify(bootstrap(snapshot(port, hosts, keys), endpoints));
+  const config = bootstrapOf(snapshot(port, hosts, keys), endpoints);
+  await using stack = new AsyncDisposableStack();
   try {
-    await using process = startEnvoy(folder, config);
-    for (let i = 0; ; i += 1) {
-      const c = await connect(port).catch(() => undefined);
-      c?.socket.destroy();
-      if (c !== undefined) break;
-      assert.ok(i < 200, `Envoy does not come up: ${process.log()}`);
-      await sleep(50);
-    }
+    stack.use(await startEnvoyOn(folder, config, port));
     const ours = await answers(r.port, up.seen);
     const theirs = await answers(port, up.seen);
     assert.deepEqual(ours, theirs);

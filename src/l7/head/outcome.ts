@@ -1,4 +1,5 @@
 // What is known of a request on its way, and how it ended.
+import type { PathNormalization } from '../../mesh/snapshot.ts';
 import type { AccessRecord } from '../log.ts';
 import type { Table } from '../match.ts';
 import type { Backend } from '../pick.ts';
@@ -10,6 +11,7 @@ export interface ListenerView {
   readonly name: string;
   readonly port: number;
   table: Table<Act>;
+  paths: PathNormalization;
 }
 
 /** What is known of a connection's request between two rows. */

@@ -8,7 +8,7 @@
 import type { Problem } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
-import type { ClusterKey, Endpoints, Listener, RouteTable, Scope, Snapshot } from '../snapshot.ts';
+import type { ClusterKey, Endpoints, Listener, PathNormalization, RouteTable, Scope, Snapshot } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
 import { compareText, type FirstSeen } from './age.ts';
 import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
@@ -28,6 +28,8 @@ export interface BuildInput {
   readonly services: Registry;
   /** Address of Gateways that name none. */
   readonly gatewayAddress?: string | undefined;
+  /** Of every listener. */
+  readonly paths?: PathNormalization | undefined;
   readonly health: Health;
   readonly firstSeen?: FirstSeen;
 }
@@ -74,12 +76,12 @@ export function buildSnapshots(input: BuildInput): Built {
   const policy = policyOf(routes, meshServices(istio, services), services, book, firstSeen);
 
   const router = [...socketsOf(sockets, (b) => b.addresses), ...steered(services, policy)];
-  const gateway = socketsOf(sockets, () => ['0.0.0.0']);
-  const snapshots = [
-    snapshotOf('router', router, backends),
-    snapshotOf('gateway', gateway, backends),
-    snapshotOf('sidecar', outbound(services, policy), backends),
+  const scopes: readonly (readonly [Scope, readonly Socket[]])[] = [
+    ['router', router],
+    ['gateway', socketsOf(sockets, () => ['0.0.0.0'])],
+    ['sidecar', outbound(services, policy)],
   ];
+  const snapshots = scopes.map(([scope, all]) => snapshotOf(scope, all, backends, input.paths));
   const keys = [...new Set(snapshots.flatMap((s) => s.clusters.map((c) => c.key)))].toSorted(compareText);
   const places = keys.map((key) => backends.places(key));
   const endpointsFor = (now: Health): readonly Endpoints[] => places.map((place) => endpointsAt(place, now));
@@ -157,11 +159,16 @@ function outbound(services: Registry, policy: Policy): Socket[] {
   });
 }
 
-function snapshotOf(scope: Scope, sockets: readonly Socket[], backends: Backends): Snapshot {
+function snapshotOf(
+  scope: Scope,
+  sockets: readonly Socket[],
+  backends: Backends,
+  paths: PathNormalization | undefined,
+): Snapshot {
   const sorted = sockets.toSorted(([a], [b]) => compareText(a.name, b.name));
   const routes = sorted.map(([, table]) => table);
   const content = {
-    listeners: sorted.map(([listener]) => listener),
+    listeners: sorted.map(([listener]) => (paths === undefined ? listener : { ...listener, paths })),
     routes,
     clusters: clusterKeys(routes).map((key) => backends.cluster(key)),
     secrets: [],

@@ -1,10 +1,11 @@
 // Listener -> envoy.config.listener.v3.Listener with an HTTP connection manager.
 //
-// Set so that Envoy treats a request as the switch's own router does: the path as it came (no normalisation, no merged
-// slashes), Host with its port, no x-request-id, no x-envoy-* headers, Server of the upstream; the client's address
+// Set so that Envoy treats a request as the switch's own router does: the path made normal in the same way, Host with
+// its port, no x-request-id, no x-envoy-* headers, Server of the upstream; the client's address
 // goes to the end of x-forwarded-for. No time limit on a whole request but the route's.
 import { create } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
+import { defaultPaths } from '../../snapshot.ts';
 import type { Listener as SnapshotListener } from '../../snapshot.ts';
 import { ApiVersion, type ConfigSource, ConfigSourceSchema } from '../gen/envoy/config/core/v3/config_source_pb.ts';
 import { type Listener, ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
@@ -27,6 +28,8 @@ export function overAds(): ConfigSource {
 
 /** The listener as Envoy takes it by LDS; its routes come by RDS, so that a changed route never drains it. */
 export function listenerOf(listener: SnapshotListener): Listener {
+  const paths = listener.paths ?? defaultPaths;
+  const decode = paths === 'decode-and-merge-slashes';
   const manager = create(HttpConnectionManagerSchema, {
     statPrefix: listener.name,
     codecType: CodecType.HTTP1,
@@ -42,9 +45,9 @@ export function listenerOf(listener: SnapshotListener): Listener {
     ],
     useRemoteAddress: true,
     generateRequestId: false,
-    normalizePath: false,
-    mergeSlashes: false,
-    pathWithEscapedSlashesAction: EscapedSlashes.KEEP_UNCHANGED,
+    normalizePath: paths !== 'none',
+    mergeSlashes: decode || paths === 'merge-slashes',
+    pathWithEscapedSlashesAction: decode ? EscapedSlashes.UNESCAPE_AND_FORWARD : EscapedSlashes.KEEP_UNCHANGED,
     serverHeaderTransformation: ServerHeader.PASS_THROUGH,
     commonHttpProtocolOptions: { idleTimeout: seconds(60) },
     requestHeadersTimeout: seconds(10),
