@@ -1,18 +1,23 @@
 // Up or down: apart from the device itself, so that its hook is attached before the first frame can come in.
 import type { Kernel } from '../../kernel/kernel.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
-import { linkBook, watchLinks } from './links.ts';
+import { foundWell, linkBook, watchLinks } from './links.ts';
 import { kernelFault, readAlias } from './mark.ts';
 
 export interface AdminSpec {
   readonly up: boolean;
 }
 
+export interface AdminActual extends AdminSpec {
+  readonly name: string;
+}
+
 /** A dropped admin state is down; the device may be gone already. Down is what a device is that nobody looks after, so
  * one that is down counts as ours only where this process has put it down. */
-export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec, AdminSpec> {
+export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec, AdminActual> {
   const nl = kernel.netlink();
   const book = linkBook(nl);
+  const well = foundWell<AdminActual>();
   const downs = new Set<Ref>();
   const set = (ref: Ref, up: boolean, missing: 'fails' | 'is fine'): void => {
     const [code] = nl.apply([{ op: 'link-set', name: nameOf(ref), up }]);
@@ -24,10 +29,10 @@ export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec,
     read: (refs) => {
       const links = refs === 'all' ? nl.links() : refs.flatMap((ref) => book.byName(nameOf(ref)) ?? []);
       const ours = links.filter((link) => readAlias(instance, link.alias) !== undefined);
-      const states = ours.map((link) => [`admin/${link.name}` as Ref, { up: link.up }] as const);
+      const states = ours.map(({ name, up }) => [`admin/${name}` as Ref, { name, up }] as const);
       return Promise.resolve(new Map(states.filter(([ref, { up }]) => up || downs.has(ref))));
     },
-    diff: (spec, actual) => (spec.up === actual.up ? 'same' : 'update'),
+    diff: (spec, actual) => well.note(actual, spec.up === actual.up ? 'same' : 'update'),
     put: (batch) => {
       for (const [ref, spec] of batch) {
         set(ref, spec.up, 'fails');
@@ -46,7 +51,9 @@ export function adminDriver(kernel: Kernel, instance: string): Driver<AdminSpec,
     watch: (dirty) =>
       watchLinks(
         nl,
-        (name) => dirty(`admin/${name}`),
+        (name, link) => {
+          if (well.isNews(name, link && { name, up: link.up })) dirty(`admin/${name}`);
+        },
         () => dirty('all'),
       ),
   };

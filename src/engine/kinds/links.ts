@@ -42,9 +42,29 @@ export function linkBook(nl: Netlink): LinkBook {
   };
 }
 
-/** Calls with the name of each device that changes, comes or goes; one that is renamed is told by both names. `lost` is
- * called where the kernel dropped events. */
-export function watchLinks(nl: Netlink, on: (name: string) => void, lost: () => void): Disposable {
+/** Devices as they were last found to be as desired. The kernel tells of our own changes too, after a start by the
+ * hundred: an event that shows a device just so is no reason to look at it, and at all that stands on it. */
+export function foundWell<A extends { readonly name: string }>() {
+  const found = new Map<string, string>();
+  return {
+    /** Keeps what was read, and how it compares. */
+    note<D extends string>(actual: A, diff: D): D {
+      if (diff === 'same') found.set(actual.name, JSON.stringify(actual));
+      else found.delete(actual.name);
+      return diff;
+    },
+    /** What an event shows; undefined: the device is gone, or is none of ours. */
+    isNews(name: string, actual: A | undefined): boolean {
+      if (actual !== undefined) return found.get(name) !== JSON.stringify(actual);
+      found.delete(name);
+      return true;
+    },
+  };
+}
+
+/** Calls with the name of each device that changes, comes or goes, and what it is like now; one that is renamed is told
+ * by both names. `lost` is called where the kernel dropped events. */
+export function watchLinks(nl: Netlink, on: (name: string, link?: Link) => void, lost: () => void): Disposable {
   const names = new Map<number, string>();
   const watch = nl.watch(['link'], (event) => {
     if (event.type === 'overrun') return lost();
@@ -54,7 +74,7 @@ export function watchLinks(nl: Netlink, on: (name: string) => void, lost: () => 
     if (event.gone) names.delete(index);
     else names.set(index, name);
     if (before !== undefined && before !== name) on(before);
-    on(name);
+    on(name, event.gone ? undefined : event.link);
   });
   for (const link of nl.links()) if (!names.has(link.index)) names.set(link.index, link.name);
   return watch;

@@ -3,7 +3,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import type { Link, Op } from '../../kernel/netlink.ts';
 import { FaultError } from '../faults.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
-import { linkBook, watchLinks } from './links.ts';
+import { foundWell, linkBook, watchLinks } from './links.ts';
 import { aliasOf, hashOf, kernelFault, readAlias } from './mark.ts';
 
 /** The ref's name is the device's name in the switch's namespace. */
@@ -43,27 +43,20 @@ const linkKinds = { veth: 'veth', tap: 'tun' } as const;
 export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpec, NetdevActual> {
   const nl = kernel.netlink();
   const book = linkBook(nl);
+  const well = foundWell<NetdevActual>();
   return {
     kind: 'netdev',
     read: (refs) => {
       const own = new Map<Ref, NetdevActual>();
       for (const link of refs === 'all' ? nl.links() : refs.flatMap((ref) => book.byName(nameOf(ref)) ?? [])) {
-        const mark = readAlias(instance, link.alias);
-        if (mark?.ref !== `netdev/${link.name}`) continue;
-        const { hash, firstMtu } = mark;
-        const first = firstMtu === undefined ? {} : { firstMtu };
-        own.set(mark.ref, { name: link.name, kind: link.kind, mtu: link.mtu, mac: link.mac, hash, ...first });
+        const actual = actualOf(instance, link);
+        if (actual !== undefined) own.set(`netdev/${link.name}`, actual);
       }
       return Promise.resolve(own);
     },
     diff(spec, actual) {
-      if (hashOf(identity(spec)) !== actual.hash) return 'replace';
-      if (spec.type !== 'external' && actual.kind !== linkKinds[spec.type]) return 'replace';
       if (spec.type === 'veth' && peerIsLost(kernel, spec, book.byName(actual.name)?.peer)) return 'replace';
-      const mac = spec.type === 'external' ? undefined : spec.mac;
-      return (spec.mtu ?? actual.firstMtu ?? actual.mtu) === actual.mtu && (mac ?? actual.mac) === actual.mac
-        ? 'same'
-        : 'update';
+      return well.note(actual, diffOwn(spec, actual));
     },
     put: (batch) => {
       const ops = batch.map(([ref, spec]) => [ref, opsFor(ref, spec, nl.link(nameOf(ref)), instance)] as const);
@@ -79,10 +72,31 @@ export function netdevDriver(kernel: Kernel, instance: string): Driver<NetdevSpe
     watch: (dirty) =>
       watchLinks(
         nl,
-        (name) => dirty(`netdev/${name}`),
+        (name, link) => {
+          const actual = link === undefined ? undefined : actualOf(instance, link);
+          if (well.isNews(name, actual)) dirty(`netdev/${name}`);
+        },
         () => dirty('all'),
       ),
   };
+}
+
+/** Undefined where the device is none of ours. */
+function actualOf(instance: string, { name, kind, mtu, mac, alias }: Link): NetdevActual | undefined {
+  const mark = readAlias(instance, alias);
+  if (mark?.ref !== `netdev/${name}`) return undefined;
+  const { hash, firstMtu } = mark;
+  return { name, kind, mtu, mac, hash, ...(firstMtu === undefined ? {} : { firstMtu }) };
+}
+
+/** Of the device alone, its far end apart. */
+function diffOwn(spec: NetdevSpec, actual: NetdevActual): 'same' | 'update' | 'replace' {
+  if (hashOf(identity(spec)) !== actual.hash) return 'replace';
+  if (spec.type !== 'external' && actual.kind !== linkKinds[spec.type]) return 'replace';
+  const mac = spec.type === 'external' ? undefined : spec.mac;
+  return (spec.mtu ?? actual.firstMtu ?? actual.mtu) === actual.mtu && (mac ?? actual.mac) === actual.mac
+    ? 'same'
+    : 'update';
 }
 
 /** Its far end is in another namespace than that which has the name. Where none has it, that is to be mended first. */

@@ -1,6 +1,7 @@
 // Kernel settings. A dropped one goes back to the value that we first saw, which is kept on disk.
 import { readFileSync } from 'node:fs';
 import type { Kernel } from '../../kernel/kernel.ts';
+import type { Link } from '../../kernel/netlink.ts';
 import { FaultError } from '../faults.ts';
 import { writeDurably } from '../revision/disk.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
@@ -47,16 +48,24 @@ export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, S
       save();
       return Promise.resolve();
     },
-    watch: (dirty) =>
-      watchLinks(
+    watch: (dirty) => {
+      // A device has settings of its own from when it comes; those of IPv6 come anew with an MTU that carries it.
+      const known = new Map(kernel.netlink().links().map((link) => [link.name, bornOf(link)]));
+      return watchLinks(
         kernel.netlink(),
-        (name) => {
+        (name, link) => {
+          if (link !== undefined && known.get(name) === bornOf(link)) return;
+          if (link === undefined) known.delete(name);
+          else known.set(name, bornOf(link));
           for (const key of first.keys()) if (key.includes(`/conf/${name}/`)) dirty(`sysctl/${key}`);
         },
         () => dirty('all'),
-      ),
+      );
+    },
   };
 }
+
+const bornOf = (link: Link): string => `${link.index} ${link.mtu}`;
 
 /** The kernel separates several values by tabs, people by spaces. */
 const words = (value: string): string => value.trim().split(/\s+/).join(' ');
