@@ -1,6 +1,7 @@
 // What happens at start, before anything else may change: which revision is it, and is FILE new to us. And the way back
 // from a commit that nobody confirmed.
 import type { Logger } from 'pino';
+import { decodeText } from '../config/limits.ts';
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type CommitContext, revisionOf } from './commit.ts';
@@ -8,7 +9,6 @@ import { type Fault, faultOf } from './faults.ts';
 import { compileCandidate, type Prepared } from './revision/candidate.ts';
 import { type Face, isEdited, readFace } from './revision/face.ts';
 import type { Pending } from './revision/history.ts';
-import { loadCandidate } from './revision/load.ts';
 import type { FaceText, RevisionInfo, StoredRevision } from './revision/revision.ts';
 
 /** Input that nothing can run with. */
@@ -46,8 +46,9 @@ const atFile = (face: Face, message: string): Problem => ({ file: face.file, lin
 
 /** Undefined: it runs. */
 async function takeIn(context: CommitContext, face: Face, text: FaceText): Promise<readonly Problem[] | undefined> {
-  const loaded = loadCandidate(context.slices, text.document, text.manifests, face.file);
-  if (!loaded.ok) return loaded.problems;
+  const files = [[face.file, text.document] as const, ...Object.entries(text.manifests)];
+  const unreadable = files.map(([name, bytes]) => decodeText(bytes, name)).filter((each) => typeof each !== 'string');
+  if (unreadable.length > 0) return unreadable;
   const document = Buffer.from(text.document).toString('utf8');
   const manifests = Object.fromEntries(
     Object.entries(text.manifests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')]),

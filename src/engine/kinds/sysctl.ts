@@ -50,7 +50,12 @@ export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, S
     },
     watch: (dirty) => {
       // A device has settings of its own from when it comes; those of IPv6 come anew with an MTU that carries it.
-      const known = new Map(kernel.netlink().links().map((link) => [link.name, bornOf(link)]));
+      const known = new Map(
+        kernel
+          .netlink()
+          .links()
+          .map((link) => [link.name, bornOf(link)]),
+      );
       return watchLinks(
         kernel.netlink(),
         (name, link) => {
