@@ -113,7 +113,16 @@ const messages: readonly Short[] = [
   ['request smuggling', smuggling, 'nginx and HAProxy on the same bytes', 'nginx, HAProxy'],
 ];
 
+const bounded = 'a target, a head, a number of fields: each has its bound, its status, and a body that names the bound';
 const bounds: readonly Short[] = [
+  ['bound of a target: 414', 'src/l7/limits.test.ts', bounded, 'RFC 9110 15.5.15'],
+  ['bounds of a head: 431', 'src/l7/limits.test.ts', bounded, 'RFC 6585 5'],
+  [
+    'requests on one connection',
+    'src/l7/limits.test.ts',
+    'after so many requests a connection ends: the last answer says so, and no further request is taken',
+    'RFC 9112 9.6',
+  ],
   ['slow heads', exchange, 'deadlines: route 504, head 408, idle connections are closed silently', 'RFC 9110 15.5.9'],
   [
     'slow bodies',

@@ -27,6 +27,8 @@ export interface ChainOptions {
   readonly upstreams: Upstreams;
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
+  /** The answer to the last says "connection: close"; 0: any number. */
+  readonly maxRequestsPerConnection: number;
   readonly listener: (id: number) => ListenerView | undefined;
   /** An exception while a row was worked on; it was answered with 500. */
   readonly fault: (error: unknown) => void;
@@ -79,6 +81,7 @@ export class Chain {
       this.release(x);
       x.conn = conn;
       x.scanned = 0;
+      x.requests = 0;
     }
     return x;
   }
@@ -130,7 +133,9 @@ export class Chain {
     x.minor = head.minor;
     x.isHead = head.method === HEAD;
     x.safe = head.method !== OTHER;
-    x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !this.ending(base);
+    x.requests += 1;
+    const last = x.requests === this.o.maxRequestsPerConnection || this.ending(base);
+    x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !last;
     x.upgrade = upgrades(this.arena);
     this.requestBody(base);
     if (this.o.log !== undefined) this.remember(x);

@@ -18,6 +18,7 @@ import {
   refuse,
 } from './head/fields.ts';
 
+/** Line and fields of a message, and its target, in bytes: what nginx takes (large_client_header_buffers 4 8k). */
 export const MAX_HEAD = 32 * 1024;
 export const MAX_TARGET = 8 * 1024;
 const MAX_METHOD = 32;
@@ -30,7 +31,7 @@ const OPTIONS = 4;
 const methods = ['', 'GET', 'HEAD', 'CONNECT', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'];
 
 function more(size: number): number {
-  return size > MAX_HEAD ? refuse(431, 'head too large') : 0;
+  return size > MAX_HEAD ? refuse(431, `head larger than ${MAX_HEAD} bytes`) : 0;
 }
 
 const v11 = Buffer.from('HTTP/1.1');
@@ -83,7 +84,7 @@ function requestLine(a: Uint8Array, start: number, end: number): number {
   p += 1;
   head.targetOff = p;
   while (p < end && (classes[a[p]!]! & TARGET) !== 0) p += 1;
-  if (p - head.targetOff > MAX_TARGET) return refuse(414, 'target too long');
+  if (p - head.targetOff > MAX_TARGET) return refuse(414, `target longer than ${MAX_TARGET} bytes`);
   if (p >= end) return 0;
   if (a[p] !== 32 || p === head.targetOff) return refuse(400, 'bad target');
   head.targetLen = p - head.targetOff;

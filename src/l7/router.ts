@@ -24,6 +24,8 @@ export interface RouterOptions {
   readonly times?: Partial<EngineTimes>;
   /** Client connections a worker holds at once. */
   readonly maxConnections?: number;
+  /** After so many the client is told to connect anew. Default: none, an old connection costs no more than a young. */
+  readonly maxRequestsPerConnection?: number;
   readonly clock?: Clock;
   /** 32-bit numbers that seed the workers' choices. */
   readonly seed?: () => number;
@@ -123,6 +125,7 @@ class WorkerRouter implements Router {
       accessLog: o.accessLog,
       times: o.times ?? {},
       maxConnections: o.maxConnections ?? 16_384,
+      maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
     // Descriptors of listening sockets are opened outside of node's book-keeping.

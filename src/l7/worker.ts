@@ -22,6 +22,7 @@ export interface WorkerStart {
   readonly accessLog: string | undefined;
   readonly times: Partial<EngineTimes>;
   readonly maxConnections: number;
+  readonly maxRequestsPerConnection: number;
   readonly seed: number;
 }
 
@@ -59,7 +60,7 @@ class L7Worker {
   private preparedSeq = 0;
 
   constructor(start: WorkerStart, say: (m: FromWorker) => void) {
-    const { times, maxConnections, accessLog } = start;
+    const { times, maxConnections, maxRequestsPerConnection, accessLog } = start;
     this.say = say;
     this.engine = openNetEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
     const random = createRandom(start.seed);
@@ -72,6 +73,7 @@ class L7Worker {
       upstreams: this.upstreams,
       counters: this.counters,
       log: this.log,
+      maxRequestsPerConnection,
       listener: (id) => this.listeners.view(id),
       fault: (error) => this.fault(error),
     });

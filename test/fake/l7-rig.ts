@@ -29,6 +29,7 @@ export interface RigOptions {
   readonly times?: Partial<EngineTimes>;
   readonly maxConnections?: number;
   readonly maxPerEndpoint?: number;
+  readonly maxRequestsPerConnection?: number;
 }
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
@@ -45,6 +46,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     upstreams,
     counters: counterWriter(memory),
     log: { write: (r) => void log.push(r), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
+    maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
     listener: (id) => listeners.view(id),
     fault: (error) => void faults.push(error),
   });

@@ -1,6 +1,7 @@
 // The fields of a head (RFC 9112 section 5) as words of one table, and what they say about framing and the connection.
 // Field names are lowered in place. One parser a thread: the result stands until the next call.
 
+/** As many as Envoy takes. */
 export const MAX_FIELDS = 100;
 
 /** Words of a field in `fields`: offsets are into the arena, F_END is the place after its CRLF. */
@@ -165,7 +166,7 @@ export function parseFields(a: Uint8Array, start: number, end: number): number {
       head.count = n;
       return p + 2;
     }
-    if (n === MAX_FIELDS) return refuse(431, 'too many fields');
+    if (n === MAX_FIELDS) return refuse(431, `more than ${MAX_FIELDS} fields`);
     const nameOff = p;
     let hash = 0;
     let c = 0;

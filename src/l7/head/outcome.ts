@@ -19,6 +19,8 @@ export class Exchange {
   conn = -1;
   /** Bytes of the head seen so far, for heads that come in pieces. */
   scanned = 0;
+  /** Requests that the connection has brought. */
+  requests = 0;
   listener: ListenerView | undefined;
   act: Act | undefined;
   target: Target | undefined;
