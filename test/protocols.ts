@@ -21,7 +21,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   Node: 'node:tls',
 };
 
-const net = 'src/l7/transport-net.test.ts';
+const net = 'src/l7/transport-http.test.ts';
 const chain = 'src/l7/chain.test.ts';
 const heads = 'src/l7/http1.test.ts';
 const exchange = 'src/l7/net/exchange.test.ts';

@@ -272,5 +272,6 @@ NAPI_MODULE_INIT()
 	register_map(env, exports);
 	register_program(env, exports);
 	register_object(env, exports);
+	register_l7(env, exports);
 	return exports;
 }

@@ -78,5 +78,6 @@ void register_device(napi_env env, napi_value exports);
 void register_map(napi_env env, napi_value exports);
 void register_program(napi_env env, napi_value exports);
 void register_object(napi_env env, napi_value exports);
+void register_l7(napi_env env, napi_value exports);
 
 #endif

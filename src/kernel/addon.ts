@@ -55,6 +55,25 @@ export interface Addon {
     ctxRoom: number,
   ): TestRun;
   programQuery(ifindex: number, attachType: number): number[];
+  l7Open(
+    onBatch: (n: number) => void,
+    times: Uint8Array,
+    tickMs: number,
+    maxConnections: number,
+    maxPerEndpoint: number,
+  ): NativeEngine;
+  l7Listen(engine: Native, fd: number): number;
+  l7Unlisten(engine: Native, listener: number): void;
+  l7Endpoint(engine: Native, address: Uint8Array, port: number, connectTimeoutMs: number): number;
+  l7DropEndpoint(engine: Native, endpoint: number): void;
+  l7Template(engine: Native, id: number, bytes: Uint8Array): void;
+  l7Peer(engine: Native, conn: number): NativePeer | undefined;
+  l7Resume(engine: Native, conn: number): void;
+  l7Send(engine: Native, conn: number, off: number, len: number): void;
+  l7Close(engine: Native, conn: number, reset: boolean): void;
+  l7CloseIdle(engine: Native): void;
+  l7Stats(engine: Native, into: Uint8Array): void;
+  l7Shut(engine: Native): void;
   linkCreate(programFd: number, ifindex: number, attachType: number, flags: number): number;
   linkUpdate(fd: number, programFd: number): void;
   linkInfo(fd: number): BpfLinkInfo;
@@ -104,6 +123,22 @@ export interface ProgramInfo {
   readonly type: number;
   readonly tag: string;
   readonly verifiedInsns: number;
+}
+
+/** An engine of the L7 router that runs. The memory of `arena` and `rows` outlives it for as long as somebody holds
+ * them. */
+export interface NativeEngine {
+  readonly engine: Native;
+  readonly arena: Uint8Array<ArrayBuffer>;
+  readonly rows: Int32Array<ArrayBuffer>;
+}
+
+export interface NativePeer {
+  readonly mark: number;
+  readonly address: string;
+  readonly port: number;
+  readonly localAddress: string;
+  readonly localPort: number;
 }
 
 const path = fileURLToPath(new URL('../../native/build/addon.node', import.meta.url));

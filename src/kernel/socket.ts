@@ -8,6 +8,7 @@ import { parseIp } from '../lib/ip.ts';
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 2048;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
@@ -69,6 +70,7 @@ export interface TcpBind {
   readonly reusePort?: boolean;
   /** For "::": IPv4 does not come in here too. */
   readonly ipv6Only?: boolean;
+  readonly nonBlocking?: boolean;
 }
 
 /** A TCP socket made in a namespace and bound, which does not listen yet: no connection can wait in it. For
@@ -78,7 +80,8 @@ export function tcpBind(o: TcpBind): number {
   const address = parseIp(o.address)?.bytes;
   if (address === undefined) throw new KernelError('EINVAL', `listen on ${o.address}`, 'no IP address');
   const ipv6 = address.length === 16;
-  const fd = inNetns(o.netns, () => addon().socketOpen(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0));
+  const type = SOCK_STREAM | (o.nonBlocking === true ? SOCK_NONBLOCK : 0);
+  const fd = inNetns(o.netns, () => addon().socketOpen(ipv6 ? AF_INET6 : AF_INET, type, 0));
   try {
     setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (o.reusePort === true) setSocketOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);

@@ -1,8 +1,8 @@
 // What every engine must do with rows, shown without the chain: rows in, rows out, bytes.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { openEngine, test } from '../../test/fake/l7-engines.ts';
 import { connect, freePort, sleep, upstream } from '../../test/fake/l7.ts';
-import { openNetEngine } from './transport-net.ts';
+
 import * as t from './transport.ts';
 
 interface Seen {
@@ -18,7 +18,7 @@ async function engineWith(
   times: Partial<t.EngineTimes> = {},
 ) {
   const seen: Seen[] = [];
-  const engine: t.Engine = openNetEngine({
+  const engine: t.Engine = openEngine({
     times,
     onBatch(n) {
       for (let i = 0; i < n; i += 1) {

@@ -13,7 +13,7 @@ import type { Prepared } from './listener.ts';
 import { openAccessLog } from './log.ts';
 import type { AccessLog } from './log.ts';
 import { createRandom } from './pick.ts';
-import { openNetEngine } from './transport-net.ts';
+import { openEngine } from './transport-native.ts';
 import type { Engine, EngineStats, EngineTimes } from './transport.ts';
 import { Upstreams } from './upstream.ts';
 
@@ -62,7 +62,7 @@ class L7Worker {
   constructor(start: WorkerStart, say: (m: FromWorker) => void) {
     const { times, maxConnections, maxRequestsPerConnection, accessLog } = start;
     this.say = say;
-    this.engine = openNetEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
+    this.engine = openEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
     const random = createRandom(start.seed);
     this.upstreams = new Upstreams(this.engine, random);
     this.listeners = new Listeners(this.engine, this.upstreams, random);

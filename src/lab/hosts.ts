@@ -5,7 +5,7 @@ import { cidr, ipAddress } from '../config/types.ts';
 import type { BpfObject } from '../kernel/bpf.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { KernelError } from '../kernel/errno.ts';
-import { setOffloads } from '../kernel/ethtool.ts';
+import { setOffloads } from '../kernel/net/ethtool.ts';
 import type { Netlink, Op } from '../kernel/netlink.ts';
 import { u32 } from '../lib/bytes.ts';
 

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { BpfObject, BpfProgram } from '../../src/kernel/bpf.ts';
 import { KernelError } from '../../src/kernel/errno.ts';
-import { setOffloads } from '../../src/kernel/ethtool.ts';
+import { setOffloads } from '../../src/kernel/net/ethtool.ts';
 import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { kernel, objects } from '../lab/rig.ts';

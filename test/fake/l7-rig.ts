@@ -6,7 +6,7 @@ import type { RouteStats } from '../../src/l7/counters.ts';
 import { Listeners } from '../../src/l7/listener.ts';
 import type { AccessRecord } from '../../src/l7/log.ts';
 import { createRandom } from '../../src/l7/pick.ts';
-import { openNetEngine } from '../../src/l7/transport-net.ts';
+import { openEngine } from './l7-engines.ts';
 import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
 import { Upstreams } from '../../src/l7/upstream.ts';
 import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
@@ -37,7 +37,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const log: AccessRecord[] = [];
   const faults: unknown[] = [];
   const memory = counterMemory();
-  const engine = openNetEngine({ ...o, onBatch: (n) => chain.onBatch(n) });
+  const engine = openEngine({ ...o, onBatch: (n) => chain.onBatch(n) });
   const random = createRandom(1);
   const upstreams = new Upstreams(engine, random);
   const listeners = new Listeners(engine, upstreams, random);

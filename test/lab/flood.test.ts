@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import ssh2 from 'ssh2';
 import { parseIp } from '../../src/lib/ip.ts';
-import { setOffloads } from '../../src/kernel/ethtool.ts';
+import { setOffloads } from '../../src/kernel/net/ethtool.ts';
 import { arpRequest, checksum, frame, ipv4, ipv6, raw } from '../packets/frame.ts';
 import { blow, openSsh, type Seen, type SshDoor, type StormInput } from './storm/probe.ts';
 import { kernel, openSwitch, type TestSwitch } from './switch.ts';

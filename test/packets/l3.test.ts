@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { arpRequest, checksum, frame, ipv4, ipv6, type Layer, raw, udp, vlan } from './frame.ts';
 import { dropReasons } from '../../src/kernel/abi.ts';
-import { getOffloads } from '../../src/kernel/ethtool.ts';
+import { getOffloads } from '../../src/kernel/net/ethtool.ts';
 import { type Hook, openRig, type Outcome, type Rig } from './rig.ts';
 
 const document = `

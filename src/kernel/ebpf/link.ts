@@ -2,7 +2,7 @@ import { addon, Descriptor } from '../addon.ts';
 import type { BpfHook, BpfLink, BpfLinkInfo, BpfProgram } from '../bpf.ts';
 import { Channel } from '../net/channel.ts';
 import { inNetns } from '../netns.ts';
-import { getOffloads, setOffloads } from '../ethtool.ts';
+import { getOffloads, setOffloads } from '../net/ethtool.ts';
 import { decodeLink, decodeLinkXdp, linkGetRequest } from '../../wire/netlink/link.ts';
 import { makePin } from './map.ts';
 import { KernelProgram } from './program.ts';

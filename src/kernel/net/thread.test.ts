@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { addon } from '../addon.ts';
-import { getOffloads, setOffloads } from '../ethtool.ts';
+import { getOffloads, setOffloads } from './ethtool.ts';
 import { inNetns, netns } from '../netns.ts';
 import { openKernel } from '../open.ts';
 import { openTap } from './tap.ts';

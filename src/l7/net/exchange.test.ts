@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from '../../../test/fake/l7-engines.ts';
 import { connect, endpoint, forward, freePort, get, host, route, sleep, upstream } from '../../../test/fake/l7.ts';
 import { rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 import { createRandom } from '../pick.ts';

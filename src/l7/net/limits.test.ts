@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from '../../../test/fake/l7-engines.ts';
 import { connect, get, sleep } from '../../../test/fake/l7.ts';
 import type { Client } from '../../../test/fake/l7.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';

@@ -1,21 +1,21 @@
-// The engine of transport.ts on node:net. This file and transport.ts are the only ones of the router that may open the
-// kernel's door for sockets (kernel/socket.ts).
+// The engine of transport.ts on node:net: the fake of the one in C, which must do the same (the tests of transport.ts
+// run on both).
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import { closeSync } from 'node:fs';
-import { descriptorOf, socketMark, tcpBind } from '../kernel/socket.ts';
-import { systemClock } from '../lib/clock.ts';
-import type { Clock } from '../lib/clock.ts';
-import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, RAWMODE } from './net/conn.ts';
-import type { ListenerState } from './net/conn.ts';
-import { Applier } from './net/apply.ts';
-import { Exchanges } from './net/exchange.ts';
-import { Pool } from './net/pool.ts';
-import { RowQueue } from './net/rows.ts';
-import { Timer, createWheel } from './net/wheel.ts';
-import type { Wheel } from './net/wheel.ts';
-import { TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from './transport.ts';
-import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Place } from './transport.ts';
+import { descriptorOf, socketMark, tcpBind } from '../../kernel/socket.ts';
+import { systemClock } from '../../lib/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, RAWMODE } from './conn.ts';
+import type { ListenerState } from './conn.ts';
+import { Applier } from './apply.ts';
+import { Exchanges } from './exchange.ts';
+import { Pool } from './pool.ts';
+import { RowQueue } from './rows.ts';
+import { Timer, createWheel } from './wheel.ts';
+import type { Wheel } from './wheel.ts';
+import { TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
+import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Place } from '../transport.ts';
 
 const TICK_MS = 50;
 const BACKLOG = 4096;

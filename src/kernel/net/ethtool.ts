@@ -1,6 +1,6 @@
-import { addon } from './addon.ts';
-import { KernelError } from './errno.ts';
-import { inNetns } from './netns.ts';
+import { addon } from '../addon.ts';
+import { KernelError } from '../errno.ts';
+import { inNetns } from '../netns.ts';
 
 /** Offloads of a device, named as ethtool -K names them. */
 export interface Offloads {

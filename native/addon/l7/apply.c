@@ -1,0 +1,328 @@
+// Does what the out words of a row say. Every number is checked: a row can be wrong, the engine may not be.
+#include "l7.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t wide(const int32_t *row, int word)
+{
+	return (uint32_t)row[word] | (uint64_t)(uint32_t)row[word + 1] << 32;
+}
+
+// The runs and the template of a row. False: a run lies outside of the arena.
+static bool compose(const struct engine *e, const int32_t *row, struct head *head)
+{
+	uint32_t tail = (uint32_t)row[W_TAIL];
+	uint32_t runs = tail & 0xff, template = tail >> 8;
+	*head = (struct head){ 0 };
+	if (runs > MAX_RUNS)
+		return false;
+	for (uint32_t i = 0; i < runs; i++) {
+		int64_t off = row[W_RUNS + 2 * i], size = row[W_RUNS + 2 * i + 1];
+		if (off < 0 || size < 0 || off + size > ARENA_BYTES)
+			return false;
+		if (size > 0)
+			head->pieces[head->count++] = (struct iovec){ e->arena + off, (size_t)size };
+		head->size += (size_t)size;
+	}
+	const struct template *t = template < e->templates.size ? e->templates.entries[template] : NULL;
+	if (t && t->size > 0) {
+		head->pieces[head->count++] = (struct iovec){ t->bytes, t->size };
+		head->size += t->size;
+	}
+	return true;
+}
+
+// Body and used-up words of a row within what can be. `most` is the highest BODY_ word that fits.
+static bool sane(const int32_t *row, struct given g, int32_t most)
+{
+	return row[W_HEAD] >= 0 && (uint32_t)row[W_HEAD] <= g.size && row[W_BODY] >= BODY_NONE && row[W_BODY] <= most &&
+	       row[W_BODY_HI] >= 0 && row[W_BODY_HI] < 1 << 21 && row[W_DEADLINE] >= 0;
+}
+
+// What of the row's bytes is not used up goes back before what the connection still keeps.
+static void keep(struct sock *s, struct given g, uint32_t used)
+{
+	uint32_t size = g.size - used;
+	if (g.kept == 0 && size == 0)
+		return;
+	struct queue rest = { 0 };
+	bool ok = queue_put(&rest, g.bytes + used, size);
+	ok = ok && queue_put(&rest, s->in.data + s->in.start + g.kept, queue_length(&s->in) - g.kept);
+	queue_free(&s->in);
+	if (ok)
+		s->in = rest;
+	else
+		queue_free(&rest);
+}
+
+static void begin(struct engine *e, struct conn *c, uint32_t head)
+{
+	c->active = true;
+	c->started = false;
+	c->body_sent = false;
+	c->bytes_in = head;
+	c->bytes_out = 0;
+	c->began_us = e->now_us;
+}
+
+static void refuse(struct engine *e, struct conn *c)
+{
+	e->stats.faults += 1;
+	abort_conn(e, c, WHY_CLOSED);
+}
+
+static void reply(struct engine *e, struct conn *c, const int32_t *row)
+{
+	struct head head;
+	if (!compose(e, row, &head))
+		return refuse(e, c);
+	struct up *up = c->up;
+	c->up = NULL;
+	if (up)
+		up_destroy(e, up);
+	c->bytes_out += head.size;
+	c->started = true;
+	c->keep = row[W_OUT] & OUT_KEEP;
+	c->phase = EXCHANGE;
+	sock_send(e, &c->s, head.pieces, head.count);
+	finish(e, c);
+}
+
+// Sends the request to an upstream: with what of its body lies at `bytes`, where the connection stands; else the head
+// waits, and the body with the client.
+static void forward(struct engine *e, struct conn *c, uint32_t endpoint, bool fresh, struct head *head,
+		    const uint8_t *bytes, size_t size)
+{
+	struct endpoint *p = endpoint_find(e, endpoint);
+	uint8_t why = WHY_OVERFLOW;
+	struct up *up = p ? up_acquire(e, p, fresh, &why) : NULL;
+	if (!up) {
+		queue_put(&c->s.in, bytes, size);
+		c->fail_flags = IN_REPLAYABLE;
+		c->phase = DECIDING;
+		return push(e, c, FAILED, why);
+	}
+	up->conn = c;
+	up->in_body = false;
+	c->up = up;
+	c->phase = EXCHANGE;
+	c->keep_upstream = false;
+	await_body(e, c);
+	if (c->s.broken)
+		look_at(e, &c->s);
+	if (up->connected)
+		return pump_request(e, c, head, bytes, size);
+	sock_send(e, &up->s, head->pieces, head->count);
+	queue_put(&c->s.in, bytes, size);
+}
+
+static bool remember(struct conn *c, const struct head *head)
+{
+	free(c->sent);
+	c->sent = malloc(head->size ? head->size : 1);
+	c->sent_size = (uint32_t)head->size;
+	size_t at = 0;
+	for (int i = 0; c->sent && i < head->count; i++) {
+		memcpy(c->sent + at, head->pieces[i].iov_base, head->pieces[i].iov_len);
+		at += head->pieces[i].iov_len;
+	}
+	return c->sent != NULL;
+}
+
+static void exchange(struct engine *e, struct conn *c, const int32_t *row, struct given g)
+{
+	struct head head;
+	uint32_t used = (uint32_t)row[W_HEAD];
+	if (!sane(row, g, BODY_CHUNKED) || !compose(e, row, &head) || (row[W_ACTION] == FORWARD && !remember(c, &head)))
+		return refuse(e, c);
+	begin(e, c, used);
+	c->head_timed = false;
+	body_begin(&c->request, (uint8_t)row[W_BODY], wide(row, W_BODY_LO));
+	c->request_chunk = row[W_OUT] & OUT_CHUNK;
+	if (row[W_ACTION] == REPLY) {
+		keep(&c->s, g, used);
+		return reply(e, c, row);
+	}
+	if (row[W_DEADLINE] > 0)
+		wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + (uint32_t)row[W_DEADLINE]);
+	const uint8_t *bytes = g.bytes + used;
+	size_t size = g.size - used;
+	// All that was kept has been laid out, so what follows in the arena is what comes next.
+	if (queue_length(&c->s.in) > g.kept) {
+		keep(&c->s, g, used);
+		size = 0;
+	} else
+		queue_free(&c->s.in);
+	forward(e, c, (uint32_t)row[W_ENDPOINT], false, &head, bytes, size);
+}
+
+static void wait(struct engine *e, struct conn *c, struct given g)
+{
+	if (g.size == ROW_BYTES)
+		return refuse(e, c);
+	keep(&c->s, g, 0);
+	if (c->s.ended)
+		return close_soon(e, c);
+	if (c->s.lost)
+		return abort_conn(e, c, WHY_CLIENT);
+	if (!c->head_timed) {
+		c->head_timed = true;
+		wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
+	}
+	if (c->s.readable)
+		look_at(e, &c->s);
+}
+
+static void request(struct engine *e, struct conn *c, const int32_t *row, struct given g)
+{
+	switch (row[W_ACTION]) {
+	case WAIT:
+		return wait(e, c, g);
+	case FORWARD:
+	case REPLY:
+		return exchange(e, c, row, g);
+	case HOLD:
+		keep(&c->s, g, 0);
+		c->held = REQUEST;
+		c->phase = DECIDING;
+		return;
+	case RAW:
+		if (!sane(row, g, BODY_NONE))
+			return refuse(e, c);
+		keep(&c->s, g, (uint32_t)row[W_HEAD]);
+		c->phase = RAWMODE;
+		touch(e, c);
+		if (c->s.readable || queue_length(&c->s.in) > 0)
+			push(e, c, BYTES, WHY_NONE);
+		return;
+	default:
+		close_soon(e, c);
+	}
+}
+
+static void interim(struct engine *e, struct conn *c, struct up *up, const int32_t *row, struct given g)
+{
+	struct head head;
+	if (!compose(e, row, &head))
+		return refuse(e, c);
+	keep(&up->s, g, (uint32_t)row[W_HEAD]);
+	if (head.size > 0) {
+		c->bytes_out += head.size;
+		sock_send(e, &c->s, head.pieces, head.count);
+	}
+	if (queue_length(&up->s.in) > 0 || up->s.readable)
+		push(e, c, RESPONSE, WHY_NONE);
+	else if (up->s.ended || up->s.lost)
+		fail(e, c, up->s.lost ? WHY_RESET : WHY_EOF);
+}
+
+static void respond(struct engine *e, struct conn *c, struct up *up, const int32_t *row, struct given g)
+{
+	struct head head;
+	uint32_t used = (uint32_t)row[W_HEAD];
+	if (!compose(e, row, &head))
+		return refuse(e, c);
+	up->in_body = true;
+	c->started = true;
+	free(c->sent);
+	c->sent = NULL;
+	c->keep = row[W_OUT] & OUT_KEEP;
+	c->keep_upstream = row[W_OUT] & OUT_KEEP_UPSTREAM;
+	c->response_chunk = row[W_OUT] & OUT_CHUNK;
+	body_begin(&c->response, (uint8_t)row[W_BODY], wide(row, W_BODY_LO));
+	c->bytes_out += head.size;
+	bool more = queue_length(&up->s.in) > g.kept;
+	if (more)
+		keep(&up->s, g, used);
+	else
+		queue_free(&up->s.in);
+	pump_response(e, c, up, &head, g.bytes + used, more ? 0 : g.size - used);
+}
+
+static void tunnel(struct engine *e, struct conn *c, struct up *up, const int32_t *row, struct given g)
+{
+	struct head head;
+	if (!compose(e, row, &head))
+		return refuse(e, c);
+	keep(&up->s, g, (uint32_t)row[W_HEAD]);
+	c->bytes_out += head.size;
+	c->started = true;
+	wheel_clear(&c->deadline);
+	if (row[W_DEADLINE] > 0)
+		wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + (uint32_t)row[W_DEADLINE]);
+	if (head.count > 0)
+		sock_send(e, &c->s, head.pieces, head.count);
+	tunnel_begin(e, c, up);
+}
+
+static void response(struct engine *e, struct conn *c, const int32_t *row, struct given g)
+{
+	struct up *up = c->up;
+	int32_t action = row[W_ACTION];
+	if (action == WAIT) {
+		if (g.size == ROW_BYTES)
+			return refuse(e, c);
+		keep(&up->s, g, 0);
+		if (up->s.ended || up->s.lost)
+			fail(e, c, up->s.lost ? WHY_RESET : WHY_EOF);
+		else if (up->s.readable)
+			look_at(e, &up->s);
+	} else if (action == REPLY)
+		reply(e, c, row);
+	else if (action != FORWARD && action != TUNNEL)
+		abort_conn(e, c, WHY_CLOSED);
+	else if (!sane(row, g, BODY_INTERIM))
+		refuse(e, c);
+	else if (action == TUNNEL)
+		tunnel(e, c, up, row, g);
+	else if (row[W_BODY] == BODY_INTERIM)
+		interim(e, c, up, row, g);
+	else
+		respond(e, c, up, row, g);
+}
+
+// FAILED and TIMEOUT. A timeout before any head begins an exchange of its own.
+static void trouble(struct engine *e, struct conn *c, const int32_t *row, uint8_t why)
+{
+	if (row[W_ACTION] == RETRY && c->sent) {
+		struct head head = { .pieces = { { c->sent, c->sent_size } }, .count = c->sent_size > 0, .size = c->sent_size };
+		return forward(e, c, (uint32_t)row[W_ENDPOINT], true, &head, NULL, 0);
+	}
+	if (row[W_ACTION] != REPLY || c->started)
+		return abort_conn(e, c, why);
+	if (!c->active) {
+		begin(e, c, (uint32_t)queue_length(&c->s.in));
+		queue_free(&c->s.in);
+		body_begin(&c->request, BODY_NONE, 0);
+	}
+	reply(e, c, row);
+}
+
+static void bytes(struct engine *e, struct conn *c, const int32_t *row, struct given g)
+{
+	if (!sane(row, g, BODY_NONE) || (row[W_HEAD] == 0 && g.size == ROW_BYTES))
+		return refuse(e, c);
+	keep(&c->s, g, (uint32_t)row[W_HEAD]);
+	if (row[W_ACTION] == CLOSE)
+		return close_soon(e, c);
+	touch(e, c);
+	if (c->s.readable || (row[W_HEAD] > 0 && g.size == ROW_BYTES))
+		push(e, c, BYTES, WHY_NONE);
+	else if (c->s.ended)
+		close_soon(e, c);
+	else if (c->s.lost)
+		abort_conn(e, c, WHY_CLIENT);
+}
+
+void apply(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind, uint8_t why, struct given g)
+{
+	if (kind == REQUEST)
+		request(e, c, row, g);
+	else if (kind == RESPONSE)
+		response(e, c, row, g);
+	else if (kind == BYTES)
+		bytes(e, c, row, g);
+	else
+		trouble(e, c, row, why);
+}

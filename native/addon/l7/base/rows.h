@@ -1,0 +1,86 @@
+// The words of a row: the same names and numbers as src/l7/transport.ts, which says what they mean. A test compares the
+// two files.
+#ifndef MIDPLANE_L7_ROWS_H
+#define MIDPLANE_L7_ROWS_H
+
+#define ROW_WORDS 48
+#define ROWS 256
+#define MAX_RUNS 16
+
+#define READ_BYTES (1 << 20)
+#define ROW_BYTES (40 * 1024)
+#define SCRATCH_ROW (12 * 1024)
+#define ARENA_BYTES (READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW)
+
+#define W_CONN 0
+#define W_KIND 1
+#define W_IN 2
+#define W_OFF 3
+#define W_LEN 4
+#define W_REASON 5
+#define W_LISTENER 6
+#define W_OUT 7
+#define W_HEAD 8
+#define W_ACTION 9
+#define W_ENDPOINT 10
+#define W_BODY 11
+#define W_BODY_LO 12
+#define W_BODY_HI 13
+#define W_DEADLINE 14
+#define W_TAIL 15
+#define W_RUNS 16
+#define W_DONE_IN_LO 8
+#define W_DONE_IN_HI 9
+#define W_DONE_OUT_LO 10
+#define W_DONE_OUT_HI 11
+
+#define REQUEST 1
+#define RESPONSE 2
+#define BYTES 3
+#define FAILED 5
+#define TIMEOUT 6
+#define DONE 7
+
+#define IN_EOF 1
+#define IN_DRAINING 2
+#define IN_REUSED 4
+#define IN_SENT 8
+#define IN_REPLAYABLE 16
+#define IN_STARTED 32
+#define IN_REQUEST_OPEN 64
+
+#define WAIT 0
+#define FORWARD 1
+#define REPLY 2
+#define HOLD 3
+#define RAW 4
+#define TUNNEL 5
+#define RETRY 6
+#define CLOSE 7
+
+#define BODY_NONE 0
+#define BODY_LENGTH 1
+#define BODY_CHUNKED 2
+#define BODY_CLOSE 3
+#define BODY_INTERIM 4
+
+#define OUT_KEEP 1
+#define OUT_KEEP_UPSTREAM 2
+#define OUT_CHUNK 4
+
+#define WHY_NONE 0
+#define WHY_CONNECT 1
+#define WHY_CONNECT_TIMEOUT 2
+#define WHY_RESET 3
+#define WHY_EOF 4
+#define WHY_OVERFLOW 5
+#define WHY_HEAD 6
+#define WHY_DEADLINE 7
+#define WHY_STALL 8
+#define WHY_CLIENT 9
+#define WHY_FRAMING 10
+#define WHY_CLOSED 11
+
+#define BODY_RATE 500
+
+#endif

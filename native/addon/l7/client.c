@@ -1,0 +1,259 @@
+// Clients: they come, they are heard, they go.
+#include "l7.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define BACKLOG 4096
+#define ACCEPTS 256
+// How many old connections are looked at for one that may give way.
+#define SHED_LOOK 4096
+
+static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+static void unlink_age(struct engine *e, struct conn *c)
+{
+	*(c->older ? &c->older->newer : &e->oldest) = c->newer;
+	*(c->newer ? &c->newer->older : &e->newest) = c->older;
+}
+
+static void release_listener(struct engine *e, struct listener *l)
+{
+	l->clients -= 1;
+	if (l->draining && l->clients == 0)
+		sock_bury(e, &l->s);
+}
+
+static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
+{
+	struct up *up = c->up;
+	if (c->phase == GONE)
+		return;
+	c->up = NULL;
+	if (up)
+		up_destroy(e, up);
+	settle(e, c, why);
+	c->phase = GONE;
+	wheel_forget(&c->idle);
+	wheel_forget(&c->deadline);
+	sock_close(&c->s, reset);
+	unlink_age(e, c);
+	c->newer = e->gone;
+	e->gone = c;
+	e->stats.connections -= 1;
+	if (!e->in_turn)
+		turn_soon(e);
+}
+
+void abort_conn(struct engine *e, struct conn *c, uint8_t why)
+{
+	conn_gone(e, c, why, true);
+}
+
+void conn_free(struct engine *e, struct conn *c)
+{
+	uint32_t slot = c->id & 0xffff;
+	release_listener(e, c->listener);
+	e->slots.entries[slot] = NULL;
+	e->free_slots[e->free_count++] = (uint16_t)slot;
+	free(c->sent);
+	free(c);
+}
+
+struct conn *conn_find(const struct engine *e, uint32_t id)
+{
+	struct conn *c = (id & 0xffff) < e->slot_count ? e->slots.entries[id & 0xffff] : NULL;
+	return c && c->id == id ? c : NULL;
+}
+
+static void closing(struct engine *e, struct conn *c)
+{
+	sock_read(&c->s, e->scratch, SCRATCH);
+	if (c->s.lost || c->s.deaf || (c->s.shut && c->s.ended))
+		return conn_gone(e, c, WHY_NONE, false);
+	if (c->s.shut && !c->lingering) {
+		c->lingering = true;
+		wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.linger_ms);
+	}
+	if (c->s.readable)
+		look_at(e, &c->s);
+}
+
+void close_soon(struct engine *e, struct conn *c)
+{
+	if (c->phase == GONE || c->phase == CLOSING)
+		return;
+	struct up *up = c->up;
+	c->up = NULL;
+	if (up)
+		up_destroy(e, up);
+	settle(e, c, WHY_CLOSED);
+	c->phase = CLOSING;
+	queue_free(&c->s.in);
+	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.stall_ms);
+	sock_end(e, &c->s);
+	closing(e, c);
+}
+
+// Makes room when slots run short: of the connections that carry no request the oldest gives way. So who holds many
+// open and sends nothing keeps nobody else out.
+static void shed(struct engine *e)
+{
+	int looked = 0;
+	for (struct conn *c = e->oldest; c && looked < SHED_LOOK; c = c->newer, looked++) {
+		if (c->phase != AWAIT)
+			continue;
+		e->stats.refused += 1;
+		abort_conn(e, c, WHY_NONE);
+		return;
+	}
+}
+
+static int take_slot(struct engine *e)
+{
+	if (e->free_count > 0)
+		return e->free_slots[--e->free_count];
+	return e->slot_count < e->max_connections ? (int)e->slot_count++ : -1;
+}
+
+static void admit(struct engine *e, struct listener *l, int fd, const union address *peer)
+{
+	socklen_t size = sizeof(union address), mark = sizeof(uint32_t);
+	if (e->spare > 0 && e->stats.connections + e->spare >= e->max_connections)
+		shed(e);
+	int slot = e->stats.connections < e->max_connections ? take_slot(e) : -1;
+	struct conn *c = slot < 0 ? NULL : calloc(1, sizeof(*c));
+	struct sock none = { .fd = fd };
+	if (!c) {
+		if (slot >= 0)
+			e->free_slots[e->free_count++] = (uint16_t)slot;
+		e->stats.refused += 1;
+		return sock_close(&none, true);
+	}
+	c->s = (struct sock){ .fd = fd, .role = CLIENT, .writable = true };
+	c->listener = l;
+	l->clients += 1;
+	e->generations[slot] = (e->generations[slot] + 1) & 0x7fff;
+	c->id = (uint32_t)slot | (uint32_t)e->generations[slot] << 16;
+	c->idle.kind = TIMER_IDLE;
+	c->deadline.kind = TIMER_DEADLINE;
+	c->request.done = c->response.done = true;
+	c->peer = *peer;
+	getsockname(fd, &c->local.any, &size);
+	getsockopt(fd, SOL_SOCKET, SO_MARK, &c->mark, &mark);
+	e->slots.entries[slot] = c;
+	c->older = e->newest;
+	*(e->newest ? &e->newest->newer : &e->oldest) = c;
+	e->newest = c;
+	e->stats.connections += 1;
+	e->stats.accepted += 1;
+	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
+	if (!sock_watch(e, &c->s, edges))
+		abort_conn(e, c, WHY_NONE);
+}
+
+void accept_all(struct engine *e, struct listener *l)
+{
+	for (int i = 0; i < ACCEPTS; i++) {
+		union address peer = { 0 };
+		socklen_t size = sizeof(peer);
+		int fd = accept4(l->s.fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			admit(e, l, fd, &peer);
+			continue;
+		}
+		if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
+			continue;
+		// Running out of descriptors is no reason to stop listening.
+		if (errno != EAGAIN) {
+			e->starved = true;
+			e->stats.refused += 1;
+		}
+		return;
+	}
+	look_at(e, &l->s);
+}
+
+struct listener *listener_open(struct engine *e, int fd)
+{
+	int on = 1;
+	struct listener *l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->s = (struct sock){ .fd = fd, .role = LISTENER };
+	// Accepted sockets inherit it.
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (listen(fd, BACKLOG) != 0 || !sock_watch(e, &l->s, EPOLLIN | EPOLLET)) {
+		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+void listener_close(struct engine *e, struct listener *l)
+{
+	l->draining = true;
+	sock_close(&l->s, false);
+	if (l->clients == 0)
+		sock_bury(e, &l->s);
+}
+
+void client_event(struct engine *e, struct conn *c)
+{
+	sock_flush(e, &c->s);
+	if (c->phase == CLOSING)
+		return closing(e, c);
+	if (c->s.deaf || (c->s.broken && (c->phase == EXCHANGE || c->phase == DECIDING)))
+		return conn_gone(e, c, WHY_CLIENT, false);
+	struct up *up = c->up;
+	if (c->phase == EXCHANGE && up) {
+		if (up->in_body)
+			response_more(e, c, up);
+		if (c->phase == EXCHANGE && c->up == up)
+			request_more(e, c);
+	} else if (c->phase == DISCARD)
+		discard(e, c);
+	else if (c->phase == TUNNELED) {
+		tunnel_up(e, c);
+		if (c->phase == TUNNELED)
+			tunnel_down(e, c);
+	} else if ((c->phase == AWAIT || c->phase == RAWMODE) && c->s.readable)
+		push(e, c, c->phase == AWAIT ? REQUEST : BYTES, WHY_NONE);
+}
+
+static void timeout(struct engine *e, struct conn *c, uint8_t why)
+{
+	struct up *up = c->up;
+	c->up = NULL;
+	if (up)
+		up_destroy(e, up);
+	c->phase = DECIDING;
+	push(e, c, TIMEOUT, why);
+}
+
+void client_timer(struct engine *e, struct conn *c, bool deadline)
+{
+	if (deadline) {
+		if (c->phase == EXCHANGE)
+			timeout(e, c, WHY_DEADLINE);
+		else if (c->phase == TUNNELED)
+			abort_conn(e, c, WHY_DEADLINE);
+		return;
+	}
+	switch (c->phase) {
+	case AWAIT:
+		if (queue_length(&c->s.in) > 0)
+			return timeout(e, c, WHY_HEAD);
+		return close_soon(e, c);
+	case DISCARD:
+	case RAWMODE:
+		return close_soon(e, c);
+	case EXCHANGE:
+		return timeout(e, c, WHY_STALL);
+	default:
+		abort_conn(e, c, WHY_STALL);
+	}
+}

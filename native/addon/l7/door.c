@@ -1,0 +1,325 @@
+// What JavaScript may ask of an engine. Every number is checked; one that names nothing is ignored.
+#include "l7.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_TEMPLATE 65536
+#define MAX_TEMPLATES 65536
+
+// NULL: an exception is pending, or the engine is shut (then what is asked does nothing).
+static struct engine *engine_of(const struct call *c)
+{
+	void *e = NULL;
+	if (napi_get_value_external(c->env, c->args[0], &e) != napi_ok) {
+		throw_type(c->env, "engine");
+		return NULL;
+	}
+	return ((struct engine *)e)->closed ? NULL : e;
+}
+
+static void on_engine_finalized(napi_env env, void *data, void *hint)
+{
+	(void)env;
+	(void)hint;
+	engine_shut(data);
+	engine_release(data);
+}
+
+static void on_memory_finalized(napi_env env, void *data, void *hint)
+{
+	(void)env;
+	(void)data;
+	engine_release(hint);
+}
+
+static napi_value memory_of(napi_env env, struct engine *e, void *data, size_t size, napi_typedarray_type type,
+			    size_t count)
+{
+	napi_value buffer = NULL, view = NULL;
+	e->holders += 1;
+	if (napi_create_external_arraybuffer(env, data, size, on_memory_finalized, e, &buffer) != napi_ok) {
+		e->holders -= 1;
+		return NULL;
+	}
+	napi_create_typedarray(env, type, count, buffer, 0, &view);
+	return view;
+}
+
+// l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint): { engine, arena, rows }.
+static napi_value l7_open(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	struct bytes words;
+	struct times times;
+	uint32_t tick, connections, per_endpoint;
+	napi_value on_batch, result = NULL, handle = NULL;
+	if (!arg_function(&c, 0, "onBatch", &on_batch) || !arg_bytes(&c, 1, "times", &words) ||
+	    !arg_u32(&c, 2, "tickMs", 1000, &tick) || !arg_u32(&c, 3, "maxConnections", SLOTS - 1, &connections) ||
+	    !arg_u32(&c, 4, "maxPerEndpoint", SLOTS, &per_endpoint))
+		return NULL;
+	if (words.size != sizeof(times) || tick == 0 || connections == 0)
+		return throw_range(env, "times");
+	memcpy(&times, words.data, sizeof(times));
+	struct engine *e = engine_new(&times, tick, connections, per_endpoint);
+	if (!e)
+		return throw_errno(env, ENOMEM, NULL, "l7 engine");
+	int error = engine_start(e, env, on_batch);
+	if (error) {
+		engine_release(e);
+		return throw_errno(env, error, NULL, "l7 engine");
+	}
+	napi_create_external(env, e, on_engine_finalized, NULL, &handle);
+	napi_create_object(env, &result);
+	set_value(env, result, "engine", handle);
+	set_value(env, result, "arena", memory_of(env, e, e->arena, ARENA_BYTES, napi_uint8_array, ARENA_BYTES));
+	set_value(env, result, "rows",
+		  memory_of(env, e, e->rows, ROWS * ROW_WORDS * 4, napi_int32_array, ROWS * ROW_WORDS));
+	return result;
+}
+
+// l7Listen(engine, fd): id. The engine owns the bound descriptor from here on, unless it throws.
+static napi_value l7_listen(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	int fd;
+	struct engine *e = engine_of(&c);
+	if (!e || !arg_fd(&c, 1, &fd))
+		return NULL;
+	uint32_t id = 1;
+	while (id < e->listeners.size && e->listeners.entries[id])
+		id += 1;
+	struct listener *l = table_reach(&e->listeners, id) ? listener_open(e, fd) : NULL;
+	if (!l)
+		return throw_errno(env, errno, NULL, "listen");
+	l->id = ++e->listener_count;
+	e->listeners.entries[id] = l;
+	return u32_value(env, l->id);
+}
+
+// l7Unlisten(engine, id)
+static napi_value l7_unlisten(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	uint32_t id;
+	struct engine *e = engine_of(&c);
+	if (!e || !arg_u32(&c, 1, "listener", UINT32_MAX, &id))
+		return NULL;
+	for (uint32_t i = 0; i < e->listeners.size; i++) {
+		struct listener *l = e->listeners.entries[i];
+		if (!l || l->id != id)
+			continue;
+		e->listeners.entries[i] = NULL;
+		listener_close(e, l);
+	}
+	return NULL;
+}
+
+// l7Endpoint(engine, address: 4 or 16 bytes, port, connectTimeoutMs): id.
+static napi_value l7_endpoint(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	struct bytes bytes;
+	uint32_t port, connect_ms;
+	union address address = { 0 };
+	struct engine *e = engine_of(&c);
+	if (!e || !arg_bytes(&c, 1, "address", &bytes) || !arg_u32(&c, 2, "port", 65535, &port) ||
+	    !arg_u32(&c, 3, "connectTimeoutMs", INT32_MAX, &connect_ms))
+		return NULL;
+	if (bytes.size == 4) {
+		address.in.sin_family = AF_INET;
+		address.in.sin_port = htons((uint16_t)port);
+		memcpy(&address.in.sin_addr, bytes.data, 4);
+	} else if (bytes.size == 16) {
+		address.in6.sin6_family = AF_INET6;
+		address.in6.sin6_port = htons((uint16_t)port);
+		memcpy(&address.in6.sin6_addr, bytes.data, 16);
+	} else
+		return throw_range(env, "address");
+	struct endpoint *p = endpoint_open(e, &address, connect_ms);
+	return p ? u32_value(env, p->id) : throw_errno(env, ENOSPC, NULL, "endpoint");
+}
+
+// l7DropEndpoint(engine, id)
+static napi_value l7_drop_endpoint(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	uint32_t id;
+	struct engine *e = engine_of(&c);
+	if (!e || !arg_u32(&c, 1, "endpoint", UINT32_MAX, &id))
+		return NULL;
+	struct endpoint *p = endpoint_find(e, id);
+	if (p)
+		endpoint_drop(e, p);
+	return NULL;
+}
+
+// l7Template(engine, id, bytes)
+static napi_value l7_template(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	uint32_t id;
+	struct bytes bytes;
+	struct engine *e = engine_of(&c);
+	if (!e || !arg_u32(&c, 1, "template", MAX_TEMPLATES, &id) || !arg_bytes(&c, 2, "bytes", &bytes))
+		return NULL;
+	if (id == 0 || bytes.size > MAX_TEMPLATE)
+		return throw_range(env, "template");
+	uint8_t *copy = malloc(bytes.size + 1);
+	if (!copy || !table_reach(&e->templates, id)) {
+		free(copy);
+		return throw_errno(env, ENOMEM, NULL, "template");
+	}
+	memcpy(copy, bytes.data, bytes.size);
+	struct template *t = e->templates.entries[id];
+	if (!t)
+		t = calloc(1, sizeof(*t));
+	if (!t) {
+		free(copy);
+		return throw_errno(env, ENOMEM, NULL, "template");
+	}
+	free(t->bytes);
+	*t = (struct template){ copy, bytes.size };
+	e->templates.entries[id] = t;
+	return NULL;
+}
+
+static void set_address(napi_env env, napi_value to, const char *name, const char *port_name, const union address *a)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	uint32_t port = ntohs(a->any.sa_family == AF_INET ? a->in.sin_port : a->in6.sin6_port);
+	if (a->any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &a->in.sin_addr, text, sizeof(text));
+	else if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+		inet_ntop(AF_INET, (const uint8_t *)&a->in6.sin6_addr + 12, text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, &a->in6.sin6_addr, text, sizeof(text));
+	set_string(env, to, name, text);
+	set_u32(env, to, port_name, port);
+}
+
+// One whose rows are not all said is found too, `open` or not.
+static struct conn *conn_of(const struct call *c, struct engine *e, bool open)
+{
+	double number = -1;
+	if (napi_get_value_double(c->env, c->args[1], &number) != napi_ok)
+		throw_type(c->env, "conn");
+	struct conn *found = number >= 0 && number <= UINT32_MAX ? conn_find(e, (uint32_t)number) : NULL;
+	return found && (!open || found->phase != GONE) ? found : NULL;
+}
+
+// l7Peer(engine, conn): { mark, address, port, localAddress, localPort }, undefined for one that is gone.
+static napi_value l7_peer(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	struct engine *e = engine_of(&call);
+	struct conn *c = e ? conn_of(&call, e, false) : NULL;
+	napi_value peer = NULL;
+	if (!c)
+		return NULL;
+	napi_create_object(env, &peer);
+	set_u32(env, peer, "mark", c->mark);
+	set_address(env, peer, "address", "port", &c->peer);
+	set_address(env, peer, "localAddress", "localPort", &c->local);
+	return peer;
+}
+
+// l7Resume(engine, conn)
+static napi_value l7_resume(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	struct engine *e = engine_of(&call);
+	struct conn *c = e ? conn_of(&call, e, true) : NULL;
+	if (!c || c->held == 0 || c->phase != DECIDING)
+		return NULL;
+	c->phase = AWAIT;
+	push(e, c, c->held, WHY_NONE);
+	c->held = 0;
+	return NULL;
+}
+
+// l7Send(engine, conn, off, len)
+static napi_value l7_send(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	uint32_t off, len;
+	struct engine *e = engine_of(&call);
+	struct conn *c = e ? conn_of(&call, e, true) : NULL;
+	if (!c || !arg_u32(&call, 2, "off", ARENA_BYTES, &off) || !arg_u32(&call, 3, "len", ARENA_BYTES - off, &len))
+		return NULL;
+	if (c->phase == RAWMODE)
+		sock_send_bytes(e, &c->s, e->arena + off, len);
+	return NULL;
+}
+
+// l7Close(engine, conn, reset)
+static napi_value l7_close(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	bool reset;
+	struct engine *e = engine_of(&call);
+	struct conn *c = e ? conn_of(&call, e, true) : NULL;
+	if (!c || !arg_bool(&call, 2, "reset", &reset))
+		return NULL;
+	if (reset)
+		abort_conn(e, c, WHY_NONE);
+	else
+		close_soon(e, c);
+	return NULL;
+}
+
+// l7CloseIdle(engine)
+static napi_value l7_close_idle(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	struct engine *e = engine_of(&call);
+	for (struct conn *c = e ? e->oldest : NULL, *after; c; c = after) {
+		after = c->newer;
+		if (c->phase == AWAIT && queue_length(&c->s.in) == 0 && !c->queued && !c->s.readable)
+			close_soon(e, c);
+	}
+	return NULL;
+}
+
+// l7Stats(engine, into: bytes of 9 words)
+static napi_value l7_stats(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	struct bytes into;
+	struct engine *e = engine_of(&call);
+	if (!e || !arg_bytes(&call, 1, "into", &into))
+		return NULL;
+	if (into.size != sizeof(e->stats))
+		return throw_range(env, "into");
+	memcpy(into.data, &e->stats, sizeof(e->stats));
+	return NULL;
+}
+
+// l7Shut(engine)
+static napi_value l7_shut(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	struct engine *e = engine_of(&call);
+	if (e)
+		engine_shut(e);
+	return NULL;
+}
+
+void register_l7(napi_env env, napi_value exports)
+{
+	export_function(env, exports, "l7Open", l7_open);
+	export_function(env, exports, "l7Listen", l7_listen);
+	export_function(env, exports, "l7Unlisten", l7_unlisten);
+	export_function(env, exports, "l7Endpoint", l7_endpoint);
+	export_function(env, exports, "l7DropEndpoint", l7_drop_endpoint);
+	export_function(env, exports, "l7Template", l7_template);
+	export_function(env, exports, "l7Peer", l7_peer);
+	export_function(env, exports, "l7Resume", l7_resume);
+	export_function(env, exports, "l7Send", l7_send);
+	export_function(env, exports, "l7Close", l7_close);
+	export_function(env, exports, "l7CloseIdle", l7_close_idle);
+	export_function(env, exports, "l7Stats", l7_stats);
+	export_function(env, exports, "l7Shut", l7_shut);
+}

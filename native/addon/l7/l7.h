@@ -1,0 +1,306 @@
+// The engine beneath src/l7/transport.ts: accept, polling, buffers, upstream pools, body framing, deadlines and writes.
+// It reads no head: each turn it lays out rows, calls onBatch(n) once, and does what the rows say. One engine a thread;
+// nothing in these files is static state. Order of travel: turn.c (epoll) -> rows.c (lay out, ask) -> apply.c (answer)
+// -> exchange.c, tunnel.c (bytes move) -> pool.c, client.c (connections come and go) -> sock.c (the calls themselves).
+#ifndef MIDPLANE_L7_H
+#define MIDPLANE_L7_H
+
+#include "../addon.h"
+#include "base/body.h"
+#include "base/rows.h"
+#include "base/wheel.h"
+
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+#include <uv.h>
+
+// What is read at once of a body or a tunnel; with it, what one direction keeps of a peer that does not read.
+#define SCRATCH (256 * 1024)
+#define SLOTS 65536
+
+// Bytes that wait; no memory while there are none.
+struct queue {
+	uint8_t *data;
+	uint32_t start, end, size;
+};
+
+enum role { LISTENER, CLIENT, UPSTREAM };
+
+// What epoll knows. Edge-triggered, so `readable` and `writable` stay until a call says otherwise.
+struct sock {
+	int fd;
+	uint8_t role;
+	bool readable;
+	bool writable;
+	bool hup; // the other side sent its FIN or a reset: read until that is seen
+	bool ended; // its FIN was read
+	bool lost; // a read failed
+	bool broken; // both directions are over, or an error
+	bool deaf; // a write failed
+	bool ending; // our FIN goes when `out` is empty
+	bool shut; // our FIN is sent
+	bool listed; // in the list of sockets to look at
+	struct queue in, out;
+	struct sock *next; // in that list
+	struct sock *grave; // in the list of what is freed at the end of the turn
+};
+
+struct listener {
+	struct sock s;
+	uint32_t id;
+	uint32_t clients; // with one or more it outlives its descriptor
+	bool draining;
+};
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+struct endpoint {
+	union address address;
+	uint32_t id;
+	uint32_t connect_ms;
+	uint32_t idle_ms;
+	uint32_t open;
+	bool dropped;
+	struct up *idle; // last used first
+};
+
+// conn.phase
+enum phase {
+	AWAIT, // between requests, or with part of a head
+	DECIDING, // a row is laid out, held, or about to be
+	EXCHANGE,
+	DISCARD, // the answer is written, the rest of the request is read and dropped
+	TUNNELED,
+	RAWMODE,
+	CLOSING,
+	GONE,
+};
+
+enum { TIMER_IDLE, TIMER_DEADLINE, TIMER_UP };
+
+// A client's connection. Its memory stays until its last row is said.
+struct conn {
+	struct sock s;
+	struct timer idle, deadline;
+	uint32_t id; // slot in the low 16 bits, generation above
+	uint32_t rows; // queued
+	struct listener *listener;
+	struct up *up;
+	struct conn *newer, *older; // all open ones, by age
+	uint8_t phase;
+	uint8_t held; // kind of the row that was answered with hold
+	uint8_t fail_flags;
+	bool queued; // a row that lays out bytes is queued
+	bool head_timed; // part of a head is here and its time runs
+	bool lingering; // our FIN is sent and the time for theirs runs
+	bool request_chunk, response_chunk;
+	bool keep, keep_upstream;
+	bool active; // an exchange was begun and its DONE is owed
+	bool started; // a response head has gone to the client
+	bool body_sent;
+	struct body request, response;
+	uint8_t *sent; // last request head as sent, for a retry
+	uint32_t sent_size;
+	uint32_t mark;
+	uint64_t bytes_in, bytes_out, discarded;
+	uint64_t began_us;
+	uint64_t body_at_ms, body_from; // since when, and since which byte, the client is held to BODY_RATE
+	uint64_t done_us, done_in, done_out;
+	union address peer, local;
+};
+
+// A connection to an upstream.
+struct up {
+	struct sock s;
+	struct timer timer;
+	struct endpoint *endpoint;
+	struct conn *conn; // NULL: idle in its pool
+	struct up *next, **link; // in the pool
+	bool connected;
+	bool reused;
+	bool dirty; // more came than the response said: never used again
+	bool in_body; // the response head has been passed on
+	bool dead;
+};
+
+struct template {
+	uint8_t *bytes;
+	size_t size;
+};
+
+struct queued {
+	struct conn *conn;
+	uint8_t kind, why;
+};
+
+// What a row laid out: JavaScript can write over the words that say so.
+struct given {
+	const uint8_t *bytes;
+	uint32_t size;
+	uint32_t kept; // the first so many are still in the connection's queue
+};
+
+struct times {
+	uint32_t head_ms, idle_ms, body_ms, stall_ms, upstream_idle_ms, linger_ms;
+};
+
+struct stats {
+	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults;
+};
+
+// Grows by doubling, entries by index; a slot that is free is NULL.
+struct table {
+	void **entries;
+	uint32_t size;
+};
+
+struct engine {
+	napi_env env;
+	napi_ref on_batch;
+	napi_async_context context;
+	napi_async_cleanup_hook_handle hook;
+	uv_poll_t poll;
+	uv_timer_t tick;
+	uv_idle_t again;
+	int handles; // of uv, not closed yet
+	int holders; // who may still touch this memory: uv, the external object, the arena, the rows
+	bool closed;
+	bool in_turn;
+
+	int epoll;
+	uint64_t now_us;
+	struct wheel wheel;
+	struct times times;
+	uint32_t max_connections, spare, max_per_endpoint;
+
+	uint8_t *arena;
+	int32_t *rows;
+	uint8_t *scratch;
+
+	struct sock *ready, **ready_end; // to be looked at
+	struct sock *graves; // closed in this turn, freed at its end
+	struct conn *gone; // closed, with rows to be said
+
+	struct queued *queue;
+	uint32_t queue_first, queue_last, queue_size;
+	struct conn *batch[ROWS];
+	struct given given[ROWS];
+
+	struct table slots, listeners, endpoints, templates;
+	uint16_t *generations; // of slots
+	uint32_t listener_count; // all that ever were
+	uint32_t free_endpoint, endpoint_count; // below the first no place is free; all that ever were
+	uint16_t *free_slots;
+	uint32_t free_count, slot_count;
+	struct conn *oldest, *newest;
+	bool starved; // descriptors ran out: accept again at the next tick
+	struct stats stats;
+};
+
+// sock.c
+bool queue_put(struct queue *q, const void *bytes, size_t size);
+void queue_skip(struct queue *q, size_t size);
+void queue_free(struct queue *q);
+static inline size_t queue_length(const struct queue *q) { return q->end - q->start; }
+bool sock_watch(struct engine *e, struct sock *s, uint32_t events);
+// Bytes read, 0 where none are there now or none will come (s->ended, s->lost).
+size_t sock_read(struct sock *s, void *to, size_t size);
+// Writes what goes, keeps the rest. A failure shows as s->deaf; then the socket is looked at again.
+void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count);
+void sock_send_bytes(struct engine *e, struct sock *s, const void *bytes, size_t size);
+void sock_flush(struct engine *e, struct sock *s);
+// FIN behind what waits.
+void sock_end(struct engine *e, struct sock *s);
+static inline bool sock_blocked(const struct sock *s) { return queue_length(&s->out) > 0; }
+// Closes the descriptor; `reset` sends an RST.
+void sock_close(struct sock *s, bool reset);
+// Frees the socket's owner at the end of the turn.
+void sock_bury(struct engine *e, struct sock *s);
+void look_at(struct engine *e, struct sock *s);
+
+// turn.c
+void turn(struct engine *e);
+// Frees what was closed: only between turns.
+void dig(struct engine *e);
+// Sees to it that a turn comes though no descriptor has news.
+void turn_soon(struct engine *e);
+
+// rows.c
+void push(struct engine *e, struct conn *c, uint8_t kind, uint8_t why);
+static inline bool rows_wait(const struct engine *e) { return e->queue_first < e->queue_last; }
+void batch(struct engine *e);
+static inline int32_t *row_at(const struct engine *e, uint32_t i) { return e->rows + i * ROW_WORDS; }
+
+// apply.c
+// Does what a row says. Numbers are checked before use.
+void apply(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind, uint8_t why, struct given given);
+
+// exchange.c
+void await_body(struct engine *e, struct conn *c);
+void touch(struct engine *e, struct conn *c);
+void settle(struct engine *e, struct conn *c, uint8_t why);
+void finish(struct engine *e, struct conn *c);
+void fail(struct engine *e, struct conn *c, uint8_t why);
+// Moves bytes of a body from `bytes` to the other side; `head` goes before them in the same write.
+struct head {
+	struct iovec pieces[MAX_RUNS + 1];
+	int count;
+	size_t size;
+};
+void pump_request(struct engine *e, struct conn *c, struct head *head, const uint8_t *bytes, size_t size);
+void request_more(struct engine *e, struct conn *c);
+void pump_response(struct engine *e, struct conn *c, struct up *up, struct head *head, const uint8_t *bytes,
+		   size_t size);
+void response_more(struct engine *e, struct conn *c, struct up *up);
+void upstream_ready(struct engine *e, struct conn *c);
+void discard(struct engine *e, struct conn *c);
+
+// tunnel.c
+void tunnel_begin(struct engine *e, struct conn *c, struct up *up);
+void tunnel_up(struct engine *e, struct conn *c);
+void tunnel_down(struct engine *e, struct conn *c);
+
+// client.c
+struct listener *listener_open(struct engine *e, int fd);
+void listener_close(struct engine *e, struct listener *l);
+void accept_all(struct engine *e, struct listener *l);
+void client_event(struct engine *e, struct conn *c);
+void client_timer(struct engine *e, struct conn *c, bool deadline);
+// Nothing more is to be said: FIN, then a while of reading, so that the answer is not lost to a reset.
+void close_soon(struct engine *e, struct conn *c);
+// RST.
+void abort_conn(struct engine *e, struct conn *c, uint8_t why);
+void conn_free(struct engine *e, struct conn *c);
+// Also one that is gone, while rows of it are to be said.
+struct conn *conn_find(const struct engine *e, uint32_t id);
+
+// pool.c
+struct endpoint *endpoint_open(struct engine *e, const union address *address, uint32_t connect_ms);
+struct endpoint *endpoint_find(const struct engine *e, uint32_t id);
+void endpoint_drop(struct engine *e, struct endpoint *p);
+// A free or new connection. NULL: *why says why not.
+struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t *why);
+// Gives a connection back after a whole exchange.
+void up_release(struct engine *e, struct up *up);
+void up_destroy(struct engine *e, struct up *up);
+void up_event(struct engine *e, struct up *up);
+void up_timer(struct engine *e, struct up *up);
+
+// engine.c
+// Makes room for that place. False: no memory.
+bool table_reach(struct table *t, uint32_t place);
+struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t max_connections,
+			  uint32_t max_per_endpoint);
+// 0 or an errno. From then on the loop holds it too, until engine_shut.
+int engine_start(struct engine *e, napi_env env, napi_value on_batch);
+// Ends everything at once.
+void engine_shut(struct engine *e);
+// The last holder frees it.
+void engine_release(struct engine *e);
+
+#endif

@@ -1,0 +1,175 @@
+// The calls themselves: read, write, keep what does not go, end, close.
+#include "l7.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define QUEUE_MIN 1024
+
+void queue_free(struct queue *q)
+{
+	free(q->data);
+	*q = (struct queue){ 0 };
+}
+
+// False: no memory, or more than any direction may keep.
+bool queue_put(struct queue *q, const void *bytes, size_t size)
+{
+	size_t have = queue_length(q);
+	if (size == 0)
+		return true;
+	if (have + size > INT32_MAX)
+		return false;
+	if (q->start > 0 && q->end + size > q->size) {
+		memmove(q->data, q->data + q->start, have);
+		q->start = 0;
+		q->end = (uint32_t)have;
+	}
+	if (have + size > q->size) {
+		size_t room = q->size ? q->size : QUEUE_MIN;
+		while (room < have + size)
+			room *= 2;
+		uint8_t *data = realloc(q->data, room);
+		if (!data)
+			return false;
+		q->data = data;
+		q->size = (uint32_t)room;
+	}
+	memcpy(q->data + q->end, bytes, size);
+	q->end += (uint32_t)size;
+	return true;
+}
+
+void queue_skip(struct queue *q, size_t size)
+{
+	q->start += (uint32_t)size;
+	if (q->start >= q->end)
+		queue_free(q);
+}
+
+bool sock_watch(struct engine *e, struct sock *s, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = s };
+	return epoll_ctl(e->epoll, EPOLL_CTL_ADD, s->fd, &event) == 0;
+}
+
+size_t sock_read(struct sock *s, void *to, size_t size)
+{
+	if (!s->readable || s->ended || s->lost || s->fd < 0)
+		return 0;
+	ssize_t n = recv(s->fd, to, size, 0);
+	if (n > 0) {
+		// Less than asked: nothing is left, and more makes a new edge. After a FIN no edge comes.
+		if ((size_t)n < size && !s->hup)
+			s->readable = false;
+		return (size_t)n;
+	}
+	if (n < 0 && errno == EINTR)
+		return 0;
+	s->readable = false;
+	if (n == 0)
+		s->ended = true;
+	else if (errno != EAGAIN)
+		s->lost = true;
+	return 0;
+}
+
+static void sock_deaf(struct engine *e, struct sock *s)
+{
+	s->deaf = true;
+	queue_free(&s->out);
+	look_at(e, s);
+}
+
+static ssize_t write_pieces(struct sock *s, struct iovec *pieces, int count)
+{
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
+	return count == 1 ? send(s->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL) :
+			    sendmsg(s->fd, &message, MSG_NOSIGNAL);
+}
+
+void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count)
+{
+	if (s->deaf || s->shut || s->fd < 0)
+		return;
+	size_t done = 0;
+	if (s->writable && !sock_blocked(s)) {
+		ssize_t n = write_pieces(s, pieces, count);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return sock_deaf(e, s);
+		done = n < 0 ? 0 : (size_t)n;
+	}
+	for (int i = 0; i < count; i++) {
+		size_t size = pieces[i].iov_len;
+		if (done >= size) {
+			done -= size;
+			continue;
+		}
+		s->writable = false;
+		if (!queue_put(&s->out, (uint8_t *)pieces[i].iov_base + done, size - done))
+			return sock_deaf(e, s);
+		done = 0;
+	}
+}
+
+void sock_send_bytes(struct engine *e, struct sock *s, const void *bytes, size_t size)
+{
+	struct iovec piece = { .iov_base = (void *)bytes, .iov_len = size };
+	if (size > 0)
+		sock_send(e, s, &piece, 1);
+}
+
+void sock_flush(struct engine *e, struct sock *s)
+{
+	while (s->writable && sock_blocked(s)) {
+		ssize_t n = send(s->fd, s->out.data + s->out.start, queue_length(&s->out), MSG_NOSIGNAL);
+		if (n >= 0) {
+			queue_skip(&s->out, (size_t)n);
+			continue;
+		}
+		s->writable = false;
+		if (errno == EINTR)
+			s->writable = true;
+		else if (errno != EAGAIN)
+			return sock_deaf(e, s);
+	}
+	if (s->ending && !sock_blocked(s) && !s->shut) {
+		s->shut = true;
+		shutdown(s->fd, SHUT_WR);
+	}
+}
+
+void sock_end(struct engine *e, struct sock *s)
+{
+	s->ending = true;
+	if (s->fd >= 0 && !s->deaf)
+		sock_flush(e, s);
+}
+
+void sock_close(struct sock *s, bool reset)
+{
+	queue_free(&s->in);
+	queue_free(&s->out);
+	if (s->fd < 0)
+		return;
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	if (reset)
+		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(s->fd);
+	s->fd = -1;
+}
+
+void look_at(struct engine *e, struct sock *s)
+{
+	if (s->listed)
+		return;
+	s->listed = true;
+	s->next = NULL;
+	*e->ready_end = s;
+	e->ready_end = &s->next;
+	if (!e->in_turn)
+		turn_soon(e);
+}

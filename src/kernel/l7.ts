@@ -1,0 +1,91 @@
+// The byte engine of the L7 router (native/addon/l7), one a thread. What its calls mean stands at Engine in
+// l7/transport.ts; numbers that name nothing are ignored there too.
+import { parseIp } from '../lib/ip.ts';
+import { addon } from './addon.ts';
+import type { Native, NativeEngine, NativePeer } from './addon.ts';
+import { KernelError } from './errno.ts';
+
+export interface NativeEngineOptions {
+  readonly onBatch: (n: number) => void;
+  /** Milliseconds: head, idle, body, stall, idle upstream, linger. */
+  readonly times: readonly [number, number, number, number, number, number];
+  readonly tickMs: number;
+  readonly maxConnections: number;
+  readonly maxPerEndpoint: number;
+}
+
+/** What l7Stats writes, in this order. */
+export const engineCounts = [
+  'accepted',
+  'refused',
+  'connections',
+  'upstreams',
+  'upstreamsIdle',
+  'upstreamConnects',
+  'batches',
+  'rows',
+  'faults',
+] as const;
+
+/** Opens an engine on the calling thread's event loop. KernelError ENOMEM; RangeError for a number out of range. */
+export function openNativeEngine(o: NativeEngineOptions): NativeEngine {
+  const times = new Uint8Array(Uint32Array.from(o.times).buffer);
+  return addon().l7Open(o.onBatch, times, o.tickMs, o.maxConnections, o.maxPerEndpoint);
+}
+
+/** Listens on a bound descriptor, which is the engine's from here on. */
+export function engineListen(engine: Native, fd: number): number {
+  return addon().l7Listen(engine, fd);
+}
+
+export function engineUnlisten(engine: Native, listener: number): void {
+  addon().l7Unlisten(engine, listener);
+}
+
+/** KernelError EINVAL for text that is no address, ENOSPC beyond a million endpoints. */
+export function engineEndpoint(engine: Native, address: string, port: number, connectTimeoutMs: number): number {
+  const bytes = parseIp(address)?.bytes;
+  if (bytes === undefined) throw new KernelError('EINVAL', `endpoint ${address}`, 'no IP address');
+  return addon().l7Endpoint(engine, bytes, port, connectTimeoutMs);
+}
+
+export function engineDropEndpoint(engine: Native, endpoint: number): void {
+  addon().l7DropEndpoint(engine, endpoint);
+}
+
+export function engineTemplate(engine: Native, id: number, bytes: Uint8Array): void {
+  addon().l7Template(engine, id, bytes);
+}
+
+/** Undefined for a connection that is gone and has no row left. */
+export function enginePeer(engine: Native, conn: number): NativePeer | undefined {
+  return addon().l7Peer(engine, conn);
+}
+
+export function engineResume(engine: Native, conn: number): void {
+  addon().l7Resume(engine, conn);
+}
+
+export function engineSend(engine: Native, conn: number, off: number, len: number): void {
+  addon().l7Send(engine, conn, off, len);
+}
+
+export function engineClose(engine: Native, conn: number, reset: boolean): void {
+  addon().l7Close(engine, conn, reset);
+}
+
+export function engineCloseIdle(engine: Native): void {
+  addon().l7CloseIdle(engine);
+}
+
+/** Counters in the order of engineCounts. */
+export function engineStats(engine: Native): Uint32Array {
+  const words = new Uint32Array(engineCounts.length);
+  addon().l7Stats(engine, new Uint8Array(words.buffer));
+  return words;
+}
+
+/** Ends everything at once. Twice is no error. */
+export function engineShut(engine: Native): void {
+  addon().l7Shut(engine);
+}

@@ -1,0 +1,86 @@
+// The engine of transport.ts in C (native/addon/l7): the product's. Here is only what is nearer to JavaScript: places
+// and who is on the other end.
+import { closeSync } from 'node:fs';
+import {
+  engineClose,
+  engineCloseIdle,
+  engineCounts,
+  engineDropEndpoint,
+  engineEndpoint,
+  engineListen,
+  enginePeer,
+  engineResume,
+  engineSend,
+  engineShut,
+  engineStats,
+  engineTemplate,
+  engineUnlisten,
+  openNativeEngine,
+} from '../kernel/l7.ts';
+import { tcpBind } from '../kernel/socket.ts';
+import { engineTimes, slotOf } from './transport.ts';
+import type { Bound, Engine, EngineOptions, EngineStats, Peer, Place } from './transport.ts';
+
+const TICK_MS = 50;
+const MAX_CONNECTIONS = 0xffff;
+const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
+
+/** A bound socket by its descriptor, until the engine has it. */
+interface FdBound extends Bound {
+  fd: number;
+}
+
+/** Opens one on this thread's event loop. */
+export function openEngine(o: EngineOptions): Engine {
+  const t = { ...engineTimes, ...o.times };
+  const { engine, arena, rows } = openNativeEngine({
+    onBatch: o.onBatch,
+    times: [t.headMs, t.idleMs, t.bodyMs, t.stallMs, t.upstreamIdleMs, t.lingerMs],
+    tickMs: Math.trunc(Math.max(5, Math.min(TICK_MS, t.idleMs / 4, t.headMs / 4))),
+    maxConnections: Math.min(o.maxConnections ?? 16_384, MAX_CONNECTIONS),
+    maxPerEndpoint: o.maxPerEndpoint ?? 1024,
+  });
+  /** Who is on the other end, by slot: asked of the engine once a connection. */
+  const ids = new Int32Array(MAX_CONNECTIONS + 1);
+  const peers: Peer[] = [];
+  return {
+    arena: Buffer.from(arena.buffer),
+    rows,
+    bind({ address, port, transparent }: Place): FdBound {
+      const bound = {
+        fd: tcpBind({ address, port, transparent, reusePort: true, nonBlocking: true }),
+        close: () => bound.fd >= 0 && closeSync(bound.fd),
+      };
+      return bound;
+    },
+    listen(bound: Bound): number {
+      const mine = bound as FdBound;
+      const id = engineListen(engine, mine.fd);
+      mine.fd = -1;
+      return id;
+    },
+    unlisten: (listener) => engineUnlisten(engine, listener),
+    endpoint: (address, port, connectTimeoutMs) => engineEndpoint(engine, address, port, connectTimeoutMs),
+    dropEndpoint: (endpoint) => engineDropEndpoint(engine, endpoint),
+    template: (id, bytes) => engineTemplate(engine, id, bytes),
+    peer(conn) {
+      const slot = slotOf(conn);
+      const known = peers[slot];
+      if (known !== undefined && ids[slot] === conn) return known;
+      const peer = enginePeer(engine, conn);
+      if (peer === undefined) return noPeer;
+      ids[slot] = conn;
+      peers[slot] = peer;
+      return peer;
+    },
+    resume: (conn) => engineResume(engine, conn),
+    send: (conn, off, len) => engineSend(engine, conn, off, len),
+    close: (conn, how) => engineClose(engine, conn, how === 'reset'),
+    closeIdle: () => engineCloseIdle(engine),
+    stats(): EngineStats {
+      const words = engineStats(engine);
+      return Object.fromEntries(engineCounts.map((name, i) => [name, words[i]])) as unknown as EngineStats;
+    },
+    shut: () => engineShut(engine),
+  };
+}

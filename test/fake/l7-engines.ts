@@ -1,0 +1,24 @@
+// Tests that every engine of the router must pass: each is run once an engine, and rig() finds the one of its test.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { test as nodeTest } from 'node:test';
+import { openNetEngine } from '../../src/l7/net/engine.ts';
+import { openEngine as openNative } from '../../src/l7/transport-native.ts';
+import type { Engine, EngineOptions } from '../../src/l7/transport.ts';
+
+type Open = (o: EngineOptions) => Engine;
+
+const current = new AsyncLocalStorage<Open>();
+const engines: readonly (readonly [string, Open])[] = [
+  ['native', openNative],
+  ['node:net', (o) => openNetEngine(o)],
+];
+
+/** A test a engine. */
+export function test(name: string, body: () => Promise<void>): void {
+  for (const [engine, open] of engines) nodeTest(`${name} (${engine})`, () => current.run(open, body));
+}
+
+/** Opens the engine that the running test is about; outside of such a test, the product's. */
+export function openEngine(o: EngineOptions): Engine {
+  return (current.getStore() ?? openNative)(o);
+}
