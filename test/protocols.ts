@@ -111,6 +111,8 @@ const messages: readonly Short[] = [
   ['an upgrade that nobody asked for', net, 'an upgrade that was not asked for is 502', 'RFC 9110 7.8'],
   ['CONNECT is refused', chain, 'bad heads: 400 with the reason, and the connection ends', 'RFC 9110 9.3.6'],
   ['request smuggling', smuggling, 'nginx and HAProxy on the same bytes', 'nginx, HAProxy'],
+  ['desync with a server behind', smuggling, 'the router before nginx and before HAProxy', 'nginx, HAProxy'],
+  ['desync with a proxy in front', smuggling, 'the router behind nginx and behind HAProxy', 'nginx, HAProxy'],
 ];
 
 const bounded = 'a target, a head, a number of fields: each has its bound, its status, and a body that names the bound';
