@@ -16,6 +16,8 @@ export interface Limits {
 export interface Cgroup {
   /** Files into which a process writes its pid ("0": itself) to be in the group. */
   readonly procs: readonly string[];
+  /** Files into which a process of one thread writes "0" to be in the group. */
+  readonly join: readonly string[];
   attach(pid: number): void;
   pids(): readonly number[];
   /** Processes that the kernel ended because of the memory limit. */
@@ -55,6 +57,8 @@ export function openCgroup(name: string): Cgroup {
   const pids = (): number[] => [...new Set(folders.flatMap(pidsIn))];
   return {
     procs,
+    // cgroup.procs of v1 waits for an RCU grace period, 10 ms and more; v2 has nothing else for a first process.
+    join: isUnified() ? procs : folders.map((folder) => join(folder, 'tasks')),
     attach(pid) {
       for (const file of procs) writeFileSync(file, String(pid));
     },

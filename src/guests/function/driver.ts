@@ -150,7 +150,7 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   const group = makeCgroup(cgroupName(instance, name), spec);
   const source = writeSource(places, spec);
   whys.delete(name);
-  const input = { spec, places, source, procs: group.procs, uid: uidOf(host, name), folders };
+  const input = { spec, places, source, join: group.join, uid: uidOf(host, name), folders };
   const pid = launch(input, (why) => {
     const oom = group.oomKills() > 0;
     const own = oom ? `out of memory: it has ${printBytes(spec.memory)}` : `${why}: ${lastLine(places.log)}`;

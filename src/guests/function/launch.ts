@@ -1,5 +1,5 @@
 // How a function's process comes into being: into its cgroup first, then its namespaces, then, without a way back, its
-// own uid with no capability, and only then the module. All by exec: the pid stays the one that we spawned.
+// own uid with no capability, and only then the module (native/launch/function.c).
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,6 +11,8 @@ import type { FunctionSpec } from './compile.ts';
 import { beatMs } from './heartbeat.ts';
 
 const harnessFile = fileURLToPath(new URL('./host.ts', import.meta.url));
+/** native/launch/function.c, compiled. */
+export const launcher = fileURLToPath(new URL('../../../native/build/function', import.meta.url));
 let harness: string | undefined;
 
 /** Log lines are kept up to this size while the daemon lives, and up to eight times of it while it does not. */
@@ -77,55 +79,41 @@ export interface Launch {
   readonly places: Places;
   /** Where writeSource has put it. */
   readonly source: string;
-  /** cgroup.procs files. */
-  readonly procs: readonly string[];
+  /** Of its cgroup. */
+  readonly join: readonly string[];
   readonly uid: number;
   readonly folders: Folders;
 }
 
-// The private mount namespace has neither the switch's state nor its sockets: where the run folder was there are only
-// the function's own files, and the Node that runs them, since its own folder may be closed to the function's user.
-const script = `set -e
-for file in $PROCS; do echo $$ > "$file"; done
-ulimit -c 0
-ulimit -f 16384
-ulimit -n 4096
-exec nsenter --net="$NETNS" unshare --mount --ipc --uts --propagation private sh -ec '
-mount -t tmpfs -o size=64k,mode=0755,ro,nosuid,nodev,noexec none "$STATE"
-mount --bind -o ro,nosuid,nodev,noexec "$SOURCE" "$BASE"
-mount --bind "$NODE" "$BASE/node"
-if [ -s "$BASE/resolv.conf" ]; then mount --bind "$BASE/resolv.conf" /etc/resolv.conf; fi
-cd "$BASE"
-exec setpriv --reuid "$ID" --regid "$ID" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\
-  env -i PATH=/usr/bin:/bin "$BASE/node" --permission --allow-net "--allow-fs-read=$BASE/*" \\
-  "--max-old-space-size=$HEAP" --disable-warning=ExperimentalWarning "$BASE/host.mjs" \\
-  "$BASE/$MODULE" "$BASE/settings.json"
-'`;
+/** The private mount namespace has neither the switch's state nor its sockets: where the run folder was there are only
+ * the function's own files, and the Node that runs them, since its own folder may be closed to the function's user. */
+function argumentsOf({ spec, folders, source, join: files, uid }: Launch): readonly string[] {
+  const base = dirname(folders.run);
+  // Buffers and the code of the runtime itself live outside of the heap.
+  const heap = Math.max(24, Math.floor((spec.memory / 2 ** 20) * 0.5));
+  const shut = [
+    files.join(' '),
+    `/run/netns/${spec.netns}`,
+    folders.state,
+    source,
+    base,
+    process.execPath,
+    String(uid),
+  ];
+  const node = [join(base, 'node'), '--permission', '--allow-net', `--allow-fs-read=${base}/*`];
+  const quiet = [`--max-old-space-size=${heap}`, '--disable-warning=ExperimentalWarning'];
+  const module = ['host.mjs', moduleName(spec), 'settings.json'].map((name) => join(base, name));
+  return [...shut, ...node, ...quiet, ...module];
+}
 
 /** Starts it; gives its pid. `ended` is called when it ends while we live. Errors of the steps are in its log. */
 export function launch(input: Launch, ended: (why: string) => void): number | undefined {
-  const { spec, folders, places } = input;
+  const { places } = input;
   const log = openSync(places.log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
   const heartbeat = openSync(places.heartbeat, 'w', 0o600);
   try {
-    const child = spawn('/bin/sh', ['-c', script], {
-      cwd: '/',
-      detached: true,
-      stdio: ['ignore', log, log, heartbeat],
-      env: {
-        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        PROCS: input.procs.join(' '),
-        NETNS: `/run/netns/${spec.netns}`,
-        SOURCE: input.source,
-        STATE: folders.state,
-        BASE: dirname(folders.run),
-        ID: String(input.uid),
-        NODE: process.execPath,
-        // Buffers and the code of the runtime itself live outside of the heap.
-        HEAP: String(Math.max(24, Math.floor((spec.memory / 2 ** 20) * 0.5))),
-        MODULE: moduleName(spec),
-      },
-    });
+    const stdio = ['ignore', log, log, heartbeat] as const;
+    const child = spawn(launcher, argumentsOf(input), { cwd: '/', detached: true, stdio: [...stdio], env: {} });
     child.once('error', (error) => ended(error.message));
     child.once('exit', (code, name) => ended(name === null ? `exit code ${code ?? 0}` : `ended by ${name}`));
     child.unref();

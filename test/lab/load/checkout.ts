@@ -21,7 +21,7 @@ export function copyCheckout(change: (folder: string) => void): Checkout {
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
     const build = join(folder, 'native', 'build');
     mkdirSync(build);
-    for (const name of globSync('*.{node,so}', { cwd: join(root, 'native/build') })) {
+    for (const name of globSync('{*.node,*.so,function}', { cwd: join(root, 'native/build') })) {
       cpSync(join(root, 'native/build', name), join(build, name));
     }
     change(folder);
