@@ -115,6 +115,12 @@ const messages: readonly Short[] = [
   ['desync with a proxy in front', smuggling, 'the router behind nginx and behind HAProxy', 'nginx, HAProxy'],
 ];
 
+const proxy = 'test/lab/proxy-protocol.test.ts';
+const beneath: readonly Short[] = [
+  ['PROXY protocol, versions 1 and 2: reading', proxy, 'what HAProxy sends', 'HAProxy'],
+  ['PROXY protocol, versions 1 and 2: writing', proxy, 'what HAProxy believes', 'HAProxy'],
+];
+
 const bounded = 'a target, a head, a number of fields: each has its bound, its status, and a body that names the bound';
 const bounds: readonly Short[] = [
   ['bound of a target: 414', 'src/l7/limits.test.ts', bounded, 'RFC 9110 15.5.15'],
@@ -140,6 +146,6 @@ const bounds: readonly Short[] = [
   ],
 ];
 
-export const protocolRows: readonly ProtocolRow[] = [...connections, ...bodies, ...messages, ...bounds].map(
+export const protocolRows: readonly ProtocolRow[] = [...connections, ...bodies, ...messages, ...bounds, ...beneath].map(
   ([feature, file, test, oracle]) => ({ feature, file, test, oracle }),
 );

@@ -54,20 +54,20 @@ http {
 
 export async function startHaproxy(folder: string, upstreamPort: number): Promise<Foil> {
   const port = await freePort();
-  const file = join(folder, `haproxy-${upstreamPort}.cfg`);
   const text = `
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
 frontend in
   bind 127.0.0.1:${port}
   default_backend up
 backend up
   server one 127.0.0.1:${upstreamPort}
 `;
-  writeFileSync(file, text);
+  return startHaproxyWith(join(folder, `haproxy-${upstreamPort}.cfg`), text, port);
+}
+
+/** HAProxy with sections of one's own; it is there when it accepts on the port of loopback. */
+export function startHaproxyWith(file: string, sections: string, port: number): Promise<Foil> {
+  const defaults = 'defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n';
+  writeFileSync(file, defaults + sections);
   return start([programs.haproxy, '-db', '-f', file], port);
 }
 
