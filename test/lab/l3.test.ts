@@ -151,3 +151,29 @@ routes:
     assert.ok((await tcp(sw, 'h9', 'h1', '10.0.10.1')) > 5e8);
   });
 });
+
+await test('more addresses than the switch has room for are a fault, not the end', async (t) => {
+  await using sw = await openSwitch({ document, hosts });
+  const pid = sw.pid();
+  const addresses = (verb: 'add' | 'del'): Promise<unknown> => {
+    const line = `"address ${verb} 127.1.%d.%d/32 dev lo\\n", $1 / 128, 1 + $1 % 128`;
+    return sw.on('switch', 'sh', '-c', `seq 0 8191 | awk '{ printf ${line} }' | ip -batch -`);
+  };
+  const said = async (what: (line: Record<string, unknown>) => boolean): Promise<void> => {
+    for (let i = 0; i < 200 && !sw.log.some(what); i += 1) await new Promise((done) => setTimeout(done, 50));
+    assert.ok(sw.log.some(what), JSON.stringify(sw.log.slice(-5)));
+  };
+  await t.test('the log names the table, and what was known goes on', async () => {
+    await addresses('add');
+    await said(({ fault }) => (fault as { code?: string } | undefined)?.code === 'table-full');
+    assert.equal(sw.pid(), pid);
+    assert.equal(await sw.ping('h1', '10.0.10.254'), 3);
+    assert.equal(await sw.ping('h1', '10.0.20.3'), 3);
+  });
+  await t.test('room again is taken', async () => {
+    await addresses('del');
+    await said(({ msg, table }) => msg === 'recovered' && table === 'local');
+    assert.equal(sw.pid(), pid);
+    assert.equal(await sw.ping('h3', '10.0.20.254'), 3);
+  });
+});

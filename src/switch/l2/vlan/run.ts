@@ -1,9 +1,8 @@
 // An SVI is up while its VLAN has a port up, and the fast path knows the switch's own addresses.
-import { encodeLocal, encodeLocalKey } from '../../../kernel/abi.ts';
 import type { Host } from '../../../engine/slice.ts';
 import type { Resource } from '../../../engine/resource.ts';
-import { parsePrefix } from '../../../lib/prefix.ts';
 import { membershipOf, type PortsLive, portsSchema } from '../../l1/port/schema.ts';
+import { followAddresses } from './local.ts';
 import { idOfEntry, sviPortName, vlansSchema } from './schema.ts';
 
 export function runVlans(host: Host): AsyncDisposable {
@@ -37,35 +36,4 @@ function sviStates(host: Host, ports: PortsLive | undefined): readonly Resource[
       { ref: `admin/${far}` as const, owner: 'vlans', spec: { up: up.has(id) }, needs: [`link/${far}@tcx-ingress`] },
     ];
   });
-}
-
-/** Keeps map `local` at the addresses that the kernel has, whoever gave them. */
-function followAddresses(host: Host): Disposable {
-  const map = host.kernel.datapath?.map('local');
-  const nl = host.kernel.netlink();
-  if (map === undefined) return { [Symbol.dispose]: () => undefined };
-  const refresh = (): void => {
-    const wanted = new Map<string, Uint8Array>();
-    for (const { cidr } of nl.addresses()) {
-      const key = localKey(cidr);
-      if (key !== undefined) wanted.set(Buffer.from(key).toString('hex'), key);
-    }
-    const { count, keys } = map.dump();
-    const there = new Set<string>();
-    for (let i = 0; i < count; i += 1) there.add(Buffer.from(keys.subarray(i * 16, i * 16 + 16)).toString('hex'));
-    for (const [hex, key] of wanted) if (!there.has(hex)) map.update(key, encodeLocal({ count: 1 }));
-    for (const hex of there) if (!wanted.has(hex)) map.delete(Buffer.from(hex, 'hex'));
-  };
-  refresh();
-  return nl.watch(['address'], refresh);
-}
-
-/** IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
-function localKey(cidr: string): Uint8Array | undefined {
-  const ip = parsePrefix(cidr)?.ip;
-  if (ip === undefined) return undefined;
-  const bytes = new Uint8Array(16);
-  if (ip.family === 4) bytes.set([0xff, 0xff, ...ip.bytes], 10);
-  else bytes.set(ip.bytes);
-  return encodeLocalKey({ addr: bytes });
 }
