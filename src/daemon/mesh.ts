@@ -2,6 +2,7 @@
 // endpoints beside them, which follow the guests' health without a commit.
 import type { Driver, Ref, Resource } from '../engine/resource.ts';
 import { FaultError } from '../engine/faults.ts';
+import { listenFault } from '../engine/kinds/listener.ts';
 import type { AnySlice, Host, Look, Read, Slice } from '../engine/slice.ts';
 import { endpointsAt, type Places } from '../mesh/manifest/backends.ts';
 import { type Built, buildSnapshots } from '../mesh/manifest/build.ts';
@@ -100,7 +101,7 @@ function snapshotDriver(consumers: Consumers, health: Health): Driver<Offered, P
         const known = new Set(inForce.get(ref)?.clusters.map((cluster) => cluster.key));
         for (const place of places) if (!known.has(place.cluster)) consumer.endpoints(endpointsAt(place, health));
         const answer = await consumer.offer(snapshot);
-        if (!answer.ok) throw new FaultError('refused', ref, answer.why);
+        if (!answer.ok) throw refusal(ref, answer.why);
         inForce.set(ref, snapshot);
       }
     },
@@ -110,6 +111,12 @@ function snapshotDriver(consumers: Consumers, health: Health): Driver<Offered, P
       return Promise.resolve();
     },
   };
+}
+
+/** A consumer that can't listen says where, and the errno's name. */
+function refusal(ref: Ref, why: string): FaultError {
+  const [, where = '', errno = ''] = /^(listener \S+: ).*\b(E[A-Z]+)\b/.exec(why) ?? [];
+  return listenFault(ref, errno, where) ?? new FaultError('refused', ref, why);
 }
 
 /** What guest slices offer (guests/live.ts), as far as health goes. */

@@ -64,10 +64,14 @@ async function listen(opener: Opener, ref: Ref, { address, port }: ListenerSpec)
   try {
     return await opener({ address, port });
   } catch (error) {
-    const [code, why, retry] = faults[(error as NodeJS.ErrnoException).code ?? ''] ?? [];
-    if (code === undefined || why === undefined) throw error;
-    throw new FaultError(code, ref, why, retry);
+    throw listenFault(ref, (error as NodeJS.ErrnoException).code ?? '') ?? error;
   }
+}
+
+/** The Fault for the errno's name of a socket that can't listen; `where` begins its words. */
+export function listenFault(ref: Ref, errno: string, where = ''): FaultError | undefined {
+  const [code, why, retry] = faults[errno] ?? [];
+  return code === undefined ? undefined : new FaultError(code, ref, `${where}${why}`, retry);
 }
 
 const faults: Readonly<Record<string, readonly [FaultCode, string, boolean]>> = {
