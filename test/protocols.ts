@@ -119,6 +119,13 @@ const proxy = 'test/lab/proxy-protocol.test.ts';
 const beneath: readonly Short[] = [
   ['PROXY protocol, versions 1 and 2: reading', proxy, 'what HAProxy sends', 'HAProxy'],
   ['PROXY protocol, versions 1 and 2: writing', proxy, 'what HAProxy believes', 'HAProxy'],
+  ['SNI, ALPN and versions of a ClientHello', 'test/lab/hello.test.ts', 'what OpenSSL and curl say', 'OpenSSL, curl'],
+  [
+    'a ClientHello in any records and segments',
+    'src/l7/head/hello.test.ts',
+    'records and segments may end anywhere',
+    'Node',
+  ],
 ];
 
 const bounded = 'a target, a head, a number of fields: each has its bound, its status, and a body that names the bound';
