@@ -140,10 +140,9 @@ await test('commits that fail half-way', async (t) => {
     await refused("the router's port in use", routerFault, asked);
   });
   await t.test('a route and a program that the kernel does not take', async () => {
-    const shut = more.replace('swp3: {', 'swp3: { shut: true,');
-    const text = `${shut}  10.97.0.0/16: { via: [192.0.2.0] }\n`;
+    const text = `${more}  10.97.0.0/16: { via: [203.0.113.1], device: vlan10 }\n`;
     const route = { code: 'refused', what: /^route\/main\/10\.97\.0\.0\/16@0$/, why: /./ };
-    await refused('a route over a port that is shut', route, await commit(sw, text));
+    await refused('a next hop on no network', route, await commit(sw, text));
     // Its driver has no XDP.
     const xdp = more.replace('ports:\n', 'ports:\n  swp8: { datapath: xdp, vlan: { access: web } }\n');
     const program = { code: 'not-supported', what: /^link\/swp8@xdp$/, why: /./ };

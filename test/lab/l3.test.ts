@@ -118,17 +118,19 @@ await test('the stack never speaks on an L2 port, and leaks nothing', async (t) 
   });
 });
 
-await test('a routed port', async (t) => {
-  await using sw = await openSwitch({
-    document: `
+const routed = (swp9: string, more = ''): string => `
 ports:
   swp1: { vlan: { access: 10 } }
-  swp9: { address: [192.0.2.0/31, "fd00:9::1/64"] }
+  swp9: { address: [192.0.2.0/31, "fd00:9::1/64"]${swp9} }
 vlans:
   10: { address: [10.0.10.254/24, "fd00:10::fe/64"] }
 routes:
   0.0.0.0/0: { via: [192.0.2.1] }
-`,
+${more}`;
+
+await test('a routed port', async (t) => {
+  await using sw = await openSwitch({
+    document: routed(''),
     hosts: {
       h1: { port: 'swp1', address: ['10.0.10.1/24', 'fd00:10::1/64'], gateway: ['10.0.10.254', 'fd00:10::fe'] },
       h9: {
@@ -149,6 +151,33 @@ routes:
   await t.test('TCP both ways', async () => {
     assert.ok((await tcp(sw, 'h1', 'h9', '192.0.2.1')) > 5e8);
     assert.ok((await tcp(sw, 'h9', 'h1', '10.0.10.1')) > 5e8);
+  });
+  await t.test('a route over a port that is shut is inactive, whichever of the two came first', async () => {
+    const commit = async (document: string): Promise<void> => {
+      const { status, body } = await sw.api('POST', '/v1/commit', { document });
+      assert.equal(status, 200, JSON.stringify(body));
+    };
+    const more = '  10.50.0.0/16: { via: [192.0.2.1] }\n  "fd00:50::/64": { via: ["fd00:9::9"] }\n';
+    const statics = async (): Promise<Readonly<Record<string, string>>> => {
+      const { data } = await sw.cli('show routes | json');
+      const rows = data as readonly { prefix: string; protocol: string; inactive: string }[];
+      return Object.fromEntries(rows.filter((r) => r.protocol === 'static').map((r) => [r.prefix, r.inactive]));
+    };
+    const why = 'swp9 is shut';
+    await commit(routed(', shut: true'));
+    assert.deepEqual(await statics(), { '0.0.0.0/0': why });
+    await commit(routed(', shut: true', more));
+    assert.deepEqual(await statics(), { '0.0.0.0/0': why, '10.50.0.0/16': why, 'fd00:50::/64': why });
+    assert.match(
+      (await sw.cli('show routes')).text,
+      /10\.50\.0\.0\/16 +192\.0\.2\.1 +swp9 +static, inactive: swp9 is shut/,
+    );
+    const planned = await sw.api('POST', '/v1/plan', { document: routed(', shut: true', more) });
+    assert.deepEqual(planned.body, { ok: true, actions: [] });
+    assert.equal(await sw.ping('h1', '203.0.113.9', { count: 1 }), 0);
+    await commit(routed('', more));
+    assert.deepEqual(await statics(), { '0.0.0.0/0': '', '10.50.0.0/16': '', 'fd00:50::/64': '' });
+    assert.equal(await sw.ping('h1', '203.0.113.9'), 3);
   });
 });
 

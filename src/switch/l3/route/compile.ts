@@ -44,28 +44,56 @@ export function compileRoutes(routes: Routes, look: Look): readonly Resource[] {
     spec: { value },
     needs: [],
   }));
-  return [...settings, ...Object.entries(routes).map(([prefix, route]) => compileRoute(prefix, route, look))];
+  return [...settings, ...Object.entries(routes).flatMap(([prefix, route]) => compileRoute(prefix, route, look))];
 }
 
-function compileRoute(prefix: string, route: Routes[string], look: Look): Resource<RouteSpec> {
-  const needs = new Set<Ref>();
-  const nextHops: RouteSpec['nextHops'][number][] = (route.via ?? []).map((via) => {
-    const subnet = subnetOf(look, via);
-    if (subnet !== undefined) {
-      needs.add(`address/${subnet.device}/${subnet.cidr}`);
-      needs.add(`admin/${subnet.device}`);
-    }
-    return { via, ...(route.device === undefined ? {} : { dev: route.device }) };
+type NextHop = RouteSpec['nextHops'][number];
+
+/** A next hop as the document has it. */
+export interface StaticHop {
+  readonly hop: NextHop;
+  /** Device that it is reached by, where that is known. */
+  readonly device?: string;
+  readonly needs: readonly Ref[];
+  /** The port of that device, where it is shut: the next hop is inactive. */
+  readonly shut?: string;
+}
+
+/** The next hops of a route, those that are inactive too. */
+export function hopsOf(route: Routes[string], look: Look): readonly StaticHop[] {
+  const dev = route.device === undefined ? {} : { dev: route.device };
+  const hops: readonly NextHop[] = route.via?.map((via) => ({ via, ...dev })) ?? (dev.dev === undefined ? [] : [dev]);
+  return hops.map((hop) => {
+    const subnet = hop.via === undefined ? undefined : subnetOf(look, hop.via);
+    const device = hop.dev ?? subnet?.device;
+    const shut = device === undefined ? undefined : shutPort(device, look);
+    return {
+      hop,
+      needs: subnet === undefined ? [] : [`address/${subnet.device}/${subnet.cidr}`, `admin/${subnet.device}`],
+      ...(device === undefined ? {} : { device }),
+      ...(shut === undefined ? {} : { shut }),
+    };
   });
-  if (nextHops.length === 0 && route.device !== undefined) nextHops.push({ dev: route.device });
+}
+
+function shutPort(device: string, look: Look): string | undefined {
+  return Object.entries(look(portsSchema)).find(([name, port]) => port.shut && deviceOf(name, port) === device)?.[0];
+}
+
+/** The kernel takes no route over a device that is down, and drops those that it has: a next hop over a shut port is no
+ * part of it, and a route without another next hop is inactive. */
+function compileRoute(prefix: string, route: Routes[string], look: Look): readonly Resource<RouteSpec>[] {
+  const hops = hopsOf(route, look).filter(({ shut }) => shut === undefined);
+  if (hops.length === 0 && !route.blackhole) return [];
   const spec: RouteSpec = {
     prefix,
     table: 254,
     metric: metricOf(prefix, route.metric),
     type: route.blackhole ? 'blackhole' : 'unicast',
-    nextHops,
+    nextHops: hops.map(({ hop }) => hop),
   };
-  return { ref: routeRef(spec), owner, spec, needs: [...needs] };
+  const needs = new Set(hops.flatMap((each) => each.needs));
+  return [{ ref: routeRef(spec), owner, spec, needs: [...needs] }];
 }
 
 /** A next hop must be on a subnet of the switch, and of the route's family. */
