@@ -47,10 +47,16 @@ const connections: readonly Short[] = [
     'RFC 9112 9.6',
   ],
   [
-    'one more try on a connection that the server had closed',
-    exchange,
-    'a reused connection that the server had closed: a safe request is sent once more, an unsafe one is not',
+    'one more try of what may be sent twice',
+    'src/l7/retry.test.ts',
+    'a request that may be sent twice is, where the server closed as it came; another is not',
     'RFC 9110 9.2.2',
+  ],
+  [
+    'Keep-Alive of servers',
+    'src/l7/retry.test.ts',
+    'a connection that its server says to close within a second is not used again',
+    'RFC 9112 9.3',
   ],
   [
     'drain by "connection: close"',

@@ -14,7 +14,7 @@ import { Exchange, endings, recordOf } from './head/outcome.ts';
 import type { ListenerView } from './head/outcome.ts';
 import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
-import { emitResponse, responseBody, responseFlags } from './head/response.ts';
+import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/path.ts';
 import { HEAD, OTHER, methodName, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './log.ts';
@@ -237,13 +237,20 @@ export class Chain {
     if (body < 0) return this.badResponse(base, x, open);
     if (body === t.BODY_INTERIM) return this.interim(base, x, open);
     x.status = head.status;
-    const flags = responseFlags(body, x.keep && !open && !this.ending(base), x.minor);
+    const flags = this.reuse(x, responseFlags(body, x.keep && !open && !this.ending(base), x.minor));
     this.rows[base + t.W_ACTION] = t.FORWARD;
     this.rows[base + t.W_BODY] = body;
     this.rows[base + t.W_OUT] = flags;
     if (body === t.BODY_LENGTH) this.setLength(base);
     this.e.start(base);
     emitResponse(this.e, body, flags, x.minor, x.target!.response);
+  }
+
+  /** A connection that the server closes at once, by its own word, is not used again. */
+  private reuse(x: Exchange, flags: number): number {
+    const seconds = keepAliveSeconds(this.arena);
+    if (seconds >= 0) this.o.upstreams.keeps(x.backend!, seconds);
+    return x.backend!.idleMs === 0 ? flags & ~t.OUT_KEEP_UPSTREAM : flags;
   }
 
   private badResponse(base: number, x: Exchange, open: boolean): void {

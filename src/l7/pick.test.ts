@@ -4,7 +4,18 @@ import { choiceOf, createRandom, pick } from './pick.ts';
 import type { Backend } from './pick.ts';
 
 function backend(id: number, weight: number, more: Partial<Backend> = {}): Backend {
-  return { id, address: '127.0.0.1', port: id, weight, name: `e${id}`, healthy: true, active: 0, owed: 0, ...more };
+  return {
+    id,
+    address: '127.0.0.1',
+    port: id,
+    weight,
+    name: `e${id}`,
+    healthy: true,
+    active: 0,
+    owed: 0,
+    idleMs: undefined,
+    ...more,
+  };
 }
 
 function counts(backends: readonly Backend[], policy: Parameters<typeof pick>[1], n: number): Record<number, number> {

@@ -12,6 +12,8 @@ export interface Backend {
   healthy: boolean;
   /** Requests under way. */
   active: number;
+  /** How long a connection to it may lie idle, less than what the server itself says; undefined: it says nothing. */
+  idleMs: number | undefined;
   /** Smooth weighted round robin: what it is owed. */
   owed: number;
 }

@@ -15,6 +15,8 @@ export interface ClusterState {
 }
 
 const DEFAULT_CONNECT_MS = 5_000;
+/** By so much a server's close of an idle connection is shunned. */
+const CLOSE_MS = 1_000;
 
 export class Upstreams {
   private readonly engine: Engine;
@@ -51,7 +53,7 @@ export class Upstreams {
       const backend = state.backends.get(at);
       if (backend === undefined) {
         const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs);
-        state.backends.set(at, { ...endpoint, id, active: 0, owed: 0 });
+        state.backends.set(at, { ...endpoint, id, active: 0, owed: 0, idleMs: undefined });
       } else {
         backend.weight = endpoint.weight;
         backend.healthy = endpoint.healthy;
@@ -95,6 +97,12 @@ export class Upstreams {
 
   endpoints(e: Endpoints): void {
     this.update(this.cluster(e.cluster), e.list);
+  }
+
+  /** A server says how long it keeps an idle connection. Less than that is safe to use: at its end a request and the
+   * close would cross. */
+  keeps(backend: Backend, seconds: number): void {
+    backend.idleMs = Math.max(0, seconds * 1000 - CLOSE_MS);
   }
 
   pick(state: ClusterState): Backend | undefined {

@@ -84,6 +84,8 @@ export const head = {
   host: -1,
   /** Index of the Upgrade field, -1: none. */
   upgrade: -1,
+  /** Place of the Keep-Alive field in `fields`, -1: none. */
+  keepAlive: -1,
   expect: false,
 };
 
@@ -257,10 +259,11 @@ export function meaning(a: Uint8Array): number {
   head.upgrade = -1;
   head.expect = false;
   head.host = -1;
+  head.keepAlive = -1;
   codings = 0;
   for (let i = 0, at = 0; i < head.count; i += 1, at += FIELD_WORDS) {
     const id = fields[at + F_ID]!;
-    if (id === 0 || id > EXPECT) continue;
+    if (id === 0 || id > KEEP_ALIVE) continue;
     const off = fields[at + F_VALUE]!;
     const len = fields[at + F_VALUE_LEN]!;
     if (id === HOST) {
@@ -278,6 +281,7 @@ export function meaning(a: Uint8Array): number {
     } else if (id === CONNECTION) {
       if (!connectionTokens(a, off, len)) return refuse(400, 'bad Connection');
     } else if (id === UPGRADE) head.upgrade = i;
+    else if (id === KEEP_ALIVE) head.keepAlive = at;
     else if (bytesAreFolded(a, off, len, continueBytes)) head.expect = true;
     else return refuse(417, 'unknown expectation');
   }

@@ -19,11 +19,14 @@ import {
   F_END,
   F_ID,
   F_NAME,
+  F_VALUE,
+  F_VALUE_LEN,
   KEEP_ALIVE,
   PROXY_CONNECTION,
   TRAILER,
   TRANSFER_ENCODING,
   UPGRADE,
+  bytesAreFolded,
   fields,
   head,
 } from './fields.ts';
@@ -59,6 +62,45 @@ export function responseFlags(body: number, keep: boolean, clientMinor: number):
   const open = head.minor === 1 ? (head.connection & C_CLOSE) === 0 : (head.connection & C_KEEP_ALIVE) !== 0;
   if (open && body !== BODY_CLOSE) flags |= OUT_KEEP_UPSTREAM;
   return flags;
+}
+
+/** Seconds that the parsed response says its server keeps an idle connection ("Keep-Alive: timeout=5"), or -1. */
+export function keepAliveSeconds(a: Uint8Array): number {
+  if (head.keepAlive < 0) return -1;
+  const end = fields[head.keepAlive + F_VALUE]! + fields[head.keepAlive + F_VALUE_LEN]!;
+  let p = fields[head.keepAlive + F_VALUE]!;
+  while (p < end) {
+    while (p < end && (a[p] === COMMA || blank(a[p]!))) p += 1;
+    let stop = p;
+    while (stop < end && a[stop] !== COMMA) stop += 1;
+    if (bytesAreFolded(a, p, Math.min(timeoutName.length, stop - p), timeoutName)) {
+      return seconds(a, p + timeoutName.length, stop);
+    }
+    p = stop;
+  }
+  return -1;
+}
+
+const COMMA = 44;
+const timeoutName = Buffer.from('timeout=');
+/** More digits are more than a day: as good as not said. */
+const MAX_DIGITS = 5;
+
+function blank(c: number): boolean {
+  return c === 32 || c === 9;
+}
+
+function seconds(a: Uint8Array, off: number, end: number): number {
+  let value = 0;
+  let p = off;
+  for (; p < end && !blank(a[p]!); p += 1) {
+    const digit = a[p]! - 48;
+    if (digit < 0 || digit > 9 || p - off === MAX_DIGITS) return -1;
+    value = value * 10 + digit;
+  }
+  const from = p;
+  while (p < end && blank(a[p]!)) p += 1;
+  return p === end && from > off ? value : -1;
 }
 
 function dropped(id: number): boolean {

@@ -1,0 +1,154 @@
+// What is sent twice, and how connections to servers that say when they close them are used.
+import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { connect, freePort } from '../../test/fake/l7.ts';
+import { type SimpleRig, simpleRig } from '../../test/fake/l7-rig.ts';
+import { keepAliveSeconds } from './head/response.ts';
+import { parseResponse } from './http1.ts';
+import type { Engine } from './transport.ts';
+import { Upstreams } from './upstream.ts';
+
+const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+const request = (method: string, body = ''): string =>
+  `${method} /${method} HTTP/1.1\r\nHost: a\r\n${body === '' ? '' : `Content-Length: ${body.length}\r\n`}\r\n${body}`;
+
+/** Answers one request a connection, and meets the second with a reset, as a server that had just closed it would. */
+const closing = (socket: Socket, _: Buffer, all: string): void => {
+  if (all.split('HTTP/1.1\r\n').length > 2) socket.resetAndDestroy();
+  else socket.write(ok);
+};
+
+/** The status of a request on a connection whose upstream connection has just been closed, and how often it came. */
+async function again(s: SimpleRig, text: string): Promise<{ status: string; times: number }> {
+  const c = await connect(s.port);
+  c.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\n');
+  await c.until(/\r\n\r\n$/);
+  c.clear();
+  const before = s.up.seen.join('').length;
+  c.send(text);
+  const status = (await c.until(/\r\n\r\n/)).slice(9, 12);
+  c.socket.destroy();
+  const [line = ''] = text.split(' HTTP');
+  const times = s.up.seen.join('').split(`${line} `).length - 1;
+  assert.ok(s.up.seen.join('').length > before);
+  return { status, times };
+}
+
+test('a request that may be sent twice is, where the server closed as it came; another is not', async () => {
+  const twice = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
+  const once = ['POST', 'PATCH', 'LOCK', 'PURGE', 'get', 'GETX'];
+  for (const method of [...twice, ...once]) {
+    await using s = await simpleRig(closing);
+    const wanted = twice.includes(method) ? { status: '200', times: 2 } : { status: '503', times: 1 };
+    assert.deepEqual(await again(s, request(method)), wanted, method);
+    assert.deepEqual(s.r.faults, []);
+  }
+});
+
+test('not a third time, and not when a body has gone', async () => {
+  await using s = await simpleRig((socket, piece) => {
+    if (piece.includes('/first')) socket.write(ok);
+    else socket.resetAndDestroy();
+  });
+  assert.deepEqual(await again(s, request('GET')), { status: '503', times: 2 });
+  const sent = await again(s, request('PUT', 'body'));
+  assert.deepEqual(sent, { status: '503', times: 1 });
+});
+
+test('of which no byte was sent, any request is tried once more', async () => {
+  await using s = await simpleRig();
+  const dead = await freePort();
+  s.r.endpoints('a', [dead, s.up.port]);
+  for (let i = 0; i < 4; i += 1) {
+    const c = await connect(s.port);
+    c.send(request('POST', 'body'));
+    assert.match(await c.until(/ok$/), /^HTTP\/1\.1 200 /);
+    c.socket.destroy();
+  }
+  assert.equal(s.up.seen.join('').split('POST /').length - 1, 4);
+});
+
+/** How many connections two requests take whose answers have these lines. */
+async function connections(...lines: readonly string[]): Promise<number> {
+  await using s = await simpleRig((socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\n${lines.map((l) => `${l}\r\n`).join('')}Content-Length: 2\r\n\r\nok`);
+  });
+  const c = await connect(s.port);
+  for (let i = 0; i < 2; i += 1) {
+    c.clear();
+    c.send(request('GET'));
+    const got = await c.until(/ok$/);
+    assert.doesNotMatch(got, /keep-alive/i, 'it is between the server and us');
+  }
+  c.socket.destroy();
+  return s.up.sockets.length;
+}
+
+test('a connection that its server says to close within a second is not used again', async () => {
+  assert.equal(await connections(), 1);
+  assert.equal(await connections('Keep-Alive: timeout=5, max=100'), 1);
+  assert.equal(await connections('Keep-Alive: timeout=2'), 1);
+  assert.equal(await connections('Keep-Alive: max=5'), 1);
+  assert.equal(await connections('Keep-Alive: timeout=x'), 1);
+  assert.equal(await connections('Keep-Alive: timeout=1'), 2);
+  assert.equal(await connections('Keep-Alive: max=5, Timeout=0'), 2);
+});
+
+/** What a head with this value says. */
+function read(value: string): number {
+  const bytes = Buffer.from(`HTTP/1.1 200 OK\r\nKeep-Alive: ${value}\r\nX: timeout=9\r\n\r\n`, 'latin1');
+  assert.ok(parseResponse(bytes, 0, bytes.length) > 0);
+  return keepAliveSeconds(bytes);
+}
+
+test('Keep-Alive is read as a list of parameters', () => {
+  const none = Buffer.from('HTTP/1.1 200 OK\r\nX: timeout=9\r\n\r\n');
+  assert.ok(parseResponse(none, 0, none.length) > 0);
+  assert.equal(keepAliveSeconds(none), -1);
+  const piece = fc.constantFrom(
+    'timeout',
+    'Timeout=',
+    'timeout=',
+    '=',
+    ',',
+    ', ',
+    ' ',
+    '\t',
+    '5',
+    '60',
+    '0',
+    'max=7',
+    'x',
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
+      const value = pieces.join('');
+      const said = value
+        .split(',')
+        .map((text) => text.replace(/^[ \t]+|[ \t]+$/g, ''))
+        .find((text) => /^timeout=/i.test(text));
+      const digits = /^timeout=(\d{1,5})$/i.exec(said ?? '')?.[1];
+      assert.equal(read(value), digits === undefined ? -1 : Number(digits), JSON.stringify(value));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('what a server says is remembered with its endpoint, whatever else changes', () => {
+  let ids = 0;
+  const engine = { endpoint: () => (ids += 1), dropEndpoint() {} } as Partial<Engine> as Engine;
+  const upstreams = new Upstreams(engine, () => 0);
+  const list = [1, 2].map((port) => ({ address: '127.0.0.1', port, weight: 1, healthy: true, name: `e${port}` }));
+  upstreams.endpoints({ cluster: 'a', version: '1', list });
+  const backends = () => [...upstreams.cluster('a').backends.values()];
+  upstreams.keeps(backends()[0]!, 5);
+  upstreams.endpoints({ cluster: 'a', version: '2', list: list.map((e) => ({ ...e, weight: 2 })) });
+  assert.deepEqual(
+    backends().map((b) => b.idleMs),
+    [4000, undefined],
+  );
+  upstreams.keeps(backends()[0]!, 0);
+  assert.equal(backends()[0]!.idleMs, 0);
+});
