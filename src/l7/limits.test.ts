@@ -1,20 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import {
-  connect,
-  endpoint,
-  forward,
-  freePort,
-  get,
-  host,
-  once,
-  route,
-  sleep,
-  snapshot,
-  upstream,
-} from '../../test/fake/l7.ts';
+import { connect, once, sleep } from '../../test/fake/l7.ts';
+import { test } from '../../test/fake/l7-engines.ts';
 import { simpleRig } from '../../test/fake/l7-rig.ts';
-import { startRouter } from './router.ts';
 
 const fill = (size: number): string => 'x'.repeat(size);
 const request = (target: string, ...lines: readonly string[]): string =>
@@ -72,22 +59,4 @@ test('after so many requests a connection ends: the last answer says so, and no 
   }
   await sleep(20);
   assert.equal(s.up.seen.join('').split('GET ').length - 1, 6);
-});
-
-test('a router has no such bound unless it is told one', async () => {
-  await using up = await upstream();
-  for (const maxRequestsPerConnection of [undefined, 1]) {
-    const port = await freePort();
-    const more = maxRequestsPerConnection === undefined ? {} : { maxRequestsPerConnection };
-    await using router = startRouter({ workers: 1, ackMs: 20_000, ...more });
-    const s = snapshot(port, [host(['*'], route('r', forward('a')))], [{ key: 'a' }]);
-    assert.ok((await router.offer(s)).ok);
-    router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
-    const c = await connect(port);
-    c.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-    const got = await c.until(/ok$/);
-    assert.equal(got.includes('connection: close'), maxRequestsPerConnection === 1);
-    c.socket.destroy();
-    assert.match(await get(port), /ok$/);
-  }
 });

@@ -1,14 +1,9 @@
 // What is sent twice, and how connections to servers that say when they close them are used.
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
-import { test } from 'node:test';
-import fc from 'fast-check';
 import { connect, freePort } from '../../test/fake/l7.ts';
+import { test } from '../../test/fake/l7-engines.ts';
 import { type SimpleRig, simpleRig } from '../../test/fake/l7-rig.ts';
-import { keepAliveSeconds } from './head/response.ts';
-import { parseResponse } from './http1.ts';
-import type { Engine } from './transport.ts';
-import { Upstreams } from './upstream.ts';
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
 const request = (method: string, body = ''): string =>
@@ -94,61 +89,4 @@ test('a connection that its server says to close within a second is not used aga
   assert.equal(await connections('Keep-Alive: timeout=x'), 1);
   assert.equal(await connections('Keep-Alive: timeout=1'), 2);
   assert.equal(await connections('Keep-Alive: max=5, Timeout=0'), 2);
-});
-
-/** What a head with this value says. */
-function read(value: string): number {
-  const bytes = Buffer.from(`HTTP/1.1 200 OK\r\nKeep-Alive: ${value}\r\nX: timeout=9\r\n\r\n`, 'latin1');
-  assert.ok(parseResponse(bytes, 0, bytes.length) > 0);
-  return keepAliveSeconds(bytes);
-}
-
-test('Keep-Alive is read as a list of parameters', () => {
-  const none = Buffer.from('HTTP/1.1 200 OK\r\nX: timeout=9\r\n\r\n');
-  assert.ok(parseResponse(none, 0, none.length) > 0);
-  assert.equal(keepAliveSeconds(none), -1);
-  const piece = fc.constantFrom(
-    'timeout',
-    'Timeout=',
-    'timeout=',
-    '=',
-    ',',
-    ', ',
-    ' ',
-    '\t',
-    '5',
-    '60',
-    '0',
-    'max=7',
-    'x',
-  );
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
-      const value = pieces.join('');
-      const said = value
-        .split(',')
-        .map((text) => text.replace(/^[ \t]+|[ \t]+$/g, ''))
-        .find((text) => /^timeout=/i.test(text));
-      const digits = /^timeout=(\d{1,5})$/i.exec(said ?? '')?.[1];
-      assert.equal(read(value), digits === undefined ? -1 : Number(digits), JSON.stringify(value));
-    }),
-    { numRuns: 2000 },
-  );
-});
-
-test('what a server says is remembered with its endpoint, whatever else changes', () => {
-  let ids = 0;
-  const engine = { endpoint: () => (ids += 1), dropEndpoint() {} } as Partial<Engine> as Engine;
-  const upstreams = new Upstreams(engine, () => 0);
-  const list = [1, 2].map((port) => ({ address: '127.0.0.1', port, weight: 1, healthy: true, name: `e${port}` }));
-  upstreams.endpoints({ cluster: 'a', version: '1', list });
-  const backends = () => [...upstreams.cluster('a').backends.values()];
-  upstreams.keeps(backends()[0]!, 5);
-  upstreams.endpoints({ cluster: 'a', version: '2', list: list.map((e) => ({ ...e, weight: 2 })) });
-  assert.deepEqual(
-    backends().map((b) => b.idleMs),
-    [4000, undefined],
-  );
-  upstreams.keeps(backends()[0]!, 0);
-  assert.equal(backends()[0]!.idleMs, 0);
 });

@@ -179,3 +179,21 @@ test('the access log has a line a request, in JSON', async () => {
     rmSync(folder, { recursive: true });
   }
 });
+
+test('a connection brings any number of requests, unless the router is told a bound', async () => {
+  await using up = await upstream();
+  for (const maxRequestsPerConnection of [undefined, 1]) {
+    const port = await freePort();
+    const more = maxRequestsPerConnection === undefined ? {} : { maxRequestsPerConnection };
+    await using router = startRouter({ workers: 1, ackMs: 20_000, ...more });
+    const s = snapshot(port, [host(['*'], route('r', forward('a')))], [{ key: 'a' }]);
+    assert.ok((await router.offer(s)).ok);
+    router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+    const c = await connect(port);
+    c.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    const got = await c.until(/ok$/);
+    assert.equal(got.includes('connection: close'), maxRequestsPerConnection === 1);
+    c.socket.destroy();
+    assert.match(await get(port), /ok$/);
+  }
+});

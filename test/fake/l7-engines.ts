@@ -8,14 +8,17 @@ import type { Engine, EngineOptions } from '../../src/l7/transport.ts';
 type Open = (o: EngineOptions) => Engine;
 
 const current = new AsyncLocalStorage<Open>();
-const engines: readonly (readonly [string, Open])[] = [
-  ['native', openNative],
-  ['node:net', (o) => openNetEngine(o)],
-];
+const engines: Readonly<Record<string, Open>> = { native: openNative, 'node:net': (o) => openNetEngine(o) };
+export const engineNames = Object.keys(engines);
 
-/** A test a engine. */
+/** Runs the body with the engine of that name for each that it opens. */
+export function onEngine<T>(name: string, body: () => T): T {
+  return current.run(engines[name]!, body);
+}
+
+/** A test an engine. */
 export function test(name: string, body: () => Promise<void>): void {
-  for (const [engine, open] of engines) nodeTest(`${name} (${engine})`, () => current.run(open, body));
+  for (const engine of engineNames) nodeTest(`${name} (${engine})`, () => onEngine(engine, body));
 }
 
 /** Opens the engine that the running test is about; outside of such a test, the product's. */

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { forward, host, route, sleep } from '../fake/l7.ts';
+import { engineNames, onEngine } from '../fake/l7-engines.ts';
 import { type Rig, rig } from '../fake/l7-rig.ts';
 import type { Case } from './smuggling/case.ts';
 import { cases, classes } from './smuggling/cases.ts';
@@ -138,23 +139,28 @@ async function routerBefore(stack: AsyncDisposableStack, port: number): Promise<
 await test('request smuggling', async (t) => {
   await using stack = new AsyncDisposableStack();
   const recorder = stack.use(await startRecorder());
-  const r = await routerBefore(stack, recorder.port);
   const ours = new Map<string, boolean>();
 
-  await t.test(`${cases.length} cases are refused, or passed on as what they are`, async () => {
+  await t.test('the corpus is large, and its bytes can be read in several ways', () => {
     assert.ok(cases.length >= 200);
     assert.ok(Object.keys(classes).length >= 25);
-    assert.deepEqual(
-      Object.keys(classes).filter((name) => classes[name]!.length < 2),
-      [],
-    );
+    assert.ok(Object.values(classes).every((list) => list.length >= 2));
     assert.equal(new Set(cases.map((one) => one.name)).size, cases.length, 'names are used once');
     const raw = cases.filter((one) => disagreeing(one.bytes).length > 0);
     assert.ok(raw.length >= 40, `the readers disagree on the bytes of ${raw.length} cases only`);
-    await all(async (one) => ours.set(one.name, refused(await judgeOurs(r, recorder, one))));
   });
 
-  await t.test('the legal sibling of each arrives whole', () => all((one) => judgeSibling(r.port, recorder, one, r)));
+  for (const engine of engineNames) {
+    const r = await onEngine(engine, () => routerBefore(stack, recorder.port));
+
+    await t.test(`${cases.length} cases are refused, or passed on as what they are (${engine})`, () =>
+      all(async (one) => ours.set(one.name, refused(await judgeOurs(r, recorder, one)))),
+    );
+
+    await t.test(`the legal sibling of each arrives whole (${engine})`, () =>
+      all((one) => judgeSibling(r.port, recorder, one, r)),
+    );
+  }
 
   await t.test('nginx and HAProxy on the same bytes', { skip: foilsMissing }, async (u) => {
     const folder = mkdtempSync(join(tmpdir(), 'mpt-smuggling-'));

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Engine } from './transport.ts';
+import { Upstreams } from './upstream.ts';
+
+test('what a server says is remembered with its endpoint, whatever else changes', () => {
+  let ids = 0;
+  const engine = { endpoint: () => (ids += 1), dropEndpoint() {} } as Partial<Engine> as Engine;
+  const upstreams = new Upstreams(engine, () => 0);
+  const list = [1, 2].map((port) => ({ address: '127.0.0.1', port, weight: 1, healthy: true, name: `e${port}` }));
+  upstreams.endpoints({ cluster: 'a', version: '1', list });
+  const backends = () => [...upstreams.cluster('a').backends.values()];
+  upstreams.keeps(backends()[0]!, 5);
+  upstreams.endpoints({ cluster: 'a', version: '2', list: list.map((e) => ({ ...e, weight: 2 })) });
+  assert.deepEqual(
+    backends().map((b) => b.idleMs),
+    [4000, undefined],
+  );
+  upstreams.keeps(backends()[0]!, 0);
+  assert.equal(backends()[0]!.idleMs, 0);
+});
