@@ -61,6 +61,7 @@ export interface Addon {
     tickMs: number,
     maxConnections: number,
     maxPerEndpoint: number,
+    maxHeldBytes: number,
   ): NativeEngine;
   l7Listen(engine: Native, fd: number): number;
   l7Unlisten(engine: Native, listener: number): void;
@@ -141,7 +142,9 @@ export interface NativePeer {
   readonly localPort: number;
 }
 
-const path = fileURLToPath(new URL('../../native/build/addon.node', import.meta.url));
+// The only other build is the one that watches its own memory.
+const build = process.env['MIDPLANE_ADDON'] === 'asan' ? 'asan/addon.node' : 'addon.node';
+const path = fileURLToPath(new URL(`../../native/build/${build}`, import.meta.url));
 let loaded: Addon | undefined;
 
 /** The addon, loaded at the first call. Throws an Error that says what to run where it was not built. */

@@ -12,6 +12,7 @@ export interface NativeEngineOptions {
   readonly tickMs: number;
   readonly maxConnections: number;
   readonly maxPerEndpoint: number;
+  readonly maxHeldBytes: number;
 }
 
 /** What l7Stats writes, in this order. */
@@ -24,13 +25,14 @@ export const engineCounts = [
   'upstreamConnects',
   'batches',
   'rows',
-  'faults',
+  'refusedRows',
+  'heldBytes',
 ] as const;
 
 /** Opens an engine on the calling thread's event loop. KernelError ENOMEM; RangeError for a number out of range. */
 export function openNativeEngine(o: NativeEngineOptions): NativeEngine {
   const times = new Uint8Array(Uint32Array.from(o.times).buffer);
-  return addon().l7Open(o.onBatch, times, o.tickMs, o.maxConnections, o.maxPerEndpoint);
+  return addon().l7Open(o.onBatch, times, o.tickMs, o.maxConnections, o.maxPerEndpoint, o.maxHeldBytes);
 }
 
 /** Listens on a bound descriptor, which is the engine's from here on. */

@@ -126,6 +126,7 @@ export const httpWorkersData = z.array(
     upstreams: z.number(),
     upstreamsIdle: z.number(),
     upstreamConnects: z.number(),
+    heldBytes: z.number().meta({ description: 'waiting for a client or a server to read them' }),
     logDropped: z.number(),
     faults: z.number(),
   }),
@@ -134,27 +135,37 @@ export const httpWorkersData = z.array(
 export type HttpWorkersData = z.infer<typeof httpWorkersData>;
 
 export function httpWorkers(stats: readonly WorkerStats[]): HttpWorkersData {
-  return stats.map(
-    ({ worker, connections, accepted, refused, upstreams, upstreamsIdle, upstreamConnects, logDropped, faults }) => ({
-      worker,
-      connections,
-      accepted,
-      refused,
-      upstreams,
-      upstreamsIdle,
-      upstreamConnects,
-      logDropped,
-      faults,
-    }),
-  );
+  return stats.map((w) => ({
+    worker: w.worker,
+    connections: w.connections,
+    accepted: w.accepted,
+    refused: w.refused,
+    upstreams: w.upstreams,
+    upstreamsIdle: w.upstreamsIdle,
+    upstreamConnects: w.upstreamConnects,
+    heldBytes: w.heldBytes,
+    logDropped: w.logDropped,
+    faults: w.faults + w.refusedRows,
+  }));
 }
 
 export function renderHttpWorkers(data: HttpWorkersData): string {
-  const titles = ['Worker', 'Clients', 'Accepted', 'Refused', 'Upstreams', 'Idle', 'Connects', 'Lost', 'Faults'];
+  const titles = [
+    'Worker',
+    'Clients',
+    'Accepted',
+    'Refused',
+    'Upstreams',
+    'Idle',
+    'Connects',
+    'Held',
+    'Lost',
+    'Faults',
+  ];
   const heads = titles.map((title): Column => ({ title, align: 'right' }));
   const rows = data.map((w) =>
     [w.worker, w.connections, w.accepted, w.refused, w.upstreams, w.upstreamsIdle]
-      .concat([w.upstreamConnects, w.logDropped, w.faults])
+      .concat([w.upstreamConnects, w.heldBytes, w.logDropped, w.faults])
       .map(String),
   );
   return table(heads, rows, 0);

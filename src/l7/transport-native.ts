@@ -23,6 +23,7 @@ import type { Bound, Engine, EngineOptions, EngineStats, Peer, Place } from './t
 
 const TICK_MS = 50;
 const MAX_CONNECTIONS = 0xffff;
+const HELD_BYTES = 256 * 1024 * 1024;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
 /** A bound socket by its descriptor, until the engine has it. */
@@ -39,6 +40,7 @@ export function openEngine(o: EngineOptions): Engine {
     tickMs: Math.trunc(Math.max(5, Math.min(TICK_MS, t.idleMs / 4, t.headMs / 4))),
     maxConnections: Math.min(o.maxConnections ?? 16_384, MAX_CONNECTIONS),
     maxPerEndpoint: o.maxPerEndpoint ?? 1024,
+    maxHeldBytes: o.maxHeldBytes ?? HELD_BYTES,
   });
   /** Who is on the other end, by slot: asked of the engine once a connection. */
   const ids = new Int32Array(MAX_CONNECTIONS + 1);

@@ -170,6 +170,9 @@ export interface EngineStats {
   readonly upstreamConnects: number;
   readonly batches: number;
   readonly rows: number;
+  /** Rows whose words could not be, and exceptions out of onBatch. */
+  readonly refusedRows: number;
+  readonly heldBytes: number;
 }
 
 /** Bytes a second that a client must send of a body, on average. */
@@ -237,6 +240,9 @@ export interface EngineOptions {
   /** Client connections at once, at most 65,535. */
   readonly maxConnections?: number;
   readonly maxPerEndpoint?: number;
+  /** Bytes that wait for somebody to read them, of all connections. Near it connections without a request make room for
+   * new ones; over it nobody is let in, and who keeps much from moving is reset. Only of the engine in C. */
+  readonly maxHeldBytes?: number;
 }
 
 /** Slot of a connection number: an index for tables beside the engine. */

@@ -29,6 +29,7 @@ export interface RigOptions {
   readonly times?: Partial<EngineTimes>;
   readonly maxConnections?: number;
   readonly maxPerEndpoint?: number;
+  readonly maxHeldBytes?: number;
   readonly maxRequestsPerConnection?: number;
 }
 

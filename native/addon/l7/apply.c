@@ -41,19 +41,19 @@ static bool sane(const int32_t *row, struct given g, int32_t most)
 }
 
 // What of the row's bytes is not used up goes back before what the connection still keeps.
-static void keep(struct sock *s, struct given g, uint32_t used)
+static void keep(struct engine *e, struct sock *s, struct given g, uint32_t used)
 {
 	uint32_t size = g.size - used;
 	if (g.kept == 0 && size == 0)
 		return;
 	struct queue rest = { 0 };
-	bool ok = queue_put(&rest, g.bytes + used, size);
-	ok = ok && queue_put(&rest, s->in.data + s->in.start + g.kept, queue_length(&s->in) - g.kept);
-	queue_free(&s->in);
+	bool ok = queue_put(e, &rest, g.bytes + used, size);
+	ok = ok && queue_put(e, &rest, s->in.data + s->in.start + g.kept, queue_length(&s->in) - g.kept);
+	queue_free(e, &s->in);
 	if (ok)
 		s->in = rest;
 	else
-		queue_free(&rest);
+		queue_free(e, &rest);
 }
 
 static void begin(struct engine *e, struct conn *c, uint32_t head)
@@ -98,7 +98,7 @@ static void forward(struct engine *e, struct conn *c, uint32_t endpoint, bool fr
 	uint8_t why = WHY_OVERFLOW;
 	struct up *up = p ? up_acquire(e, p, fresh, &why) : NULL;
 	if (!up) {
-		queue_put(&c->s.in, bytes, size);
+		queue_put(e, &c->s.in, bytes, size);
 		c->fail_flags = IN_REPLAYABLE;
 		c->phase = DECIDING;
 		return push(e, c, FAILED, why);
@@ -114,7 +114,7 @@ static void forward(struct engine *e, struct conn *c, uint32_t endpoint, bool fr
 	if (up->connected)
 		return pump_request(e, c, head, bytes, size);
 	sock_send(e, &up->s, head->pieces, head->count);
-	queue_put(&c->s.in, bytes, size);
+	queue_put(e, &c->s.in, bytes, size);
 }
 
 static bool remember(struct conn *c, const struct head *head)
@@ -141,7 +141,7 @@ static void exchange(struct engine *e, struct conn *c, const int32_t *row, struc
 	body_begin(&c->request, (uint8_t)row[W_BODY], wide(row, W_BODY_LO));
 	c->request_chunk = row[W_OUT] & OUT_CHUNK;
 	if (row[W_ACTION] == REPLY) {
-		keep(&c->s, g, used);
+		keep(e, &c->s, g, used);
 		return reply(e, c, row);
 	}
 	if (row[W_DEADLINE] > 0)
@@ -150,10 +150,10 @@ static void exchange(struct engine *e, struct conn *c, const int32_t *row, struc
 	size_t size = g.size - used;
 	// All that was kept has been laid out, so what follows in the arena is what comes next.
 	if (queue_length(&c->s.in) > g.kept) {
-		keep(&c->s, g, used);
+		keep(e, &c->s, g, used);
 		size = 0;
 	} else
-		queue_free(&c->s.in);
+		queue_free(e, &c->s.in);
 	forward(e, c, (uint32_t)row[W_ENDPOINT], false, &head, bytes, size);
 }
 
@@ -161,7 +161,7 @@ static void wait(struct engine *e, struct conn *c, struct given g)
 {
 	if (g.size == ROW_BYTES)
 		return refuse(e, c);
-	keep(&c->s, g, 0);
+	keep(e, &c->s, g, 0);
 	if (c->s.ended)
 		return close_soon(e, c);
 	if (c->s.lost)
@@ -183,14 +183,14 @@ static void request(struct engine *e, struct conn *c, const int32_t *row, struct
 	case REPLY:
 		return exchange(e, c, row, g);
 	case HOLD:
-		keep(&c->s, g, 0);
+		keep(e, &c->s, g, 0);
 		c->held = REQUEST;
 		c->phase = DECIDING;
 		return;
 	case RAW:
 		if (!sane(row, g, BODY_NONE))
 			return refuse(e, c);
-		keep(&c->s, g, (uint32_t)row[W_HEAD]);
+		keep(e, &c->s, g, (uint32_t)row[W_HEAD]);
 		c->phase = RAWMODE;
 		touch(e, c);
 		if (c->s.readable || queue_length(&c->s.in) > 0)
@@ -206,7 +206,7 @@ static void interim(struct engine *e, struct conn *c, struct up *up, const int32
 	struct head head;
 	if (!compose(e, row, &head))
 		return refuse(e, c);
-	keep(&up->s, g, (uint32_t)row[W_HEAD]);
+	keep(e, &up->s, g, (uint32_t)row[W_HEAD]);
 	if (head.size > 0) {
 		c->bytes_out += head.size;
 		sock_send(e, &c->s, head.pieces, head.count);
@@ -234,9 +234,9 @@ static void respond(struct engine *e, struct conn *c, struct up *up, const int32
 	c->bytes_out += head.size;
 	bool more = queue_length(&up->s.in) > g.kept;
 	if (more)
-		keep(&up->s, g, used);
+		keep(e, &up->s, g, used);
 	else
-		queue_free(&up->s.in);
+		queue_free(e, &up->s.in);
 	pump_response(e, c, up, &head, g.bytes + used, more ? 0 : g.size - used);
 }
 
@@ -245,7 +245,7 @@ static void tunnel(struct engine *e, struct conn *c, struct up *up, const int32_
 	struct head head;
 	if (!compose(e, row, &head))
 		return refuse(e, c);
-	keep(&up->s, g, (uint32_t)row[W_HEAD]);
+	keep(e, &up->s, g, (uint32_t)row[W_HEAD]);
 	c->bytes_out += head.size;
 	c->started = true;
 	wheel_clear(&c->deadline);
@@ -263,7 +263,7 @@ static void response(struct engine *e, struct conn *c, const int32_t *row, struc
 	if (action == WAIT) {
 		if (g.size == ROW_BYTES)
 			return refuse(e, c);
-		keep(&up->s, g, 0);
+		keep(e, &up->s, g, 0);
 		if (up->s.ended || up->s.lost)
 			fail(e, c, up->s.lost ? WHY_RESET : WHY_EOF);
 		else if (up->s.readable)
@@ -293,7 +293,7 @@ static void trouble(struct engine *e, struct conn *c, const int32_t *row, uint8_
 		return abort_conn(e, c, why);
 	if (!c->active) {
 		begin(e, c, (uint32_t)queue_length(&c->s.in));
-		queue_free(&c->s.in);
+		queue_free(e, &c->s.in);
 		body_begin(&c->request, BODY_NONE, 0);
 	}
 	reply(e, c, row);
@@ -303,7 +303,7 @@ static void bytes(struct engine *e, struct conn *c, const int32_t *row, struct g
 {
 	if (!sane(row, g, BODY_NONE) || (row[W_HEAD] == 0 && g.size == ROW_BYTES))
 		return refuse(e, c);
-	keep(&c->s, g, (uint32_t)row[W_HEAD]);
+	keep(e, &c->s, g, (uint32_t)row[W_HEAD]);
 	if (row[W_ACTION] == CLOSE)
 		return close_soon(e, c);
 	touch(e, c);

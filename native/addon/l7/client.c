@@ -11,6 +11,8 @@
 #define ACCEPTS 256
 // How many old connections are looked at for one that may give way.
 #define SHED_LOOK 4096
+// A connection that keeps less frees nothing worth its end.
+#define QUEUE_MUCH 4096
 
 static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -39,7 +41,7 @@ static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
 	c->phase = GONE;
 	wheel_forget(&c->idle);
 	wheel_forget(&c->deadline);
-	sock_close(&c->s, reset);
+	sock_close(e, &c->s, reset);
 	unlink_age(e, c);
 	c->newer = e->gone;
 	e->gone = c;
@@ -92,7 +94,7 @@ void close_soon(struct engine *e, struct conn *c)
 		up_destroy(e, up);
 	settle(e, c, WHY_CLOSED);
 	c->phase = CLOSING;
-	queue_free(&c->s.in);
+	queue_free(e, &c->s.in);
 	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.stall_ms);
 	sock_end(e, &c->s);
 	closing(e, c);
@@ -109,6 +111,19 @@ static void shed(struct engine *e)
 		e->stats.refused += 1;
 		abort_conn(e, c, WHY_NONE);
 		return;
+	}
+}
+
+void shed_held(struct engine *e)
+{
+	struct conn *after;
+	for (struct conn *c = e->oldest; c && e->held > e->max_held; c = after) {
+		after = c->newer;
+		size_t kept = queue_length(&c->s.out) + queue_length(&c->s.in) + (c->up ? queue_length(&c->up->s.out) : 0);
+		if (kept < QUEUE_MUCH)
+			continue;
+		e->stats.refused += 1;
+		abort_conn(e, c, WHY_CLOSED);
 	}
 }
 
@@ -131,7 +146,7 @@ static void admit(struct engine *e, struct listener *l, int fd, const union addr
 		if (slot >= 0)
 			e->free_slots[e->free_count++] = (uint16_t)slot;
 		e->stats.refused += 1;
-		return sock_close(&none, true);
+		return sock_close(e, &none, true);
 	}
 	c->s = (struct sock){ .fd = fd, .role = CLIENT, .writable = true };
 	c->listener = l;
@@ -158,6 +173,13 @@ static void admit(struct engine *e, struct listener *l, int fd, const union addr
 void accept_all(struct engine *e, struct listener *l)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
+		// Who comes waits in the listen queue, or one that carries no request makes room.
+		if (e->held > e->max_held) {
+			e->starved = true;
+			return;
+		}
+		if (e->held > e->max_held / 4 * 3)
+			shed(e);
 		union address peer = { 0 };
 		socklen_t size = sizeof(peer);
 		int fd = accept4(l->s.fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -196,7 +218,7 @@ struct listener *listener_open(struct engine *e, int fd)
 void listener_close(struct engine *e, struct listener *l)
 {
 	l->draining = true;
-	sock_close(&l->s, false);
+	sock_close(e, &l->s, false);
 	if (l->clients == 0)
 		sock_bury(e, &l->s);
 }

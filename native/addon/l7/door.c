@@ -48,22 +48,22 @@ static napi_value memory_of(napi_env env, struct engine *e, void *data, size_t s
 	return view;
 }
 
-// l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint): { engine, arena, rows }.
+// l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes): { engine, arena, rows }.
 static napi_value l7_open(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	struct bytes words;
 	struct times times;
-	uint32_t tick, connections, per_endpoint;
+	uint32_t tick, connections, per_endpoint, held;
 	napi_value on_batch, result = NULL, handle = NULL;
 	if (!arg_function(&c, 0, "onBatch", &on_batch) || !arg_bytes(&c, 1, "times", &words) ||
 	    !arg_u32(&c, 2, "tickMs", 1000, &tick) || !arg_u32(&c, 3, "maxConnections", SLOTS - 1, &connections) ||
-	    !arg_u32(&c, 4, "maxPerEndpoint", SLOTS, &per_endpoint))
+	    !arg_u32(&c, 4, "maxPerEndpoint", SLOTS, &per_endpoint) || !arg_u32(&c, 5, "maxHeldBytes", INT32_MAX, &held))
 		return NULL;
 	if (words.size != sizeof(times) || tick == 0 || connections == 0)
 		return throw_range(env, "times");
 	memcpy(&times, words.data, sizeof(times));
-	struct engine *e = engine_new(&times, tick, connections, per_endpoint);
+	struct engine *e = engine_new(&times, tick, connections, per_endpoint, held);
 	if (!e)
 		return throw_errno(env, ENOMEM, NULL, "l7 engine");
 	int error = engine_start(e, env, on_batch);
@@ -172,7 +172,8 @@ static napi_value l7_template(napi_env env, napi_callback_info info)
 		free(copy);
 		return throw_errno(env, ENOMEM, NULL, "template");
 	}
-	memcpy(copy, bytes.data, bytes.size);
+	if (bytes.size > 0)
+		memcpy(copy, bytes.data, bytes.size);
 	struct template *t = e->templates.entries[id];
 	if (!t)
 		t = calloc(1, sizeof(*t));
@@ -283,7 +284,7 @@ static napi_value l7_close_idle(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Stats(engine, into: bytes of 9 words)
+// l7Stats(engine, into: bytes of 10 words)
 static napi_value l7_stats(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
@@ -293,6 +294,7 @@ static napi_value l7_stats(napi_env env, napi_callback_info info)
 		return NULL;
 	if (into.size != sizeof(e->stats))
 		return throw_range(env, "into");
+	e->stats.held = (uint32_t)e->held;
 	memcpy(into.data, &e->stats, sizeof(e->stats));
 	return NULL;
 }

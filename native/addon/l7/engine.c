@@ -67,7 +67,7 @@ void engine_release(struct engine *e)
 }
 
 struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t max_connections,
-			  uint32_t max_per_endpoint)
+			  uint32_t max_per_endpoint, uint32_t max_held)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 	if (!e)
@@ -77,6 +77,7 @@ struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t 
 	e->max_connections = max_connections;
 	e->spare = max_connections / 8 < SPARE ? max_connections / 8 : SPARE;
 	e->max_per_endpoint = max_per_endpoint;
+	e->max_held = max_held;
 	e->ready_end = &e->ready;
 	e->arena = calloc(1, ARENA_BYTES);
 	e->rows = calloc(ROWS * ROW_WORDS, sizeof(*e->rows));
@@ -132,6 +133,8 @@ static void on_tick(uv_timer_t *tick)
 	struct engine *e = tick->data;
 	e->now_us = uv_hrtime() / 1000;
 	wheel_advance(&e->wheel, e->now_us / 1000, fire, e);
+	if (e->held > e->max_held)
+		shed_held(e);
 	for (uint32_t i = 0; e->starved && i < e->listeners.size; i++)
 		if (e->listeners.entries[i])
 			look_at(e, e->listeners.entries[i]);

@@ -160,21 +160,21 @@ static size_t take_bytes(struct engine *e, struct sock *s)
 	if (kept > SCRATCH)
 		kept = SCRATCH;
 	memcpy(e->scratch, s->in.data + s->in.start, kept);
-	queue_skip(&s->in, kept);
+	queue_skip(e, &s->in, kept);
 	return kept;
 }
 
 // Puts what was read too much before what is kept.
-static void put_back(struct sock *s, const uint8_t *bytes, size_t size)
+static void put_back(struct engine *e, struct sock *s, const uint8_t *bytes, size_t size)
 {
 	struct queue all = { 0 };
 	if (size == 0)
 		return;
-	if (queue_put(&all, bytes, size) && queue_put(&all, s->in.data + s->in.start, queue_length(&s->in))) {
-		queue_free(&s->in);
+	if (queue_put(e, &all, bytes, size) && queue_put(e, &all, s->in.data + s->in.start, queue_length(&s->in))) {
+		queue_free(e, &s->in);
 		s->in = all;
 	} else
-		queue_free(&all);
+		queue_free(e, &all);
 }
 
 void discard(struct engine *e, struct conn *c)
@@ -191,7 +191,7 @@ void discard(struct engine *e, struct conn *c)
 	}
 	if (c->discarded > DISCARD_LIMIT)
 		return close_soon(e, c);
-	put_back(&c->s, e->scratch + p, size - p);
+	put_back(e, &c->s, e->scratch + p, size - p);
 	if (c->request.done)
 		next(e, c);
 	else if (c->s.ended)
@@ -237,7 +237,7 @@ void pump_request(struct engine *e, struct conn *c, struct head *head, const uin
 	c->body_sent = c->body_sent || c->bytes_in > before;
 	if (used < 0)
 		return broken(e, c);
-	put_back(&c->s, bytes + used, size - (size_t)used);
+	put_back(e, &c->s, bytes + used, size - (size_t)used);
 	if (c->request.done)
 		return;
 	if (sock_blocked(&up->s))

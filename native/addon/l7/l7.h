@@ -150,7 +150,7 @@ struct times {
 };
 
 struct stats {
-	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults;
+	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults, held;
 };
 
 // Grows by doubling, entries by index; a slot that is free is NULL.
@@ -198,14 +198,15 @@ struct engine {
 	uint16_t *free_slots;
 	uint32_t free_count, slot_count;
 	struct conn *oldest, *newest;
-	bool starved; // descriptors ran out: accept again at the next tick
+	bool starved; // descriptors or memory ran out: accept again at the next tick
+	size_t held, max_held; // bytes of all queues
 	struct stats stats;
 };
 
 // sock.c
-bool queue_put(struct queue *q, const void *bytes, size_t size);
-void queue_skip(struct queue *q, size_t size);
-void queue_free(struct queue *q);
+bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size);
+void queue_skip(struct engine *e, struct queue *q, size_t size);
+void queue_free(struct engine *e, struct queue *q);
 static inline size_t queue_length(const struct queue *q) { return q->end - q->start; }
 bool sock_watch(struct engine *e, struct sock *s, uint32_t events);
 // Bytes read, 0 where none are there now or none will come (s->ended, s->lost).
@@ -218,7 +219,7 @@ void sock_flush(struct engine *e, struct sock *s);
 void sock_end(struct engine *e, struct sock *s);
 static inline bool sock_blocked(const struct sock *s) { return queue_length(&s->out) > 0; }
 // Closes the descriptor; `reset` sends an RST.
-void sock_close(struct sock *s, bool reset);
+void sock_close(struct engine *e, struct sock *s, bool reset);
 // Frees the socket's owner at the end of the turn.
 void sock_bury(struct engine *e, struct sock *s);
 void look_at(struct engine *e, struct sock *s);
@@ -271,6 +272,8 @@ void listener_close(struct engine *e, struct listener *l);
 void accept_all(struct engine *e, struct listener *l);
 void client_event(struct engine *e, struct conn *c);
 void client_timer(struct engine *e, struct conn *c, bool deadline);
+// Ends those who keep most from moving, until memory is below its mark.
+void shed_held(struct engine *e);
 // Nothing more is to be said: FIN, then a while of reading, so that the answer is not lost to a reset.
 void close_soon(struct engine *e, struct conn *c);
 // RST.
@@ -295,7 +298,7 @@ void up_timer(struct engine *e, struct up *up);
 // Makes room for that place. False: no memory.
 bool table_reach(struct table *t, uint32_t place);
 struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t max_connections,
-			  uint32_t max_per_endpoint);
+			  uint32_t max_per_endpoint, uint32_t max_held);
 // 0 or an errno. From then on the loop holds it too, until engine_shut.
 int engine_start(struct engine *e, napi_env env, napi_value on_batch);
 // Ends everything at once.

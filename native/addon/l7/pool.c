@@ -79,7 +79,7 @@ void up_destroy(struct engine *e, struct up *up)
 	up->conn = NULL;
 	unpool(e, up);
 	wheel_forget(&up->timer);
-	sock_close(&up->s, false);
+	sock_close(e, &up->s, false);
 	sock_bury(e, &up->s);
 	e->stats.upstreams -= 1;
 	p->open -= 1;
@@ -107,7 +107,7 @@ static struct up *up_connect(struct engine *e, struct endpoint *p, uint8_t *why)
 	socklen_t size = p->address.any.sa_family == AF_INET ? sizeof(p->address.in) : sizeof(p->address.in6);
 	if ((connect(fd, &p->address.any, size) != 0 && errno != EINPROGRESS) ||
 	    !sock_watch(e, &up->s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
-		sock_close(&up->s, false);
+		sock_close(e, &up->s, false);
 		free(up);
 		return NULL;
 	}

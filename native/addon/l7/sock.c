@@ -9,14 +9,15 @@
 
 #define QUEUE_MIN 1024
 
-void queue_free(struct queue *q)
+void queue_free(struct engine *e, struct queue *q)
 {
+	e->held -= q->size;
 	free(q->data);
 	*q = (struct queue){ 0 };
 }
 
 // False: no memory, or more than any direction may keep.
-bool queue_put(struct queue *q, const void *bytes, size_t size)
+bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size)
 {
 	size_t have = queue_length(q);
 	if (size == 0)
@@ -35,6 +36,7 @@ bool queue_put(struct queue *q, const void *bytes, size_t size)
 		uint8_t *data = realloc(q->data, room);
 		if (!data)
 			return false;
+		e->held += room - q->size;
 		q->data = data;
 		q->size = (uint32_t)room;
 	}
@@ -43,11 +45,11 @@ bool queue_put(struct queue *q, const void *bytes, size_t size)
 	return true;
 }
 
-void queue_skip(struct queue *q, size_t size)
+void queue_skip(struct engine *e, struct queue *q, size_t size)
 {
 	q->start += (uint32_t)size;
 	if (q->start >= q->end)
-		queue_free(q);
+		queue_free(e, q);
 }
 
 bool sock_watch(struct engine *e, struct sock *s, uint32_t events)
@@ -80,7 +82,7 @@ size_t sock_read(struct sock *s, void *to, size_t size)
 static void sock_deaf(struct engine *e, struct sock *s)
 {
 	s->deaf = true;
-	queue_free(&s->out);
+	queue_free(e, &s->out);
 	look_at(e, s);
 }
 
@@ -109,7 +111,7 @@ void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count
 			continue;
 		}
 		s->writable = false;
-		if (!queue_put(&s->out, (uint8_t *)pieces[i].iov_base + done, size - done))
+		if (!queue_put(e, &s->out, (uint8_t *)pieces[i].iov_base + done, size - done))
 			return sock_deaf(e, s);
 		done = 0;
 	}
@@ -127,7 +129,7 @@ void sock_flush(struct engine *e, struct sock *s)
 	while (s->writable && sock_blocked(s)) {
 		ssize_t n = send(s->fd, s->out.data + s->out.start, queue_length(&s->out), MSG_NOSIGNAL);
 		if (n >= 0) {
-			queue_skip(&s->out, (size_t)n);
+			queue_skip(e, &s->out, (size_t)n);
 			continue;
 		}
 		s->writable = false;
@@ -149,10 +151,10 @@ void sock_end(struct engine *e, struct sock *s)
 		sock_flush(e, s);
 }
 
-void sock_close(struct sock *s, bool reset)
+void sock_close(struct engine *e, struct sock *s, bool reset)
 {
-	queue_free(&s->in);
-	queue_free(&s->out);
+	queue_free(e, &s->in);
+	queue_free(e, &s->out);
 	if (s->fd < 0)
 		return;
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };

@@ -51,8 +51,8 @@ void tunnel_begin(struct engine *e, struct conn *c, struct up *up)
 	c->bytes_out += queue_length(&up->s.in);
 	sock_send_bytes(e, &up->s, c->s.in.data + c->s.in.start, queue_length(&c->s.in));
 	sock_send_bytes(e, &c->s, up->s.in.data + up->s.in.start, queue_length(&up->s.in));
-	queue_free(&c->s.in);
-	queue_free(&up->s.in);
+	queue_free(e, &c->s.in);
+	queue_free(e, &up->s.in);
 	look_at(e, &c->s);
 	look_at(e, &up->s);
 }

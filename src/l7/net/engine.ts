@@ -254,6 +254,8 @@ class NetEngine implements Engine {
       upstreams: up.open,
       upstreamsIdle: up.idle,
       upstreamConnects: up.connects,
+      refusedRows: 0,
+      heldBytes: 0,
     };
   }
 

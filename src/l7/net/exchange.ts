@@ -108,7 +108,9 @@ export class Exchanges implements UpstreamEvents {
     this.detach(c);
     this.settle(c, why);
     c.phase = CLOSING;
-    c.socket.resetAndDestroy();
+    // libuv refuses a reset while a FIN is under way, and node then never closes the descriptor.
+    if (c.socket.writableEnded) c.socket.destroy();
+    else c.socket.resetAndDestroy();
   }
 
   closeSoon(c: Conn): void {

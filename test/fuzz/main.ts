@@ -1,0 +1,21 @@
+// node test/fuzz/main.ts SECONDS SEED: torments the engine in C and prints what it did as JSON. What it touches that is
+// not its own is AddressSanitizer's to say, where that is preloaded.
+import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cuts } from './cuts.ts';
+import { rows } from './rows.ts';
+
+const [seconds = 10, seed = 1] = process.argv.slice(2).map(Number);
+const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+await cuts(performance.now() + 500);
+await rows(performance.now() + 500, seed);
+await sleep(300);
+const before = descriptors();
+const begun = performance.now();
+const done = {
+  cuts: await cuts(begun + seconds * 500),
+  rows: await rows(begun + seconds * 1000, seed + 1000),
+};
+await sleep(500);
+process.stdout.write(`${JSON.stringify({ ...done, before, after: descriptors() })}\n`);

@@ -1,0 +1,140 @@
+// Rows that no sound router would write, and calls at the worst time: the engine may close connections, it may not
+// touch what is not its own.
+import { connect as dial } from 'node:net';
+import { createRandom } from '../../src/l7/pick.ts';
+import { openEngine } from '../../src/l7/transport-native.ts';
+import * as t from '../../src/l7/transport.ts';
+import { freePort, sleep, upstream } from '../fake/l7.ts';
+
+const extremes = [0, 1, -1, 2, 7, 16, 17, 255, 256, 0x7fffffff, -0x80000000, t.ARENA_BYTES, t.READ_BYTES, t.ROW_BYTES];
+
+/** What one run may do to its engine. */
+class Hostile {
+  readonly random: () => number;
+  readonly engine: t.Engine;
+  readonly conns: number[] = [];
+  readonly endpoints: number[] = [];
+  readonly places: { id: number; port: number }[] = [];
+  rows = 0;
+
+  constructor(seed: number) {
+    this.random = createRandom(seed);
+    const times = { headMs: 60, idleMs: 60, stallMs: 60, bodyMs: 60, upstreamIdleMs: 40, lingerMs: 20 };
+    this.engine = openEngine({ times, maxConnections: 200, maxPerEndpoint: 20, onBatch: (n) => this.batch(n) });
+  }
+
+  private below(n: number): number {
+    return this.random() % n;
+  }
+
+  private one(list: readonly number[]): number {
+    return list[this.below(Math.max(1, list.length))] ?? 0;
+  }
+
+  private number(): number {
+    return this.below(3) === 0 ? this.one(extremes) : this.random() | 0;
+  }
+
+  private batch(n: number): void {
+    for (let i = 0; i < n; i += 1) {
+      this.rows += 1;
+      const base = i * t.ROW_WORDS;
+      this.conns[this.rows % 64] = this.engine.rows[base + t.W_CONN]!;
+      this.fill(base);
+      if (this.below(8) === 0) this.call();
+    }
+  }
+
+  /** Mostly what could be, so that connections get far; then some words of it anything. */
+  private fill(base: number): void {
+    const { rows } = this.engine;
+    const len = rows[base + t.W_LEN]!;
+    rows[base + t.W_ACTION] = this.below(9);
+    rows[base + t.W_HEAD] = this.below(4) === 0 ? this.below(len + 1) : len;
+    rows[base + t.W_ENDPOINT] = this.one(this.endpoints);
+    rows[base + t.W_OUT] = this.below(8);
+    rows[base + t.W_BODY] = this.below(5);
+    rows[base + t.W_BODY_LO] = this.below(5) === 0 ? 100_000 : this.below(40);
+    rows[base + t.W_DEADLINE] = this.below(4) === 0 ? this.below(50) : 0;
+    const runs = this.below(4) === 0 ? this.below(20) : this.below(3);
+    rows[base + t.W_TAIL] = runs | (this.below(4) << 8);
+    for (let i = 0; i < Math.min(runs, t.MAX_RUNS); i += 1) {
+      rows[base + t.W_RUNS + 2 * i] = this.below(t.ARENA_BYTES);
+      rows[base + t.W_RUNS + 2 * i + 1] = this.below(300);
+    }
+    for (let i = this.below(4); i > 2; i -= 1) rows[base + this.below(t.ROW_WORDS)] = this.number();
+  }
+
+  /** Something between or within turns. */
+  call(): void {
+    const { engine } = this;
+    const conn = this.below(4) === 0 ? this.number() : this.one(this.conns);
+    try {
+      const calls: (() => unknown)[] = [
+        () => engine.close(conn, 'end'),
+        () => engine.close(conn, 'reset'),
+        () => engine.resume(conn),
+        () => engine.send(conn, this.below(2000), this.below(2000)),
+        () => engine.send(conn, this.number(), this.number()),
+        () => engine.peer(conn),
+        () => engine.template(this.below(5), Buffer.alloc(this.below(200))),
+        () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
+        () => engine.unlisten(this.number()),
+        () => engine.closeIdle(),
+        () => engine.stats(),
+        () => engine.endpoint('127.0.0.1', this.below(65536), this.number()),
+      ];
+      calls[this.below(calls.length)]!();
+    } catch (error) {
+      // A number out of range is the caller's own fault; anything else is not.
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+
+  async listen(): Promise<number> {
+    const port = await freePort();
+    const id = this.engine.listen(this.engine.bind({ address: '127.0.0.1', port, transparent: false }));
+    this.places.push({ id, port });
+    return port;
+  }
+}
+
+async function client(port: number, h: Hostile): Promise<void> {
+  const socket = dial({ port, host: '127.0.0.1', noDelay: true });
+  socket.on('error', () => {});
+  socket.resume();
+  for (let i = h.random() % 4; i >= 0; i -= 1) {
+    socket.write(Buffer.alloc(1 + (h.random() % (h.random() % 8 === 0 ? 120_000 : 200)), 65));
+    await sleep(h.random() % 4);
+  }
+  if (h.random() % 3 === 0) socket.resetAndDestroy();
+  else socket.end();
+  setTimeout(() => socket.destroy(), 20);
+}
+
+/** Runs for so long, a new engine each second or so; every other one is shut with connections open. */
+export async function rows(untilMs: number, seed: number): Promise<number> {
+  let count = 0;
+  await using up = await upstream((socket, piece) => {
+    if (piece.length % 7 === 0 && !socket.writableEnded) socket.resetAndDestroy();
+    else if (piece.length % 5 === 0) socket.end(piece);
+    else socket.write(piece);
+  });
+  for (let run = seed; performance.now() < untilMs; run += 1) {
+    const h = new Hostile(run);
+    const ports = [await h.listen(), await h.listen()];
+    for (let i = 0; i < 4; i += 1) h.endpoints.push(h.engine.endpoint('127.0.0.1', i === 3 ? 1 : up.port, 50));
+    const clients: Promise<void>[] = [];
+    for (let i = 0; i < 150; i += 1) {
+      clients.push(client(ports[i % 2]!, h));
+      h.call();
+      if (i % 10 === 0) await sleep(1);
+    }
+    if (run % 2 === 0) await Promise.all(clients);
+    h.engine.shut();
+    h.call();
+    await Promise.all(clients);
+    count += h.rows;
+  }
+  return count;
+}
