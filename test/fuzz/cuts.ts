@@ -9,7 +9,8 @@ const requests: readonly string[] = [
   'GET /a HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n',
   'POST /b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world',
   'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nT: x\r\n\r\n',
-  'GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPUT /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcHEAD / HTTP/1.1\r\nHost: a\r\n\r\n',
+  'GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPUT /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc' +
+    'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n',
   'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nsome bytes',
   'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody',
 ];
