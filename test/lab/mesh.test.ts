@@ -72,6 +72,7 @@ await test('the router and an Envoy on the same manifests', async (t) => {
   await t.test('what is shown', () => shown(site));
   await t.test('endpoints change by a commit', () => endpointsChange(site));
   await t.test('routes change under load, and no request fails', () => changesUnderLoad(site));
+  await t.test('paths are made normal as the document says', () => pathsChange(site));
   await t.test('a manifest that is dropped takes its routes along', () => dropped(site));
   await t.test('what an Envoy refuses is shown, and fails no commit', () => refused(site));
 });
@@ -168,6 +169,33 @@ async function changesUnderLoad(site: Site): Promise<void> {
       JSON.stringify(counts),
     );
   }
+}
+
+/** The document with this way of making paths normal. */
+function normalizing(mode: string): string {
+  return document.replace(/(gateway: \{ address: \S+) \}/, `$1, path-normalization: ${mode} }`);
+}
+
+async function pathsChange(site: Site): Promise<void> {
+  const path = '/x/../moving//y%2fz';
+  const passed = async (which: Which): Promise<string> => {
+    const { status, body } = await site.ask(which, 80, get(path, 'live.test'));
+    return status === 200 ? (JSON.parse(body) as { url: string }).url : String(status);
+  };
+  for (const which of both) assert.equal(await passed(which), '/moving//y%2fz', `${which}: base is the default`);
+  const modes = { 'merge-slashes': '/moving/y%2fz', 'decode-and-merge-slashes': '/moving/y/z', none: '404' };
+  for (const [mode, wanted] of Object.entries(modes)) {
+    await commit(site, { document: normalizing(mode) });
+    assert.equal(await passed('router'), wanted, `${mode}, at once`);
+    await until(`Envoy has ${mode}`, async () => (await passed('envoy')) === wanted);
+  }
+  const body = { document: normalizing('merge'), manifests };
+  const answer = await site.sw.api('POST', '/v1/commit', body);
+  assert.notEqual(answer.status, 200);
+  assert.match(JSON.stringify(answer.body), /path-normalization/);
+  assert.equal(await passed('router'), '404', 'a bad way changes nothing');
+  await commit(site, {});
+  await site.settled();
 }
 
 async function dropped(site: Site): Promise<void> {

@@ -6,6 +6,7 @@ import { printProblem } from '../../config/problem.ts';
 import { routeObjects } from '../../../test/fake/manifests.ts';
 import { registryOf } from '../registry/compile.ts';
 import { servicesSchema } from '../registry/schema.ts';
+import type { PathNormalization } from '../snapshot.ts';
 import { buildSnapshots } from './build.ts';
 import { checkManifests } from './kinds.ts';
 
@@ -31,12 +32,12 @@ const gateways = [
   },
 ];
 
-function build(objects: readonly unknown[], health = (): boolean => true) {
+function build(objects: readonly unknown[], health = (): boolean => true, paths?: PathNormalization) {
   const text = objects.map((object) => JSON.stringify(object)).join('\n---\n');
   const { manifests, problems } = readManifests([{ file: 'a.yaml', bytes: Buffer.from(text) }]);
   const all = [...problems, ...checkManifests(manifests)];
   assert.deepEqual(all.map(printProblem), []);
-  return buildSnapshots({ manifests, services, gatewayAddress: '10.0.0.9', health });
+  return buildSnapshots({ manifests, services, gatewayAddress: '10.0.0.9', health, paths });
 }
 
 test('what comes out does not depend on the order of files and objects', () => {
@@ -87,4 +88,16 @@ test('health changes endpoints and no snapshot', () => {
     up.endpointsFor(() => false),
     down.endpoints,
   );
+});
+
+test('a way of making paths normal is told to every listener of every scope, and is another version', () => {
+  const [plain, merging] = [undefined, 'merge-slashes' as const].map(
+    (paths) => build(gateways, undefined, paths).snapshots,
+  );
+  for (const [i, s] of merging!.entries()) {
+    assert.ok(s.listeners.length > 0, s.scope);
+    assert.deepEqual([...new Set(s.listeners.map((l) => l.paths))], ['merge-slashes']);
+    assert.notEqual(s.version, plain![i]!.version);
+    assert.ok(plain![i]!.listeners.every((l) => !('paths' in l)));
+  }
 });
