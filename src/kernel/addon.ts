@@ -63,10 +63,11 @@ export interface Addon {
     maxPerEndpoint: number,
     maxHeldBytes: number,
   ): NativeEngine;
-  l7Listen(engine: Native, fd: number): number;
+  l7Listen(engine: Native, fd: number, hello: 0 | 1 | 2): number;
   l7Unlisten(engine: Native, listener: number): void;
   l7Endpoint(engine: Native, address: Uint8Array, port: number, connectTimeoutMs: number): number;
   l7DropEndpoint(engine: Native, endpoint: number): void;
+  l7EndpointIdle(engine: Native, endpoint: number, ms: number): void;
   l7Template(engine: Native, id: number, bytes: Uint8Array): void;
   l7Peer(engine: Native, conn: number): NativePeer | undefined;
   l7Resume(engine: Native, conn: number): void;

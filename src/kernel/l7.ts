@@ -35,9 +35,12 @@ export function openNativeEngine(o: NativeEngineOptions): NativeEngine {
   return addon().l7Open(o.onBatch, times, o.tickMs, o.maxConnections, o.maxPerEndpoint, o.maxHeldBytes);
 }
 
+/** When a listener asks what a connection is. */
+export const helloModes = { never: 0, bytes: 1, 'at-once': 2 } as const;
+
 /** Listens on a bound descriptor, which is the engine's from here on. */
-export function engineListen(engine: Native, fd: number): number {
-  return addon().l7Listen(engine, fd);
+export function engineListen(engine: Native, fd: number, hello: keyof typeof helloModes): number {
+  return addon().l7Listen(engine, fd, helloModes[hello]);
 }
 
 export function engineUnlisten(engine: Native, listener: number): void {
@@ -53,6 +56,10 @@ export function engineEndpoint(engine: Native, address: string, port: number, co
 
 export function engineDropEndpoint(engine: Native, endpoint: number): void {
   addon().l7DropEndpoint(engine, endpoint);
+}
+
+export function engineEndpointIdle(engine: Native, endpoint: number, ms: number): void {
+  addon().l7EndpointIdle(engine, endpoint, ms);
 }
 
 export function engineTemplate(engine: Native, id: number, bytes: Uint8Array): void {

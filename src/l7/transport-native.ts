@@ -7,6 +7,7 @@ import {
   engineCounts,
   engineDropEndpoint,
   engineEndpoint,
+  engineEndpointIdle,
   engineListen,
   enginePeer,
   engineResume,
@@ -29,6 +30,7 @@ const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPor
 /** A bound socket by its descriptor, until the engine has it. */
 interface FdBound extends Bound {
   fd: number;
+  readonly hello: 'never' | 'bytes' | 'at-once';
 }
 
 /** Opens one on this thread's event loop. */
@@ -48,22 +50,26 @@ export function openEngine(o: EngineOptions): Engine {
   return {
     arena: Buffer.from(arena.buffer),
     rows,
-    bind({ address, port, transparent }: Place): FdBound {
-      const bound = {
+    bind({ address, port, transparent, hello }: Place): FdBound {
+      const bound: FdBound = {
+        hello: hello ?? 'never',
         fd: tcpBind({ address, port, transparent, reusePort: true, nonBlocking: true }),
-        close: () => bound.fd >= 0 && closeSync(bound.fd),
+        close() {
+          if (bound.fd >= 0) closeSync(bound.fd);
+        },
       };
       return bound;
     },
     listen(bound: Bound): number {
       const mine = bound as FdBound;
-      const id = engineListen(engine, mine.fd);
+      const id = engineListen(engine, mine.fd, mine.hello);
       mine.fd = -1;
       return id;
     },
     unlisten: (listener) => engineUnlisten(engine, listener),
     endpoint: (address, port, connectTimeoutMs) => engineEndpoint(engine, address, port, connectTimeoutMs),
     dropEndpoint: (endpoint) => engineDropEndpoint(engine, endpoint),
+    endpointIdle: (endpoint, ms) => engineEndpointIdle(engine, endpoint, ms),
     template: (id, bytes) => engineTemplate(engine, id, bytes),
     peer(conn) {
       const slot = slotOf(conn);

@@ -16,6 +16,7 @@ interface Seen {
 async function engineWith(
   decide: (engine: t.Engine, base: number, seen: Seen) => void,
   times: Partial<t.EngineTimes> = {},
+  hello?: t.Place['hello'],
 ) {
   const seen: Seen[] = [];
   const engine: t.Engine = openEngine({
@@ -37,7 +38,9 @@ async function engineWith(
     },
   });
   const port = await freePort();
-  const listener = engine.listen(engine.bind({ address: '127.0.0.1', port, transparent: false }));
+  const listener = engine.listen(
+    engine.bind({ address: '127.0.0.1', port, transparent: false, ...(hello && { hello }) }),
+  );
   return { engine, port, listener, seen, [Symbol.dispose]: () => engine.shut() };
 }
 
@@ -160,4 +163,117 @@ test('numbers that name nothing are ignored', async () => {
   const c = await connect(s.port);
   c.send('x');
   assert.equal(await c.closed(), '');
+});
+
+const onlyHello = (kinds: readonly Seen[]) => kinds.filter((row) => row.kind === t.HELLO).map((row) => row.text);
+
+test('hello: bytes are used up, more is waited for, then the connection speaks HTTP', async () => {
+  using s = await engineWith(
+    (engine, base, row) => {
+      if (row.kind === t.REQUEST) {
+        say(engine, base, { [t.W_HEAD]: row.text.length, [t.W_ACTION]: t.REPLY }, `request ${row.text}`);
+      } else if (row.kind === t.HELLO && row.text.startsWith('PROXY;')) say(engine, base, { [t.W_HEAD]: 6 });
+      else if (row.kind === t.HELLO && row.text.length >= 3) say(engine, base, { [t.W_ACTION]: t.PLAIN });
+    },
+    {},
+    'bytes',
+  );
+  const c = await connect(s.port);
+  await sleep(20);
+  assert.deepEqual(s.seen, []);
+  c.send('PROXY;G');
+  await sleep(20);
+  c.send('ET');
+  assert.equal(await c.closed(), 'request GET');
+  assert.deepEqual(onlyHello(s.seen), ['PROXY;G', 'G', 'GET']);
+});
+
+test('hello at once: a server that speaks first is heard; runs go up first, the template comes down first', async () => {
+  await using up = await upstream();
+  up.server.on('connection', (socket) => socket.write('220 ready'));
+  let endpoint = 0;
+  using s = await engineWith(
+    (engine, base, row) => {
+      if (row.kind !== t.HELLO) return;
+      say(engine, base, { [t.W_ACTION]: t.TUNNEL, [t.W_ENDPOINT]: endpoint }, 'from a;');
+      engine.rows[base + t.W_TAIL] = 1 | (7 << 8);
+    },
+    {},
+    'at-once',
+  );
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  s.engine.template(7, Buffer.from('open;'));
+  const c = await connect(s.port);
+  await c.until(/^open;220 ready$/);
+  c.send('EHLO');
+  await sleep(30);
+  assert.equal(up.seen[0], 'from a;EHLO');
+  assert.deepEqual(onlyHello(s.seen), ['']);
+  c.socket.destroy();
+  await sleep(30);
+  assert.equal(s.seen.at(-1)?.kind, t.DONE);
+  assert.equal(s.engine.stats().upstreams, 0);
+});
+
+test('hello: who says nothing in time is asked about; the tunnel then has what came', async () => {
+  await using up = await upstream();
+  let endpoint = 0;
+  using s = await engineWith(
+    (engine, base, row) => {
+      if (row.kind === t.HELLO) say(engine, base, { [t.W_DEADLINE]: 50 });
+      else if (row.kind === t.TIMEOUT) say(engine, base, { [t.W_ACTION]: t.TUNNEL, [t.W_ENDPOINT]: endpoint });
+    },
+    {},
+    'at-once',
+  );
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  const c = await connect(s.port);
+  await sleep(20);
+  c.send('ab');
+  await sleep(150);
+  assert.equal(up.seen[0], 'ab');
+  c.socket.destroy();
+});
+
+test('a tunnel that can not be had fails like a request; one that is too old ends', async () => {
+  await using up = await upstream();
+  let endpoint = 0;
+  using s = await engineWith((engine, base, row) => {
+    const tunnel = { [t.W_ACTION]: t.TUNNEL, [t.W_ENDPOINT]: endpoint, [t.W_DEADLINE]: 100 };
+    if (row.kind === t.REQUEST) say(engine, base, { [t.W_HEAD]: row.text.length, ...tunnel }, 'x');
+    else if (row.kind === t.FAILED && row.text === '') {
+      say(engine, base, { [t.W_ACTION]: t.REPLY }, 'failed');
+    }
+  }, {});
+  const dead = await connect(s.port);
+  dead.send('CONNECT');
+  assert.equal(await dead.closed(), 'failed');
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  const c = await connect(s.port);
+  c.send('CONNECT');
+  await sleep(50);
+  c.send('more');
+  await c.closed();
+  assert.equal(up.seen[0], 'xmore');
+  await sleep(20);
+  assert.equal(s.seen.at(-1)?.reason, t.WHY_DEADLINE);
+});
+
+test('an endpoint whose server keeps connections shorter than we do', async () => {
+  await using up = await upstream((socket) => socket.write('HEAD'));
+  let endpoint = 0;
+  using s = await engineWith((engine, base, row) => {
+    const all = { [t.W_HEAD]: row.text.length, [t.W_OUT]: t.OUT_KEEP | t.OUT_KEEP_UPSTREAM };
+    if (row.kind === t.REQUEST) say(engine, base, { ...all, [t.W_ACTION]: t.FORWARD, [t.W_ENDPOINT]: endpoint }, 'x');
+    else if (row.kind === t.RESPONSE) say(engine, base, { ...all, [t.W_ACTION]: t.FORWARD }, 'y');
+  });
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  s.engine.endpointIdle(endpoint, 100);
+  const c = await connect(s.port);
+  c.send('a');
+  await c.until(/^y$/);
+  assert.equal(s.engine.stats().upstreamsIdle, 1);
+  await sleep(300);
+  assert.equal(s.engine.stats().upstreamsIdle, 0);
+  c.socket.destroy();
 });

@@ -62,10 +62,14 @@ export const BYTES = 3;
 // 4 is kept for BODY: bytes of a body that someone asked to see.
 /** The upstream failed before a response head came. Answers: retry, reply, close. */
 export const FAILED = 5;
-/** A deadline passed. Answers: reply (only without IN_STARTED), close. */
+/** A deadline passed. Answers: reply (only without IN_STARTED), close; in place of a HELLO also plain, tunnel. */
 export const TIMEOUT = 6;
-/** The exchange that forward or reply began is over. No answer. */
+/** The exchange that forward, reply or tunnel began is over. No answer. */
 export const DONE = 7;
+/** The first bytes of a connection whose listener asks (Place.hello), none yet where it asks at once. Answers: wait (ask
+ * again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, tunnel, hold, close; W_HEAD bytes are used up.
+ * */
+export const HELLO = 9;
 
 // W_IN.
 /** The client has sent its FIN. */
@@ -91,10 +95,14 @@ export const REPLY = 2;
 export const HOLD = 3;
 /** From now on every byte is laid out as BYTES, and send() answers. */
 export const RAW = 4;
-/** Head to the client, then both directions as they come. */
+/** Both directions as they come from now on, for W_DEADLINE ms at most (0: any). To a RESPONSE: its head to the client
+ * before. To a REQUEST, HELLO or TIMEOUT: over a new connection to W_ENDPOINT, the runs before what the client says, the
+ * template to the client when that stands; FAILED where it can't be had. */
 export const TUNNEL = 5;
 export const RETRY = 6;
 export const CLOSE = 7;
+/** The connection speaks HTTP: REQUEST rows from now on. */
+export const PLAIN = 8;
 
 // W_BODY: how the body that follows in the incoming bytes is framed.
 export const BODY_NONE = 0;
@@ -153,6 +161,9 @@ export interface Place {
   readonly port: number;
   /** IP_TRANSPARENT: connections to addresses that are not ours. */
   readonly transparent: boolean;
+  /** Ask by a HELLO before anything else: when the first bytes are here, or at once, for protocols whose server speaks
+   * first. */
+  readonly hello?: 'bytes' | 'at-once';
 }
 
 /** A socket that has its place and does not listen yet. */
@@ -217,6 +228,8 @@ export interface Engine {
   endpoint(address: string, port: number, connectTimeoutMs: number): number;
   /** Takes no new request; what is under way finishes. */
   dropEndpoint(endpoint: number): void;
+  /** How long a connection to it is kept without a request, from the next one on; never longer than upstreamIdleMs. */
+  endpointIdle(endpoint: number, ms: number): void;
   /** Keeps bytes that rows name by id (1 or more). */
   template(id: number, bytes: Uint8Array): void;
   peer(conn: number): Peer;

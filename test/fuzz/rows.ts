@@ -49,7 +49,7 @@ class Hostile {
   private fill(base: number): void {
     const { rows } = this.engine;
     const len = rows[base + t.W_LEN]!;
-    rows[base + t.W_ACTION] = this.below(9);
+    rows[base + t.W_ACTION] = this.below(10);
     rows[base + t.W_HEAD] = this.below(4) === 0 ? this.below(len + 1) : len;
     rows[base + t.W_ENDPOINT] = this.one(this.endpoints);
     rows[base + t.W_OUT] = this.below(8);
@@ -81,6 +81,7 @@ class Hostile {
         () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.unlisten(this.number()),
         () => engine.closeIdle(),
+        () => engine.endpointIdle(this.one(this.endpoints), this.below(100)),
         () => engine.stats(),
         () => engine.endpoint('127.0.0.1', this.below(65536), this.number()),
       ];
@@ -93,7 +94,8 @@ class Hostile {
 
   async listen(): Promise<number> {
     const port = await freePort();
-    const id = this.engine.listen(this.engine.bind({ address: '127.0.0.1', port, transparent: false }));
+    const hello = ([{}, { hello: 'bytes' }, { hello: 'at-once' }] as const)[this.below(3)]!;
+    const id = this.engine.listen(this.engine.bind({ address: '127.0.0.1', port, transparent: false, ...hello }));
     this.places.push({ id, port });
     return port;
   }

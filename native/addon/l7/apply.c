@@ -85,6 +85,7 @@ static void reply(struct engine *e, struct conn *c, const int32_t *row)
 	c->started = true;
 	c->keep = row[W_OUT] & OUT_KEEP;
 	c->phase = EXCHANGE;
+	c->opening = false;
 	sock_send(e, &c->s, head.pieces, head.count);
 	finish(e, c);
 }
@@ -157,6 +158,62 @@ static void exchange(struct engine *e, struct conn *c, const int32_t *row, struc
 	forward(e, c, (uint32_t)row[W_ENDPOINT], false, &head, bytes, size);
 }
 
+// A tunnel to an upstream: the row's runs go before the client's bytes, its template to the client once it stands.
+static void open_tunnel(struct engine *e, struct conn *c, int32_t *row)
+{
+	struct head head;
+	c->tunnel_template = (uint32_t)row[W_TAIL] >> 8;
+	row[W_TAIL] &= 0xff;
+	if (!compose(e, row, &head) || row[W_DEADLINE] < 0 || !remember(c, &head))
+		return refuse(e, c);
+	if (!c->active)
+		begin(e, c, 0);
+	c->greeting = false;
+	c->opening = true;
+	c->tunnel_ms = (uint32_t)row[W_DEADLINE];
+	body_begin(&c->request, BODY_NONE, 0);
+	forward(e, c, (uint32_t)row[W_ENDPOINT], true, &head, NULL, 0);
+}
+
+// The connection speaks HTTP.
+static void plain(struct engine *e, struct conn *c)
+{
+	c->greeting = false;
+	c->phase = AWAIT;
+	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
+	c->head_timed = true;
+	if (c->s.readable || queue_length(&c->s.in) > 0)
+		push(e, c, REQUEST, WHY_NONE);
+}
+
+static void hello(struct engine *e, struct conn *c, int32_t *row, struct given g)
+{
+	if (!sane(row, g, BODY_NONE) || (row[W_ACTION] == WAIT && row[W_HEAD] == 0 && g.size == ROW_BYTES))
+		return refuse(e, c);
+	c->asked = true;
+	keep(e, &c->s, g, (uint32_t)row[W_HEAD]);
+	switch (row[W_ACTION]) {
+	case WAIT:
+		if (c->s.ended || c->s.lost)
+			return close_soon(e, c);
+		if (row[W_DEADLINE] > 0)
+			wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + (uint32_t)row[W_DEADLINE]);
+		if (c->s.readable || (row[W_HEAD] > 0 && queue_length(&c->s.in) > 0))
+			push(e, c, HELLO, WHY_NONE);
+		return;
+	case HOLD:
+		c->held = HELLO;
+		c->phase = DECIDING;
+		return;
+	case PLAIN:
+		return plain(e, c);
+	case TUNNEL:
+		return open_tunnel(e, c, row);
+	default:
+		close_soon(e, c);
+	}
+}
+
 static void wait(struct engine *e, struct conn *c, struct given g)
 {
 	if (g.size == ROW_BYTES)
@@ -174,7 +231,7 @@ static void wait(struct engine *e, struct conn *c, struct given g)
 		look_at(e, &c->s);
 }
 
-static void request(struct engine *e, struct conn *c, const int32_t *row, struct given g)
+static void request(struct engine *e, struct conn *c, int32_t *row, struct given g)
 {
 	switch (row[W_ACTION]) {
 	case WAIT:
@@ -187,6 +244,11 @@ static void request(struct engine *e, struct conn *c, const int32_t *row, struct
 		c->held = REQUEST;
 		c->phase = DECIDING;
 		return;
+	case TUNNEL:
+		if (!sane(row, g, BODY_NONE))
+			return refuse(e, c);
+		keep(e, &c->s, g, (uint32_t)row[W_HEAD]);
+		return open_tunnel(e, c, row);
 	case RAW:
 		if (!sane(row, g, BODY_NONE))
 			return refuse(e, c);
@@ -247,10 +309,7 @@ static void tunnel(struct engine *e, struct conn *c, struct up *up, const int32_
 		return refuse(e, c);
 	keep(e, &up->s, g, (uint32_t)row[W_HEAD]);
 	c->bytes_out += head.size;
-	c->started = true;
-	wheel_clear(&c->deadline);
-	if (row[W_DEADLINE] > 0)
-		wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + (uint32_t)row[W_DEADLINE]);
+	c->tunnel_ms = (uint32_t)row[W_DEADLINE];
 	if (head.count > 0)
 		sock_send(e, &c->s, head.pieces, head.count);
 	tunnel_begin(e, c, up);
@@ -283,12 +342,18 @@ static void response(struct engine *e, struct conn *c, const int32_t *row, struc
 }
 
 // FAILED and TIMEOUT. A timeout before any head begins an exchange of its own.
-static void trouble(struct engine *e, struct conn *c, const int32_t *row, uint8_t why)
+static void trouble(struct engine *e, struct conn *c, int32_t *row, uint8_t why)
 {
 	if (row[W_ACTION] == RETRY && c->sent) {
 		struct head head = { .pieces = { { c->sent, c->sent_size } }, .count = c->sent_size > 0, .size = c->sent_size };
 		return forward(e, c, (uint32_t)row[W_ENDPOINT], true, &head, NULL, 0);
 	}
+	if (row[W_ACTION] == TUNNEL && c->greeting)
+		return open_tunnel(e, c, row);
+	if (row[W_ACTION] == PLAIN && c->greeting)
+		return plain(e, c);
+	if (row[W_ACTION] == CLOSE && c->greeting)
+		return close_soon(e, c);
 	if (row[W_ACTION] != REPLY || c->started)
 		return abort_conn(e, c, why);
 	if (!c->active) {
@@ -315,9 +380,11 @@ static void bytes(struct engine *e, struct conn *c, const int32_t *row, struct g
 		abort_conn(e, c, WHY_CLIENT);
 }
 
-void apply(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind, uint8_t why, struct given g)
+void apply(struct engine *e, struct conn *c, int32_t *row, uint8_t kind, uint8_t why, struct given g)
 {
-	if (kind == REQUEST)
+	if (kind == HELLO)
+		hello(e, c, row, g);
+	else if (kind == REQUEST)
 		request(e, c, row, g);
 	else if (kind == RESPONSE)
 		response(e, c, row, g);

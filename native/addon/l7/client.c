@@ -106,7 +106,7 @@ static void shed(struct engine *e)
 {
 	int looked = 0;
 	for (struct conn *c = e->oldest; c && looked < SHED_LOOK; c = c->newer, looked++) {
-		if (c->phase != AWAIT)
+		if (c->phase != AWAIT && c->phase != GREETING)
 			continue;
 		e->stats.refused += 1;
 		abort_conn(e, c, WHY_NONE);
@@ -166,8 +166,13 @@ static void admit(struct engine *e, struct listener *l, int fd, const union addr
 	e->stats.connections += 1;
 	e->stats.accepted += 1;
 	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
+	c->greeting = l->hello != LISTEN_PLAIN;
+	c->asked = l->hello != LISTEN_AT_ONCE;
+	c->phase = c->greeting ? GREETING : AWAIT;
 	if (!sock_watch(e, &c->s, edges))
 		abort_conn(e, c, WHY_NONE);
+	else if (!c->asked)
+		push(e, c, HELLO, WHY_NONE);
 }
 
 void accept_all(struct engine *e, struct listener *l)
@@ -199,13 +204,14 @@ void accept_all(struct engine *e, struct listener *l)
 	look_at(e, &l->s);
 }
 
-struct listener *listener_open(struct engine *e, int fd)
+struct listener *listener_open(struct engine *e, int fd, uint8_t hello)
 {
 	int on = 1;
 	struct listener *l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
 	l->s = (struct sock){ .fd = fd, .role = LISTENER };
+	l->hello = hello;
 	// Accepted sockets inherit it.
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (listen(fd, BACKLOG) != 0 || !sock_watch(e, &l->s, EPOLLIN | EPOLLET)) {
@@ -242,8 +248,12 @@ void client_event(struct engine *e, struct conn *c)
 		tunnel_up(e, c);
 		if (c->phase == TUNNELED)
 			tunnel_down(e, c);
-	} else if ((c->phase == AWAIT || c->phase == RAWMODE) && c->s.readable)
-		push(e, c, c->phase == AWAIT ? REQUEST : BYTES, WHY_NONE);
+	} else if (c->s.readable && c->phase == AWAIT)
+		push(e, c, REQUEST, WHY_NONE);
+	else if (c->s.readable && c->phase == RAWMODE)
+		push(e, c, BYTES, WHY_NONE);
+	else if (c->s.readable && c->phase == GREETING)
+		push(e, c, HELLO, WHY_NONE);
 }
 
 static void timeout(struct engine *e, struct conn *c, uint8_t why)
@@ -266,6 +276,8 @@ void client_timer(struct engine *e, struct conn *c, bool deadline)
 		return;
 	}
 	switch (c->phase) {
+	case GREETING:
+		return timeout(e, c, WHY_HEAD);
 	case AWAIT:
 		if (queue_length(&c->s.in) > 0)
 			return timeout(e, c, WHY_HEAD);

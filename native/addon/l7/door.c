@@ -80,18 +80,19 @@ static napi_value l7_open(napi_env env, napi_callback_info info)
 	return result;
 }
 
-// l7Listen(engine, fd): id. The engine owns the bound descriptor from here on, unless it throws.
+// l7Listen(engine, fd, hello: LISTEN_*): id. The engine owns the bound descriptor from here on, unless it throws.
 static napi_value l7_listen(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	int fd;
 	struct engine *e = engine_of(&c);
-	if (!e || !arg_fd(&c, 1, &fd))
+	uint32_t hello;
+	if (!e || !arg_fd(&c, 1, &fd) || !arg_u32(&c, 2, "hello", LISTEN_AT_ONCE, &hello))
 		return NULL;
 	uint32_t id = 1;
 	while (id < e->listeners.size && e->listeners.entries[id])
 		id += 1;
-	struct listener *l = table_reach(&e->listeners, id) ? listener_open(e, fd) : NULL;
+	struct listener *l = table_reach(&e->listeners, id) ? listener_open(e, fd, (uint8_t)hello) : NULL;
 	if (!l)
 		return throw_errno(env, errno, NULL, "listen");
 	l->id = ++e->listener_count;
@@ -153,6 +154,20 @@ static napi_value l7_drop_endpoint(napi_env env, napi_callback_info info)
 	struct endpoint *p = endpoint_find(e, id);
 	if (p)
 		endpoint_drop(e, p);
+	return NULL;
+}
+
+// l7EndpointIdle(engine, id, ms): how long a connection to it is kept without a request, from the next one on.
+static napi_value l7_endpoint_idle(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	uint32_t id, ms;
+	struct engine *e = engine_of(&c);
+	if (!e || !arg_u32(&c, 1, "endpoint", UINT32_MAX, &id) || !arg_u32(&c, 2, "ms", INT32_MAX, &ms))
+		return NULL;
+	struct endpoint *p = endpoint_find(e, id);
+	if (p)
+		p->idle_ms = ms < e->times.upstream_idle_ms ? ms : e->times.upstream_idle_ms;
 	return NULL;
 }
 
@@ -235,7 +250,7 @@ static napi_value l7_resume(napi_env env, napi_callback_info info)
 	struct conn *c = e ? conn_of(&call, e, true) : NULL;
 	if (!c || c->held == 0 || c->phase != DECIDING)
 		return NULL;
-	c->phase = AWAIT;
+	c->phase = c->held == HELLO ? GREETING : AWAIT;
 	push(e, c, c->held, WHY_NONE);
 	c->held = 0;
 	return NULL;
@@ -278,7 +293,7 @@ static napi_value l7_close_idle(napi_env env, napi_callback_info info)
 	struct engine *e = engine_of(&call);
 	for (struct conn *c = e ? e->oldest : NULL, *after; c; c = after) {
 		after = c->newer;
-		if (c->phase == AWAIT && queue_length(&c->s.in) == 0 && !c->queued && !c->s.readable)
+		if ((c->phase == AWAIT || c->phase == GREETING) && queue_length(&c->s.in) == 0 && !c->queued && !c->s.readable)
 			close_soon(e, c);
 	}
 	return NULL;
@@ -316,6 +331,7 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Unlisten", l7_unlisten);
 	export_function(env, exports, "l7Endpoint", l7_endpoint);
 	export_function(env, exports, "l7DropEndpoint", l7_drop_endpoint);
+	export_function(env, exports, "l7EndpointIdle", l7_endpoint_idle);
 	export_function(env, exports, "l7Template", l7_template);
 	export_function(env, exports, "l7Peer", l7_peer);
 	export_function(env, exports, "l7Resume", l7_resume);

@@ -51,6 +51,7 @@ struct listener {
 	uint32_t id;
 	uint32_t clients; // with one or more it outlives its descriptor
 	bool draining;
+	uint8_t hello; // LISTEN_*
 };
 
 union address {
@@ -71,6 +72,7 @@ struct endpoint {
 
 // conn.phase
 enum phase {
+	GREETING, // nothing is known of it yet but its listener
 	AWAIT, // between requests, or with part of a head
 	DECIDING, // a row is laid out, held, or about to be
 	EXCHANGE,
@@ -80,6 +82,9 @@ enum phase {
 	CLOSING,
 	GONE,
 };
+
+// What a listener asks at the beginning of a connection: nothing, once its first bytes are here, or at once.
+enum { LISTEN_PLAIN, LISTEN_HELLO, LISTEN_AT_ONCE };
 
 enum { TIMER_IDLE, TIMER_DEADLINE, TIMER_UP };
 
@@ -97,6 +102,9 @@ struct conn {
 	uint8_t fail_flags;
 	bool queued; // a row that lays out bytes is queued
 	bool head_timed; // part of a head is here and its time runs
+	bool greeting; // no answer to its first row was final yet
+	bool asked; // its first row is said, and that may be without bytes
+	bool opening; // a tunnel, as soon as the upstream is connected
 	bool lingering; // our FIN is sent and the time for theirs runs
 	bool request_chunk, response_chunk;
 	bool keep, keep_upstream;
@@ -107,6 +115,8 @@ struct conn {
 	uint8_t *sent; // last request head as sent, for a retry
 	uint32_t sent_size;
 	uint32_t mark;
+	uint32_t tunnel_ms; // longest age of the tunnel, 0: any
+	uint32_t tunnel_template; // what the client hears once it stands
 	uint64_t bytes_in, bytes_out, discarded;
 	uint64_t began_us;
 	uint64_t body_at_ms, body_from; // since when, and since which byte, the client is held to BODY_RATE
@@ -239,7 +249,7 @@ static inline int32_t *row_at(const struct engine *e, uint32_t i) { return e->ro
 
 // apply.c
 // Does what a row says. Numbers are checked before use.
-void apply(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind, uint8_t why, struct given given);
+void apply(struct engine *e, struct conn *c, int32_t *row, uint8_t kind, uint8_t why, struct given given);
 
 // exchange.c
 void await_body(struct engine *e, struct conn *c);
@@ -262,12 +272,13 @@ void upstream_ready(struct engine *e, struct conn *c);
 void discard(struct engine *e, struct conn *c);
 
 // tunnel.c
+// From now on both directions as they come, for at most c->tunnel_ms.
 void tunnel_begin(struct engine *e, struct conn *c, struct up *up);
 void tunnel_up(struct engine *e, struct conn *c);
 void tunnel_down(struct engine *e, struct conn *c);
 
 // client.c
-struct listener *listener_open(struct engine *e, int fd);
+struct listener *listener_open(struct engine *e, int fd, uint8_t hello);
 void listener_close(struct engine *e, struct listener *l);
 void accept_all(struct engine *e, struct listener *l);
 void client_event(struct engine *e, struct conn *c);

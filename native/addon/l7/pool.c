@@ -185,7 +185,9 @@ void up_event(struct engine *e, struct up *up)
 		up->connected = true;
 		wheel_clear(&up->timer);
 		sock_flush(e, &up->s);
-		if (c)
+		if (c && c->opening)
+			tunnel_begin(e, c, up);
+		else if (c)
 			upstream_ready(e, c);
 	}
 	if (up->dead || up->conn != c)

@@ -8,7 +8,7 @@
 
 static bool reads(uint8_t kind)
 {
-	return kind == REQUEST || kind == RESPONSE || kind == BYTES;
+	return kind == REQUEST || kind == RESPONSE || kind == BYTES || kind == HELLO;
 }
 
 // One that only says "bytes have come" is queued once.
@@ -43,6 +43,8 @@ static bool stale(const struct conn *c, uint8_t kind)
 	switch (kind) {
 	case DONE:
 		return false;
+	case HELLO:
+		return c->phase != GREETING;
 	case REQUEST:
 		return c->phase != AWAIT;
 	case RESPONSE:
@@ -80,7 +82,7 @@ static bool fill_bytes(struct engine *e, struct conn *c, uint8_t kind, int32_t *
 	e->given[i] = (struct given){ e->arena + used, (uint32_t)(kept + more), (uint32_t)kept };
 	row[W_OFF] = (int32_t)used;
 	row[W_LEN] = (int32_t)(kept + more);
-	return kept + more > 0;
+	return kept + more > 0 || (kind == HELLO && !c->asked && !c->s.ended && !c->s.lost);
 }
 
 // What it means that a connection has no bytes to lay out: its end, its loss, or nothing.

@@ -46,7 +46,17 @@ void tunnel_down(struct engine *e, struct conn *c)
 void tunnel_begin(struct engine *e, struct conn *c, struct up *up)
 {
 	c->phase = TUNNELED;
+	c->opening = false;
+	c->started = true;
+	wheel_clear(&c->deadline);
+	if (c->tunnel_ms > 0)
+		wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + c->tunnel_ms);
 	touch(e, c);
+	const struct template *t = c->tunnel_template < e->templates.size ? e->templates.entries[c->tunnel_template] : NULL;
+	if (t) {
+		c->bytes_out += t->size;
+		sock_send_bytes(e, &c->s, t->bytes, t->size);
+	}
 	c->bytes_in += queue_length(&c->s.in);
 	c->bytes_out += queue_length(&up->s.in);
 	sock_send_bytes(e, &up->s, c->s.in.data + c->s.in.start, queue_length(&c->s.in));

@@ -6,11 +6,13 @@ import {
   CLOSE,
   FAILED,
   FORWARD,
+  HELLO,
   HOLD,
   IN_REPLAYABLE,
   OUT_CHUNK,
   OUT_KEEP,
   OUT_KEEP_UPSTREAM,
+  PLAIN,
   RAW,
   REPLY,
   REQUEST,
@@ -30,10 +32,11 @@ import {
   W_ENDPOINT,
   W_HEAD,
   W_OUT,
+  W_TAIL,
   wide,
 } from '../transport.ts';
 import type { EngineTimes } from '../transport.ts';
-import { AWAIT, DECIDING, EXCHANGE, RAWMODE, TUNNELED, none } from './conn.ts';
+import { AWAIT, DECIDING, EXCHANGE, GREETING, RAWMODE, none } from './conn.ts';
 import type { Conn, Up } from './conn.ts';
 import type { Exchanges } from './exchange.ts';
 import type { Pool } from './pool.ts';
@@ -91,6 +94,7 @@ export class Applier {
     c.started = true;
     c.keep = (this.rows[base + W_OUT]! & OUT_KEEP) !== 0;
     c.phase = EXCHANGE;
+    c.opening = false;
     c.socket.write(out);
     this.exchanges.finish(c);
   }
@@ -125,6 +129,9 @@ export class Applier {
       this.consume(c, head);
       c.phase = RAWMODE;
       if (c.pending !== undefined) this.queue.push(c, BYTES, WHY_NONE);
+    } else if (action === TUNNEL) {
+      this.consume(c, head);
+      this.openTunnel(c, base);
     } else if (action === FORWARD || action === REPLY) {
       this.consume(c, head);
       this.begin(c, head);
@@ -188,17 +195,48 @@ export class Applier {
     const bytes = this.queue.compose(base, up.pending!.subarray(this.rows[base + W_HEAD]!));
     up.pending = undefined;
     c.bytesOut += bytes.length;
-    c.started = true;
-    c.sent = undefined;
-    c.phase = TUNNELED;
-    this.wheel.clear(c.deadline);
+    c.tunnelMs = this.rows[base + W_DEADLINE]!;
+    c.tunnelTemplate = 0;
     c.socket.write(bytes);
-    if (c.pending !== undefined) up.socket.write(c.pending);
-    c.pending = undefined;
-    if (c.socket.isPaused()) c.socket.resume();
-    if (up.socket.isPaused()) up.socket.resume();
-    if (c.ended) up.socket.end();
-    if (up.ended) c.socket.end();
+    this.exchanges.tunnel(c, up);
+  }
+
+  /** A tunnel over a new connection. */
+  private openTunnel(c: Conn, base: number): void {
+    if (!c.active) this.begin(c, 0);
+    c.greeting = false;
+    c.opening = true;
+    c.tunnelMs = this.rows[base + W_DEADLINE]!;
+    c.tunnelTemplate = this.rows[base + W_TAIL]! >>> 8;
+    c.request.begin(BODY_NONE, 0);
+    c.sent = this.queue.runs(base);
+    this.forward(c, this.rows[base + W_ENDPOINT]!, true);
+  }
+
+  /** The connection speaks HTTP. */
+  private plain(c: Conn): void {
+    c.greeting = false;
+    c.phase = AWAIT;
+    this.wheel.after(c.idle, this.o.times.headMs);
+    if (c.pending !== undefined) this.queue.push(c, REQUEST, WHY_NONE);
+  }
+
+  private hello(c: Conn, base: number): void {
+    const action = this.rows[base + W_ACTION]!;
+    const deadline = this.rows[base + W_DEADLINE]!;
+    const used = this.rows[base + W_HEAD]!;
+    c.asked = true;
+    this.consume(c, used);
+    if (action === WAIT) {
+      if (c.ended) return this.exchanges.closeSoon(c);
+      if (deadline > 0) this.wheel.set(c.idle, this.o.now() + deadline);
+      if (used > 0 && c.pending !== undefined) this.queue.push(c, HELLO, WHY_NONE);
+    } else if (action === HOLD) {
+      c.held = HELLO;
+      c.phase = DECIDING;
+    } else if (action === PLAIN) this.plain(c);
+    else if (action === TUNNEL) this.openTunnel(c, base);
+    else this.exchanges.closeSoon(c);
   }
 
   private response(c: Conn, base: number): void {
@@ -219,6 +257,9 @@ export class Applier {
   private trouble(c: Conn, base: number, why: number): void {
     const action = this.rows[base + W_ACTION]!;
     if (action === RETRY && c.sent !== undefined) return this.forward(c, this.rows[base + W_ENDPOINT]!, true);
+    if (action === TUNNEL && c.greeting) return this.openTunnel(c, base);
+    if (action === PLAIN && c.greeting) return this.plain(c);
+    if (action === CLOSE && c.greeting) return this.exchanges.closeSoon(c);
     if (action !== REPLY || c.started) return this.exchanges.abort(c, why);
     if (!c.active) {
       this.begin(c, c.pending?.length ?? 0);
@@ -230,7 +271,9 @@ export class Applier {
 
   /** Applies the row at `base`. */
   apply(c: Conn, kind: number, base: number, why: number): void {
-    if (kind === REQUEST) {
+    if (kind === HELLO) {
+      if (c.phase === GREETING) this.hello(c, base);
+    } else if (kind === REQUEST) {
       if (c.phase === AWAIT) this.request(c, base);
     } else if (kind === RESPONSE) {
       if (c.phase === EXCHANGE) this.response(c, base);

@@ -16,10 +16,13 @@ export const TUNNELED = 4;
 export const RAWMODE = 5;
 export const CLOSING = 6;
 export const GONE = 7;
+/** Nothing is known of it yet but its listener. */
+export const GREETING = 8;
 
 export interface ListenerState {
   readonly id: number;
   draining: boolean;
+  readonly hello: 'never' | 'bytes' | 'at-once';
   close(): void;
 }
 
@@ -44,6 +47,14 @@ export class Conn {
   keepUpstream = false;
   /** An exchange was begun and its DONE is owed. */
   active = false;
+  /** No answer to its first row was final yet. */
+  greeting = false;
+  /** Its first row, which may be without bytes, is said. */
+  asked = true;
+  /** A tunnel as soon as the upstream is connected, for so long at most, and what the client hears then. */
+  opening = false;
+  tunnelMs = 0;
+  tunnelTemplate = 0;
   started = false;
   bodySent = false;
   /** Last request head as sent, for a retry. */
@@ -138,6 +149,7 @@ export interface EndpointState {
   readonly address: string;
   readonly port: number;
   readonly connectTimeoutMs: number;
+  idleMs: number;
   readonly idle: Up[];
   open: number;
   dropped: boolean;

@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import { descriptorOf, socketMark, tcpBind } from '../../kernel/socket.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, RAWMODE } from './conn.ts';
+import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, GREETING, RAWMODE, TUNNELED } from './conn.ts';
 import type { ListenerState } from './conn.ts';
 import { Applier } from './apply.ts';
 import { Exchanges } from './exchange.ts';
@@ -14,7 +14,7 @@ import { Pool } from './pool.ts';
 import { RowQueue } from './rows.ts';
 import { Timer, createWheel } from './wheel.ts';
 import type { Wheel } from './wheel.ts';
-import { TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
+import { HELLO, TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
 import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Place } from '../transport.ts';
 
 const TICK_MS = 50;
@@ -28,6 +28,7 @@ const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPor
 /** A socket that node does not know of yet, by its descriptor. */
 interface NetBound extends Bound {
   readonly fd: number;
+  readonly hello: ListenerState['hello'];
 }
 
 /** Opens one; everything it does happens on the thread that called. */
@@ -104,7 +105,8 @@ class NetEngine implements Engine {
     if (c.phase === AWAIT && c.pending !== undefined) {
       c.phase = DECIDING;
       this.queue.push(c, TIMEOUT, WHY_HEAD);
-    } else if (c.phase === AWAIT || c.phase === DISCARD || c.phase === RAWMODE) this.exchanges.closeSoon(c);
+    } else if (c.phase === GREETING) this.timeout(c, WHY_HEAD);
+    else if (c.phase === AWAIT || c.phase === DISCARD || c.phase === RAWMODE) this.exchanges.closeSoon(c);
     else if (c.phase === EXCHANGE) this.timeout(c, WHY_STALL);
     else if (c.phase === CLOSING) c.socket.destroy();
     else this.exchanges.abort(c, WHY_STALL);
@@ -155,6 +157,7 @@ class NetEngine implements Engine {
     const idle = new Timer(() => this.onIdle(c));
     const deadline = new Timer(() => {
       if (c.phase === EXCHANGE) this.timeout(c, WHY_DEADLINE);
+      else if (c.phase === TUNNELED) this.exchanges.abort(c, WHY_DEADLINE);
     });
     const c: Conn = new Conn(slot | (this.generations[slot]! << 16), socket, listener, peer, { idle, deadline });
     this.slots[slot] = c;
@@ -165,6 +168,11 @@ class NetEngine implements Engine {
     socket.on('error', () => {});
     socket.on('close', () => this.exchanges.clientClosed(c));
     this.wheel.after(idle, this.times.headMs);
+    if (listener.hello === 'never') return;
+    c.phase = GREETING;
+    c.greeting = true;
+    c.asked = listener.hello === 'bytes';
+    if (!c.asked) this.queue.push(c, HELLO, WHY_NONE);
   }
 
   private find(conn: number): Conn | undefined {
@@ -177,15 +185,16 @@ class NetEngine implements Engine {
     this.ticking = this.clock.after(this.tick, () => this.onTick());
   }
 
-  bind({ address, port, transparent }: Place): NetBound {
+  bind({ address, port, transparent, hello }: Place): NetBound {
     const fd = tcpBind({ address, port, transparent, reusePort: true });
-    return { fd, close: () => closeSync(fd) };
+    return { fd, hello: hello ?? 'never', close: () => closeSync(fd) };
   }
 
   listen(bound: Bound): number {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true });
     this.lastListener += 1;
-    const listener: ListenerState = { id: this.lastListener, draining: false, close: () => server.close() };
+    const { hello } = bound as NetBound;
+    const listener: ListenerState = { id: this.lastListener, draining: false, hello, close: () => server.close() };
     this.listeners.set(listener.id, listener);
     server.on('connection', (socket) => this.accept(socket, listener));
     // Running out of descriptors is no reason to stop listening.
@@ -211,6 +220,10 @@ class NetEngine implements Engine {
     this.pool.drop(id);
   }
 
+  endpointIdle(id: number, ms: number): void {
+    this.pool.idle(id, ms);
+  }
+
   template(id: number, bytes: Uint8Array): void {
     this.queue.template(id, bytes);
   }
@@ -225,7 +238,7 @@ class NetEngine implements Engine {
     const kind = c.held;
     c.held = 0;
     if (c.phase !== DECIDING) return;
-    c.phase = AWAIT;
+    c.phase = kind === HELLO ? GREETING : AWAIT;
     this.queue.push(c, kind, WHY_NONE);
   }
 
@@ -242,7 +255,8 @@ class NetEngine implements Engine {
   }
 
   closeIdle(): void {
-    for (const c of this.open) if (c.phase === AWAIT && c.pending === undefined) this.exchanges.closeSoon(c);
+    for (const c of this.open)
+      if ((c.phase === AWAIT || c.phase === GREETING) && c.pending === undefined) this.exchanges.closeSoon(c);
   }
 
   stats(): EngineStats {

@@ -4,6 +4,7 @@ import {
   BODY_RATE,
   DONE,
   FAILED,
+  HELLO,
   IN_REPLAYABLE,
   IN_REUSED,
   IN_SENT,
@@ -26,6 +27,7 @@ import {
   DISCARD,
   EXCHANGE,
   GONE,
+  GREETING,
   RAWMODE,
   TUNNELED,
   joined,
@@ -231,6 +233,9 @@ export class Exchanges implements UpstreamEvents {
         if (c.pending === undefined) this.wheel.after(c.idle, this.times.headMs);
         c.pending = joined(c.pending, bytes);
         return this.o.rows.push(c, REQUEST, WHY_NONE);
+      case GREETING:
+        c.pending = joined(c.pending, bytes);
+        return this.o.rows.push(c, HELLO, WHY_NONE);
       case EXCHANGE:
         this.touch(c);
         c.pending = joined(c.pending, bytes);
@@ -259,9 +264,9 @@ export class Exchanges implements UpstreamEvents {
 
   clientEnd(c: Conn): void {
     c.ended = true;
-    if (c.phase === AWAIT) {
+    if (c.phase === AWAIT || c.phase === GREETING) {
       if (c.pending === undefined) this.closeSoon(c);
-      else this.o.rows.push(c, REQUEST, WHY_NONE);
+      else this.o.rows.push(c, c.phase === AWAIT ? REQUEST : HELLO, WHY_NONE);
     } else if (c.phase === EXCHANGE && !c.request.done) {
       if (c.up === undefined || c.up.connected) this.abort(c, WHY_CLIENT);
     } else if (c.phase === TUNNELED) c.up?.socket.end();
@@ -322,7 +327,31 @@ export class Exchanges implements UpstreamEvents {
     this.o.gone(c);
   }
 
+  /** Both directions as they come from now on. */
+  tunnel(c: Conn, up: Up): void {
+    c.phase = TUNNELED;
+    c.opening = false;
+    c.started = true;
+    c.sent = undefined;
+    this.wheel.clear(c.deadline);
+    if (c.tunnelMs > 0) this.wheel.set(c.deadline, this.o.now() + c.tunnelMs);
+    this.touch(c);
+    const heard = this.o.rows.templateOf(c.tunnelTemplate);
+    c.bytesOut += heard.length;
+    if (heard.length > 0) c.socket.write(heard);
+    if (c.pending !== undefined) {
+      c.bytesIn += c.pending.length;
+      up.socket.write(c.pending);
+    }
+    c.pending = undefined;
+    if (c.socket.isPaused()) c.socket.resume();
+    if (up.socket.isPaused()) up.socket.resume();
+    if (c.ended) up.socket.end();
+    if (up.ended) c.socket.end();
+  }
+
   upstreamReady(c: Conn): void {
+    if (c.opening && c.up !== undefined) return this.tunnel(c, c.up);
     this.awaitBody(c);
     if (c.request.done) return;
     if (c.socket.isPaused()) c.socket.resume();

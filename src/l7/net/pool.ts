@@ -111,7 +111,8 @@ export class Pool {
   endpoint(address: string, port: number, connectTimeoutMs: number): number {
     this.last += 1;
     const id = this.last;
-    this.endpoints.set(id, { id, address, port, connectTimeoutMs, idle: [], open: 0, dropped: false });
+    const { idleMs } = this.o;
+    this.endpoints.set(id, { id, address, port, connectTimeoutMs, idle: [], open: 0, dropped: false, idleMs });
     return id;
   }
 
@@ -121,6 +122,11 @@ export class Pool {
     endpoint.dropped = true;
     this.endpoints.delete(id);
     while (endpoint.idle.length > 0) this.destroy(endpoint.idle.at(-1)!);
+  }
+
+  idle(id: number, ms: number): void {
+    const endpoint = this.endpoints.get(id);
+    if (endpoint !== undefined) endpoint.idleMs = Math.min(ms, this.o.idleMs);
   }
 
   /** A free or new connection; undefined where the endpoint is gone or full. */
@@ -146,7 +152,7 @@ export class Pool {
     up.inBody = false;
     up.endpoint.idle.push(up);
     if (up.socket.isPaused()) up.socket.resume();
-    this.o.wheel.after(up.timer, this.o.idleMs);
+    this.o.wheel.after(up.timer, up.endpoint.idleMs);
   }
 
   count(): { open: number; idle: number; connects: number } {

@@ -4,6 +4,7 @@ import {
   BYTES,
   DONE,
   FAILED,
+  HELLO,
   IN_DRAINING,
   IN_EOF,
   IN_REQUEST_OPEN,
@@ -79,7 +80,7 @@ export class RowQueue {
     if (kind === DONE) fillDone(c, rows, base);
     if (!reads(kind)) return 0;
     c.queued = false;
-    const bytes = bytesOf(c, kind)!;
+    const bytes = bytesOf(c, kind) ?? none;
     const len = Math.min(bytes.length, ROW_BYTES);
     bytes.copy(this.arena, used, 0, len);
     rows[base + W_OFF] = used;
@@ -91,7 +92,7 @@ export class RowQueue {
   private stale(c: Conn, kind: number): boolean {
     if (kind === DONE) return false;
     if (c.phase === GONE) return true;
-    if (!reads(kind) || bytesOf(c, kind) !== undefined) return false;
+    if (!reads(kind) || bytesOf(c, kind) !== undefined || (kind === HELLO && !c.asked)) return false;
     c.queued = false;
     return true;
   }
@@ -158,6 +159,19 @@ export class RowQueue {
     this.templates[id] = bytes;
   }
 
+  templateOf(id: number): Uint8Array {
+    return this.templates[id] ?? none;
+  }
+
+  /** The runs of a row, without its template. */
+  runs(base: number): Buffer {
+    const tail = this.rows[base + W_TAIL]!;
+    this.rows[base + W_TAIL] = tail & 0xff;
+    const out = this.compose(base, none);
+    this.rows[base + W_TAIL] = tail;
+    return out;
+  }
+
   /** The head that a row describes, with `extra` behind it. */
   compose(base: number, extra: Buffer): Buffer {
     const { arena, rows } = this;
@@ -179,7 +193,7 @@ export class RowQueue {
 
 /** The row lays out bytes of a connection. */
 function reads(kind: number): boolean {
-  return kind === REQUEST || kind === RESPONSE || kind === BYTES;
+  return kind === REQUEST || kind === RESPONSE || kind === BYTES || kind === HELLO;
 }
 
 function bytesOf(c: Conn, kind: number): Buffer | undefined {

@@ -40,6 +40,7 @@
 #define FAILED 5
 #define TIMEOUT 6
 #define DONE 7
+#define HELLO 9
 
 #define IN_EOF 1
 #define IN_DRAINING 2
@@ -57,6 +58,7 @@
 #define TUNNEL 5
 #define RETRY 6
 #define CLOSE 7
+#define PLAIN 8
 
 #define BODY_NONE 0
 #define BODY_LENGTH 1
