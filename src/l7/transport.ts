@@ -66,9 +66,9 @@ export const FAILED = 5;
 export const TIMEOUT = 6;
 /** The exchange that forward, reply or tunnel began is over. No answer. */
 export const DONE = 7;
-/** The first bytes of a connection whose listener asks (Place.hello), none yet where it asks at once. Answers: wait (ask
- * again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, tunnel, hold, close; W_HEAD bytes are used up.
- * */
+/** The first bytes of a connection whose listener asks (Place.hello), none yet where it asks at once. Answers: wait
+ * (ask again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, tunnel, hold, close; W_HEAD bytes are
+ * used up. */
 export const HELLO = 9;
 
 // W_IN.
@@ -96,8 +96,8 @@ export const HOLD = 3;
 /** From now on every byte is laid out as BYTES, and send() answers. */
 export const RAW = 4;
 /** Both directions as they come from now on, for W_DEADLINE ms at most (0: any). To a RESPONSE: its head to the client
- * before. To a REQUEST, HELLO or TIMEOUT: over a new connection to W_ENDPOINT, the runs before what the client says, the
- * template to the client when that stands; FAILED where it can't be had. */
+ * before. To a REQUEST, HELLO or TIMEOUT: over a new connection to W_ENDPOINT, the runs before what the client says,
+ * the template to the client when that stands; FAILED where it can't be had. */
 export const TUNNEL = 5;
 export const RETRY = 6;
 export const CLOSE = 7;
