@@ -9,7 +9,7 @@ import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { frame, ipv4, ipv6 } from '../packets/frame.ts';
 import { objects } from '../lab/rig.ts';
-import { type Hook, openRig, type Rig } from '../packets/rig.ts';
+import { type Hook, openRig, pairOfEach, type Rig } from '../packets/rig.ts';
 import { setRoutes } from './foil.ts';
 import { alone, type Bench, compared, type Group, interleave, median, pairs, type Row } from './row.ts';
 
@@ -19,11 +19,7 @@ const four = floodPorts('four', 4);
 const thirtyTwo = floodPorts('wide', 32);
 const document = `
 ports:
-  a1: { vlan: { access: 10 } }
-  a2: { vlan: { access: 10 } }
-  x1: { vlan: { access: 10 }, datapath: xdp }
-  x2: { vlan: { access: 10 }, datapath: xdp }
-  b1: { vlan: { access: 20 }, datapath: xdp }
+${pairOfEach}  b1: { vlan: { access: 20 }, datapath: xdp }
   r1: { address: [192.0.2.0/31, "fd00:9::1/64"], datapath: xdp }
 ${four.map((port) => `  ${port}: { vlan: { access: 40 } }`).join('\n')}
 ${thirtyTwo.map((port) => `  ${port}: { vlan: { access: 50 } }`).join('\n')}

@@ -1,4 +1,4 @@
-// A kernel in memory for tests: what it does is checked against the real one by src/kernel/kernel.test.ts.
+// A kernel in memory for tests: what it does is checked against the real one by the tests of src/kernel (contract.ts).
 import { KernelError } from '../../src/kernel/errno.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import type { Link, Netlink, Op } from '../../src/kernel/netlink.ts';

@@ -22,6 +22,19 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Whether somebody accepts connections on a port of loopback. */
+export function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ port, host: '127.0.0.1' });
+    const done = (yes: boolean): void => {
+      socket.destroy();
+      resolve(yes);
+    };
+    socket.once('connect', () => done(true));
+    socket.once('error', () => done(false));
+  });
+}
+
 export function route(
   name: string,
   action: RouteAction,

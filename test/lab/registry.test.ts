@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from './envoy.ts';
 import { backendOf } from './mesh/compare.ts';
+import { edgeTo } from '../fake/edge.ts';
 import { get } from './mesh/site.ts';
 import { openBackends, openClient } from './mesh/talk.ts';
 import { openSwitch } from './switch.ts';
@@ -36,17 +37,7 @@ functions:${guest('f1', '10.10.0.21', 'v1')}${guest('f2', '10.10.0.22', 'v2')}
 services:
   web: { port: 80, endpoints: { fixed: { address: 10.10.0.11, port: 8003, labels: { version: v2 } } } }
 `;
-const manifests = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: edge }
-spec: { gatewayClassName: midplane, listeners: [{ name: http, port: 80, protocol: HTTP }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: web }
-spec: { parentRefs: [{ name: edge }], rules: [{ backendRefs: [{ name: web, port: 80 }] }] }
----
+const manifests = `${edgeTo('web')}---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: { name: istio }

@@ -7,15 +7,11 @@ import { inNetns } from '../../src/kernel/netns.ts';
 import { u32 } from '../../src/lib/bytes.ts';
 import { parseMac } from '../../src/lib/mac.ts';
 import { frame, ipv4 } from './frame.ts';
-import { openRig, type Rig } from './rig.ts';
+import { openRig, pairOfEach, type Rig } from './rig.ts';
 
 const document = `
 ports:
-  a1: { vlan: { access: 10 } }
-  a2: { vlan: { access: 10 } }
-  x1: { vlan: { access: 10 }, datapath: xdp }
-  x2: { vlan: { access: 10 }, datapath: xdp }
-fdb:
+${pairOfEach}fdb:
   static: { 10: { "02:00:00:00:00:99": a2 } }
 `;
 const [A, B, X] = ['02:00:00:00:00:0a', '02:00:00:00:00:0b', '02:00:00:00:00:0c'] as const;

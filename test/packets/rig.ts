@@ -25,6 +25,13 @@ import { objects } from '../lab/switch.ts';
 
 export type Hook = 'tcx' | 'xdp';
 
+/** Lines of a document: two ports at tcx and two at XDP, in one VLAN. */
+export const pairOfEach = `  a1: { vlan: { access: 10 } }
+  a2: { vlan: { access: 10 } }
+  x1: { vlan: { access: 10 }, datapath: xdp }
+  x2: { vlan: { access: 10 }, datapath: xdp }
+`;
+
 /** What became of a frame. `out`: port and the tag that it left with (0: none). */
 export interface Outcome {
   readonly verdict: 'none' | 'drop' | 'port' | 'flood' | 'up' | 'pass';

@@ -1,5 +1,6 @@
 // Two revisions that differ in a resource of every kind, and have ports and a guest in common that no way from one to
 // the other may touch.
+import { edgeTo } from '../../fake/edge.ts';
 
 export const hosts = {
   h1: { port: 'swp1', address: ['10.0.10.1/24'], gateway: ['10.0.10.254'] },
@@ -63,16 +64,7 @@ functions:${keep}
 
 /** A listener of the router, and a service address that is steered to it. */
 export const manifests = {
-  'gateway.yaml': `apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: edge }
-spec: { gatewayClassName: midplane, listeners: [{ name: http, port: 80, protocol: HTTP }] }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: hello }
-spec: { parentRefs: [{ name: edge }], rules: [{ backendRefs: [{ name: hello, port: 80 }] }] }
----
+  'gateway.yaml': `${edgeTo('hello')}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: { name: steered }

@@ -2,10 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../fake/l7.ts';
+import { accepts, freePort } from '../../fake/l7.ts';
 
 export interface Foil extends AsyncDisposable {
   readonly port: number;
@@ -88,16 +87,4 @@ async function start([program = '', ...args]: readonly string[], port: number): 
   }
   if (child.exitCode === null) await end();
   throw new Error(`${program}: accepts nothing on port ${port}\n${errors}`);
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
-    const done = (yes: boolean): void => {
-      socket.destroy();
-      resolve(yes);
-    };
-    socket.once('connect', () => done(true));
-    socket.once('error', () => done(false));
-  });
 }
