@@ -59,6 +59,12 @@ const connections: readonly Short[] = [
     'RFC 9112 9.3',
   ],
   [
+    'no request meets a close that was announced',
+    'src/l7/retry.test.ts',
+    'no request meets the close of a server that says when: its connections are given up a second before',
+    'RFC 9112 9.3',
+  ],
+  [
     'drain by "connection: close"',
     chain,
     'a removed listener takes no more connections; open ones get an answer and an end',

@@ -1,9 +1,10 @@
 // What is sent twice, and how connections to servers that say when they close them are used.
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
-import { connect, freePort } from '../../test/fake/l7.ts';
+import http from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { connect, forward, freePort, host, route, sleep } from '../../test/fake/l7.ts';
 import { test } from '../../test/fake/l7-engines.ts';
-import { type SimpleRig, simpleRig } from '../../test/fake/l7-rig.ts';
+import { type SimpleRig, rig, simpleRig } from '../../test/fake/l7-rig.ts';
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
 const request = (method: string, body = ''): string =>
@@ -89,4 +90,34 @@ test('a connection that its server says to close within a second is not used aga
   assert.equal(await connections('Keep-Alive: timeout=x'), 1);
   assert.equal(await connections('Keep-Alive: timeout=1'), 2);
   assert.equal(await connections('Keep-Alive: max=5, Timeout=0'), 2);
+});
+
+test('no request meets the close of a server that says when: its connections are given up a second before', async () => {
+  const server = http.createServer({ keepAliveTimeout: 3000, keepAliveTimeoutBuffer: 0 }, (_, answer) =>
+    answer.end('ok'),
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => new Promise<void>((resolve) => void server.close(() => resolve())));
+  const r = stack.use(await rig());
+  r.serve([host(['*'], route('all', forward('a')))]);
+  r.endpoints('a', [(server.address() as AddressInfo).port]);
+  const gaps = Array.from({ length: 12 }, (_, i) => 2950 + 10 * i);
+  const clients = await Promise.all(gaps.map(() => connect(r.port)));
+  const ask = async (i: number): Promise<string> => {
+    clients[i]!.clear();
+    clients[i]!.send(request('POST', 'body'));
+    return (await clients[i]!.until(/ok$/)).slice(9, 12);
+  };
+  await Promise.all(gaps.map((_, i) => ask(i)));
+  await sleep(1500);
+  assert.ok(r.engine.stats().upstreamsIdle > 0);
+  const late = gaps.map(async (gap, i) => {
+    await sleep(gap - 1500);
+    return ask(i);
+  });
+  await sleep(900);
+  assert.equal(r.engine.stats().upstreamsIdle, 0);
+  assert.deepEqual(await Promise.all(late), Array(gaps.length).fill('200'));
+  for (const c of clients) c.socket.destroy();
 });

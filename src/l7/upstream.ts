@@ -102,7 +102,10 @@ export class Upstreams {
   /** A server says how long it keeps an idle connection. Less than that is safe to use: at its end a request and the
    * close would cross. */
   keeps(backend: Backend, seconds: number): void {
-    backend.idleMs = Math.max(0, seconds * 1000 - CLOSE_MS);
+    const idleMs = Math.max(0, seconds * 1000 - CLOSE_MS);
+    if (idleMs === backend.idleMs) return;
+    backend.idleMs = idleMs;
+    this.engine.endpointIdle(backend.id, idleMs);
   }
 
   pick(state: ClusterState): Backend | undefined {
