@@ -62,6 +62,7 @@ export interface Addon {
     maxConnections: number,
     maxPerEndpoint: number,
     maxHeldBytes: number,
+    maxStreams: number,
   ): NativeEngine;
   l7Listen(engine: Native, fd: number, hello: 0 | 1 | 2): number;
   l7Unlisten(engine: Native, listener: number): void;
@@ -71,7 +72,8 @@ export interface Addon {
   l7Template(engine: Native, id: number, bytes: Uint8Array): void;
   l7Peer(engine: Native, conn: number): NativePeer | undefined;
   l7Resume(engine: Native, conn: number): void;
-  l7Send(engine: Native, conn: number, off: number, len: number): void;
+  l7Stream(engine: Native, parent: number): number;
+  l7Send(engine: Native, conn: number, off: number, len: number): number | undefined;
   l7Close(engine: Native, conn: number, reset: boolean): void;
   l7CloseIdle(engine: Native): void;
   l7Stats(engine: Native, into: Uint8Array): void;

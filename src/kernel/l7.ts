@@ -12,6 +12,7 @@ export interface NativeEngineOptions {
   readonly tickMs: number;
   readonly maxConnections: number;
   readonly maxPerEndpoint: number;
+  readonly maxStreams: number;
   readonly maxHeldBytes: number;
 }
 
@@ -27,12 +28,14 @@ export const engineCounts = [
   'rows',
   'refusedRows',
   'heldBytes',
+  'streams',
 ] as const;
 
 /** Opens an engine on the calling thread's event loop. KernelError ENOMEM; RangeError for a number out of range. */
 export function openNativeEngine(o: NativeEngineOptions): NativeEngine {
   const times = new Uint8Array(Uint32Array.from(o.times).buffer);
-  return addon().l7Open(o.onBatch, times, o.tickMs, o.maxConnections, o.maxPerEndpoint, o.maxHeldBytes);
+  const { onBatch, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes, maxStreams } = o;
+  return addon().l7Open(onBatch, times, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes, maxStreams);
 }
 
 /** When a listener asks what a connection is. */
@@ -75,8 +78,14 @@ export function engineResume(engine: Native, conn: number): void {
   addon().l7Resume(engine, conn);
 }
 
-export function engineSend(engine: Native, conn: number, off: number, len: number): void {
-  addon().l7Send(engine, conn, off, len);
+/** -1: no slot, or the parent is not in bytes mode. */
+export function engineStream(engine: Native, parent: number): number {
+  return addon().l7Stream(engine, parent);
+}
+
+/** Bytes that wait after it. */
+export function engineSend(engine: Native, conn: number, off: number, len: number): number {
+  return addon().l7Send(engine, conn, off, len) ?? 0;
 }
 
 export function engineClose(engine: Native, conn: number, reset: boolean): void {

@@ -3,8 +3,8 @@
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../lib/clock.ts';
 import { defaultPaths } from '../mesh/snapshot.ts';
-import type { CounterWriter } from './counters.ts';
-import { NO_ROUTE } from './counters.ts';
+import type { CounterWriter } from './record/counters.ts';
+import { NO_ROUTE } from './record/counters.ts';
 import type { Act, Target } from './head/act.ts';
 import { nextTarget } from './head/act.ts';
 import { noChange } from './head/edits.ts';
@@ -17,10 +17,10 @@ import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/path.ts';
 import { HEAD, OTHER, methodName, parseRequest, parseResponse } from './http1.ts';
-import type { AccessLog } from './log.ts';
+import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import * as t from './transport.ts';
-import type { Upstreams } from './upstream.ts';
+import type { Upstreams } from './upstream/upstream.ts';
 
 export interface ChainOptions {
   readonly clock: Clock;

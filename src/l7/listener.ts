@@ -3,13 +3,13 @@
 import { defaultPaths } from '../mesh/snapshot.ts';
 import type { Listener, Snapshot } from '../mesh/snapshot.ts';
 import type { ListenerView } from './head/outcome.ts';
-import { statKey } from './counters.ts';
+import { statKey } from './record/counters.ts';
 import { compileAct } from './head/act.ts';
 import type { Act } from './head/act.ts';
 import { compileTable } from './match.ts';
 import type { Table } from './match.ts';
 import type { Bound, Engine } from './transport.ts';
-import type { Upstreams } from './upstream.ts';
+import type { Upstreams } from './upstream/upstream.ts';
 
 /** Views of removed listeners that are kept for connections that have not said anything yet. */
 const REMEMBERED = 64;

@@ -8,8 +8,8 @@ import { Worker } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
-import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './counters.ts';
-import type { RouteStats } from './counters.ts';
+import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './record/counters.ts';
+import type { RouteStats } from './record/counters.ts';
 import type { EngineStats, EngineTimes } from './transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.ts';
 

@@ -14,6 +14,7 @@ import {
   engineSend,
   engineShut,
   engineStats,
+  engineStream,
   engineTemplate,
   engineUnlisten,
   openNativeEngine,
@@ -24,6 +25,7 @@ import type { Bound, Engine, EngineOptions, EngineStats, Peer, Place } from './t
 
 const TICK_MS = 50;
 const MAX_CONNECTIONS = 0xffff;
+const STREAMS = 16_384;
 const HELD_BYTES = 256 * 1024 * 1024;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
@@ -33,6 +35,12 @@ interface FdBound extends Bound {
   readonly hello: 'never' | 'bytes' | 'at-once';
 }
 
+/** Streams have their slots beside the connections', in one table. */
+function slotsOf(o: EngineOptions): { maxConnections: number; maxStreams: number } {
+  const maxConnections = Math.min(o.maxConnections ?? 16_384, MAX_CONNECTIONS);
+  return { maxConnections, maxStreams: Math.min(o.maxStreams ?? STREAMS, MAX_CONNECTIONS - maxConnections) };
+}
+
 /** Opens one on this thread's event loop. */
 export function openEngine(o: EngineOptions): Engine {
   const t = { ...engineTimes, ...o.times };
@@ -40,7 +48,7 @@ export function openEngine(o: EngineOptions): Engine {
     onBatch: o.onBatch,
     times: [t.headMs, t.idleMs, t.bodyMs, t.stallMs, t.upstreamIdleMs, t.lingerMs],
     tickMs: Math.trunc(Math.max(5, Math.min(TICK_MS, t.idleMs / 4, t.headMs / 4))),
-    maxConnections: Math.min(o.maxConnections ?? 16_384, MAX_CONNECTIONS),
+    ...slotsOf(o),
     maxPerEndpoint: o.maxPerEndpoint ?? 1024,
     maxHeldBytes: o.maxHeldBytes ?? HELD_BYTES,
   });
@@ -82,6 +90,7 @@ export function openEngine(o: EngineOptions): Engine {
       return peer;
     },
     resume: (conn) => engineResume(engine, conn),
+    stream: (parent) => engineStream(engine, parent),
     send: (conn, off, len) => engineSend(engine, conn, off, len),
     close: (conn, how) => engineClose(engine, conn, how === 'reset'),
     closeIdle: () => engineCloseIdle(engine),

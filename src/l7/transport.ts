@@ -15,7 +15,10 @@ export const MAX_RUNS = 16;
 export const READ_BYTES = 1 << 20;
 export const ROW_BYTES = 40 * 1024;
 export const SCRATCH_ROW = 12 * 1024;
-export const ARENA_BYTES = READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW;
+export const SCRATCH_END = READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW;
+/** Behind scratch, for what is sent by send(). */
+export const FRAME_BYTES = 1 << 20;
+export const ARENA_BYTES = SCRATCH_END + FRAME_BYTES;
 
 // Words that the engine fills.
 /** Connection: slot in the low 16 bits, generation above. */
@@ -66,6 +69,9 @@ export const FAILED = 5;
 export const TIMEOUT = 6;
 /** The exchange that forward, reply or tunnel began is over. No answer. */
 export const DONE = 7;
+/** Bytes for the peer of a stream: a response, head first. W_HEAD of them are taken, the rest stays until resume().
+ * Of a connection in bytes mode: a flag below came about, no bytes. */
+export const OUTPUT = 8;
 /** The first bytes of a connection whose listener asks (Place.hello), none yet where it asks at once. Answers: wait
  * (ask again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, tunnel, hold, close; W_HEAD bytes are
  * used up. */
@@ -86,6 +92,10 @@ export const IN_REPLAYABLE = 16;
 export const IN_STARTED = 32;
 /** The request's body is not complete yet. */
 export const IN_REQUEST_OPEN = 64;
+/** OUTPUT: nothing that send() took waits any more. */
+export const IN_DRAINED = 128;
+/** OUTPUT: the connection is gone; of a stream: before its end. IN_EOF says that these are a stream's last bytes. */
+export const IN_GONE = 256;
 
 // W_ACTION. WAIT: not enough bytes yet (or, in bytes mode, W_HEAD are used up).
 export const WAIT = 0;
@@ -184,6 +194,7 @@ export interface EngineStats {
   /** Rows whose words could not be, and exceptions out of onBatch. */
   readonly refusedRows: number;
   readonly heldBytes: number;
+  readonly streams: number;
 }
 
 /** Bytes a second that a client must send of a body, on average. */
@@ -235,9 +246,14 @@ export interface Engine {
   peer(conn: number): Peer;
   /** Lays out a held row again. */
   resume(conn: number): void;
-  /** Bytes mode: sends a piece of the arena. */
-  send(conn: number, off: number, len: number): void;
-  /** 'end' after what is written, 'reset' at once. */
+  /** A connection whose peer is the caller, carried by one in bytes mode: it has that one's listener and Peer. What
+   * send() gives it is read as from a socket, what it is sent comes as OUTPUT. -1: all slots of streams are in use.
+   * Only of the engine in C. */
+  stream(parent: number): number;
+  /** Bytes mode, streams: sends a piece of the arena. Gives how many bytes wait after it; OUTPUT says IN_DRAINED when
+   * none does. */
+  send(conn: number, off: number, len: number): number;
+  /** 'end' after what is written, 'reset' at once. A stream's 'end' is that of its peer. */
   close(conn: number, how: 'end' | 'reset'): void;
   /** Closes connections that are between two requests. */
   closeIdle(): void;
@@ -253,6 +269,8 @@ export interface EngineOptions {
   /** Client connections at once, at most 65,535. */
   readonly maxConnections?: number;
   readonly maxPerEndpoint?: number;
+  /** Streams at once, beside the connections. */
+  readonly maxStreams?: number;
   /** Bytes that wait for somebody to read them, of all connections. Near it connections without a request make room for
    * new ones; over it nobody is let in, and who keeps much from moving is reset. Only of the engine in C. */
   readonly maxHeldBytes?: number;

@@ -6,16 +6,16 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import type { Endpoints, Snapshot } from '../mesh/snapshot.ts';
 import { Chain } from './chain.ts';
-import { counterWriter } from './counters.ts';
-import type { CounterWriter } from './counters.ts';
+import { counterWriter } from './record/counters.ts';
+import type { CounterWriter } from './record/counters.ts';
 import { Listeners } from './listener.ts';
 import type { Prepared } from './listener.ts';
-import { openAccessLog } from './log.ts';
-import type { AccessLog } from './log.ts';
-import { createRandom } from './pick.ts';
+import { openAccessLog } from './record/log.ts';
+import type { AccessLog } from './record/log.ts';
+import { createRandom } from './upstream/pick.ts';
 import { openEngine } from './transport-native.ts';
 import type { Engine, EngineStats, EngineTimes } from './transport.ts';
-import { Upstreams } from './upstream.ts';
+import { Upstreams } from './upstream/upstream.ts';
 
 export interface WorkerStart {
   readonly counters: SharedArrayBuffer;

@@ -1,14 +1,14 @@
 // One worker's worth of the router in this thread: engine, chain and listeners, without threads and ports between them.
 import { systemClock } from '../../src/lib/clock.ts';
 import { Chain } from '../../src/l7/chain.ts';
-import { counterMemory, counterWriter, readStats } from '../../src/l7/counters.ts';
-import type { RouteStats } from '../../src/l7/counters.ts';
+import { counterMemory, counterWriter, readStats } from '../../src/l7/record/counters.ts';
+import type { RouteStats } from '../../src/l7/record/counters.ts';
 import { Listeners } from '../../src/l7/listener.ts';
-import type { AccessRecord } from '../../src/l7/log.ts';
-import { createRandom } from '../../src/l7/pick.ts';
+import type { AccessRecord } from '../../src/l7/record/log.ts';
+import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { openEngine } from './l7-engines.ts';
 import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
-import { Upstreams } from '../../src/l7/upstream.ts';
+import { Upstreams } from '../../src/l7/upstream/upstream.ts';
 import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
 import { endpoint, forward, freePort, host, route, snapshot, upstream } from './l7.ts';
 import type { Upstream } from './l7.ts';

@@ -1,7 +1,7 @@
 // Rows that no sound router would write, and calls at the worst time: the engine may close connections, it may not
 // touch what is not its own.
 import { connect as dial } from 'node:net';
-import { createRandom } from '../../src/l7/pick.ts';
+import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
 import * as t from '../../src/l7/transport.ts';
 import { freePort, sleep, upstream } from '../fake/l7.ts';
@@ -20,7 +20,13 @@ class Hostile {
   constructor(seed: number) {
     this.random = createRandom(seed);
     const times = { headMs: 60, idleMs: 60, stallMs: 60, bodyMs: 60, upstreamIdleMs: 40, lingerMs: 20 };
-    this.engine = openEngine({ times, maxConnections: 200, maxPerEndpoint: 20, onBatch: (n) => this.batch(n) });
+    this.engine = openEngine({
+      times,
+      maxConnections: 200,
+      maxStreams: 100,
+      maxPerEndpoint: 20,
+      onBatch: (n) => this.batch(n),
+    });
   }
 
   private below(n: number): number {
@@ -76,6 +82,8 @@ class Hostile {
         () => engine.resume(conn),
         () => engine.send(conn, this.below(2000), this.below(2000)),
         () => engine.send(conn, this.number(), this.number()),
+        () => this.stream(conn),
+        () => this.stream(conn),
         () => engine.peer(conn),
         () => engine.template(this.below(5), Buffer.alloc(this.below(200))),
         () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
@@ -90,6 +98,15 @@ class Hostile {
       // A number out of range is the caller's own fault; anything else is not.
       if (!(error instanceof RangeError)) throw error;
     }
+  }
+
+  /** Opens a stream on it, where it is in bytes mode, and says something. */
+  private stream(parent: number): void {
+    const conn = this.engine.stream(parent);
+    if (conn < 0) return;
+    this.conns[this.below(64)] = conn;
+    this.engine.send(conn, this.below(2000), this.below(2000));
+    if (this.below(2) === 0) this.engine.close(conn, 'end');
   }
 
   async listen(): Promise<number> {

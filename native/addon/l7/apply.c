@@ -291,7 +291,7 @@ static void respond(struct engine *e, struct conn *c, struct up *up, const int32
 	c->sent = NULL;
 	c->keep = row[W_OUT] & OUT_KEEP;
 	c->keep_upstream = row[W_OUT] & OUT_KEEP_UPSTREAM;
-	c->response_chunk = row[W_OUT] & OUT_CHUNK;
+	c->response_chunk = (row[W_OUT] & OUT_CHUNK) && !c->s.script;
 	body_begin(&c->response, (uint8_t)row[W_BODY], wide(row, W_BODY_LO));
 	c->bytes_out += head.size;
 	bool more = queue_length(&up->s.in) > g.kept;
@@ -390,6 +390,8 @@ void apply(struct engine *e, struct conn *c, int32_t *row, uint8_t kind, uint8_t
 		response(e, c, row, g);
 	else if (kind == BYTES)
 		bytes(e, c, row, g);
+	else if (kind == OUTPUT)
+		output_taken(e, c, row, g);
 	else
 		trouble(e, c, row, why);
 }

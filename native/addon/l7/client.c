@@ -18,8 +18,10 @@ static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 static void unlink_age(struct engine *e, struct conn *c)
 {
-	*(c->older ? &c->older->newer : &e->oldest) = c->newer;
-	*(c->newer ? &c->newer->older : &e->newest) = c->older;
+	struct conn **oldest = c->s.script ? &e->oldest_stream : &e->oldest;
+	struct conn **newest = c->s.script ? &e->newest_stream : &e->newest;
+	*(c->older ? &c->older->newer : oldest) = c->newer;
+	*(c->newer ? &c->newer->older : newest) = c->older;
 }
 
 static void release_listener(struct engine *e, struct listener *l)
@@ -38,6 +40,8 @@ static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
 	if (up)
 		up_destroy(e, up);
 	settle(e, c, why);
+	if (c->phase == RAWMODE)
+		output(e, c);
 	c->phase = GONE;
 	wheel_forget(&c->idle);
 	wheel_forget(&c->deadline);
@@ -45,7 +49,10 @@ static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
 	unlink_age(e, c);
 	c->newer = e->gone;
 	e->gone = c;
-	e->stats.connections -= 1;
+	if (c->s.script)
+		stream_gone(e, c);
+	else
+		e->stats.connections -= 1;
 	if (!e->in_turn)
 		turn_soon(e);
 }
@@ -93,6 +100,8 @@ void close_soon(struct engine *e, struct conn *c)
 	if (up)
 		up_destroy(e, up);
 	settle(e, c, WHY_CLOSED);
+	if (c->phase == RAWMODE)
+		output(e, c);
 	c->phase = CLOSING;
 	queue_free(e, &c->s.in);
 	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.stall_ms);
@@ -106,7 +115,8 @@ static void shed(struct engine *e)
 {
 	int looked = 0;
 	for (struct conn *c = e->oldest; c && looked < SHED_LOOK; c = c->newer, looked++) {
-		if (c->phase != AWAIT && c->phase != GREETING)
+		bool carries = c->phase == RAWMODE && c->streams > 0;
+		if (carries || (c->phase != AWAIT && c->phase != GREETING && c->phase != RAWMODE))
 			continue;
 		e->stats.refused += 1;
 		abort_conn(e, c, WHY_NONE);
@@ -114,12 +124,20 @@ static void shed(struct engine *e)
 	}
 }
 
-void shed_held(struct engine *e)
+static size_t kept_of(const struct conn *c)
+{
+	size_t kept = queue_length(&c->s.out) + queue_length(&c->s.in);
+	if (c->s.script)
+		kept += queue_length(&c->s.script->fed);
+	return kept + (c->up ? queue_length(&c->up->s.out) : 0);
+}
+
+static void shed_from(struct engine *e, struct conn *oldest)
 {
 	struct conn *after;
-	for (struct conn *c = e->oldest; c && e->held > e->max_held; c = after) {
+	for (struct conn *c = oldest; c && e->held > e->max_held; c = after) {
 		after = c->newer;
-		size_t kept = queue_length(&c->s.out) + queue_length(&c->s.in) + (c->up ? queue_length(&c->up->s.out) : 0);
+		size_t kept = kept_of(c);
 		if (kept < QUEUE_MUCH)
 			continue;
 		e->stats.refused += 1;
@@ -127,11 +145,42 @@ void shed_held(struct engine *e)
 	}
 }
 
+void shed_held(struct engine *e)
+{
+	shed_from(e, e->oldest_stream);
+	shed_from(e, e->oldest);
+}
+
 static int take_slot(struct engine *e)
 {
 	if (e->free_count > 0)
 		return e->free_slots[--e->free_count];
-	return e->slot_count < e->max_connections ? (int)e->slot_count++ : -1;
+	return e->slot_count < e->max_connections + e->max_streams ? (int)e->slot_count++ : -1;
+}
+
+bool conn_enter(struct engine *e, struct conn *c, struct listener *l)
+{
+	bool stream = c->s.script != NULL;
+	bool room = stream ? e->stats.streams < e->max_streams : e->stats.connections < e->max_connections;
+	int slot = room ? take_slot(e) : -1;
+	if (slot < 0)
+		return false;
+	struct conn **oldest = stream ? &e->oldest_stream : &e->oldest;
+	struct conn **newest = stream ? &e->newest_stream : &e->newest;
+	c->listener = l;
+	l->clients += 1;
+	e->generations[slot] = (e->generations[slot] + 1) & 0x7fff;
+	c->id = (uint32_t)slot | (uint32_t)e->generations[slot] << 16;
+	c->idle.kind = TIMER_IDLE;
+	c->deadline.kind = TIMER_DEADLINE;
+	c->phase = AWAIT;
+	c->request.done = c->response.done = true;
+	e->slots.entries[slot] = c;
+	c->older = *newest;
+	*(*newest ? &(*newest)->newer : oldest) = c;
+	*newest = c;
+	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
+	return true;
 }
 
 static void admit(struct engine *e, struct listener *l, int fd, const union address *peer)
@@ -139,33 +188,20 @@ static void admit(struct engine *e, struct listener *l, int fd, const union addr
 	socklen_t size = sizeof(union address), mark = sizeof(uint32_t);
 	if (e->spare > 0 && e->stats.connections + e->spare >= e->max_connections)
 		shed(e);
-	int slot = e->stats.connections < e->max_connections ? take_slot(e) : -1;
-	struct conn *c = slot < 0 ? NULL : calloc(1, sizeof(*c));
+	struct conn *c = calloc(1, sizeof(*c));
 	struct sock none = { .fd = fd };
-	if (!c) {
-		if (slot >= 0)
-			e->free_slots[e->free_count++] = (uint16_t)slot;
+	if (c)
+		c->s = (struct sock){ .fd = fd, .role = CLIENT, .writable = true };
+	if (!c || !conn_enter(e, c, l)) {
+		free(c);
 		e->stats.refused += 1;
 		return sock_close(e, &none, true);
 	}
-	c->s = (struct sock){ .fd = fd, .role = CLIENT, .writable = true };
-	c->listener = l;
-	l->clients += 1;
-	e->generations[slot] = (e->generations[slot] + 1) & 0x7fff;
-	c->id = (uint32_t)slot | (uint32_t)e->generations[slot] << 16;
-	c->idle.kind = TIMER_IDLE;
-	c->deadline.kind = TIMER_DEADLINE;
-	c->request.done = c->response.done = true;
 	c->peer = *peer;
 	getsockname(fd, &c->local.any, &size);
 	getsockopt(fd, SOL_SOCKET, SO_MARK, &c->mark, &mark);
-	e->slots.entries[slot] = c;
-	c->older = e->newest;
-	*(e->newest ? &e->newest->newer : &e->oldest) = c;
-	e->newest = c;
 	e->stats.connections += 1;
 	e->stats.accepted += 1;
-	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
 	c->greeting = l->hello != LISTEN_PLAIN;
 	c->asked = l->hello != LISTEN_AT_ONCE;
 	c->phase = c->greeting ? GREETING : AWAIT;
@@ -224,6 +260,9 @@ struct listener *listener_open(struct engine *e, int fd, uint8_t hello)
 void listener_close(struct engine *e, struct listener *l)
 {
 	l->draining = true;
+	for (struct conn *c = e->oldest; c; c = c->newer)
+		if (c->listener == l && c->phase == RAWMODE)
+			output(e, c);
 	sock_close(e, &l->s, false);
 	if (l->clients == 0)
 		sock_bury(e, &l->s);
@@ -231,7 +270,10 @@ void listener_close(struct engine *e, struct listener *l)
 
 void client_event(struct engine *e, struct conn *c)
 {
+	bool waited = sock_blocked(&c->s);
 	sock_flush(e, &c->s);
+	if (c->phase == RAWMODE && waited && !sock_blocked(&c->s))
+		output(e, c);
 	if (c->phase == CLOSING)
 		return closing(e, c);
 	if (c->s.deaf || (c->s.broken && (c->phase == EXCHANGE || c->phase == DECIDING)))

@@ -48,22 +48,24 @@ static napi_value memory_of(napi_env env, struct engine *e, void *data, size_t s
 	return view;
 }
 
-// l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes): { engine, arena, rows }.
+// l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes,
+// maxStreams): { engine, arena, rows }.
 static napi_value l7_open(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	struct bytes words;
 	struct times times;
-	uint32_t tick, connections, per_endpoint, held;
+	uint32_t tick, connections, per_endpoint, held, streams;
 	napi_value on_batch, result = NULL, handle = NULL;
 	if (!arg_function(&c, 0, "onBatch", &on_batch) || !arg_bytes(&c, 1, "times", &words) ||
 	    !arg_u32(&c, 2, "tickMs", 1000, &tick) || !arg_u32(&c, 3, "maxConnections", SLOTS - 1, &connections) ||
-	    !arg_u32(&c, 4, "maxPerEndpoint", SLOTS, &per_endpoint) || !arg_u32(&c, 5, "maxHeldBytes", INT32_MAX, &held))
+	    !arg_u32(&c, 4, "maxPerEndpoint", SLOTS, &per_endpoint) || !arg_u32(&c, 5, "maxHeldBytes", INT32_MAX, &held) ||
+	    !arg_u32(&c, 6, "maxStreams", SLOTS - 1 - connections, &streams))
 		return NULL;
 	if (words.size != sizeof(times) || tick == 0 || connections == 0)
 		return throw_range(env, "times");
 	memcpy(&times, words.data, sizeof(times));
-	struct engine *e = engine_new(&times, tick, connections, per_endpoint, held);
+	struct engine *e = engine_new(&times, tick, connections, streams, per_endpoint, held);
 	if (!e)
 		return throw_errno(env, ENOMEM, NULL, "l7 engine");
 	int error = engine_start(e, env, on_batch);
@@ -248,6 +250,10 @@ static napi_value l7_resume(napi_env env, napi_callback_info info)
 	struct call call = call_of(env, info);
 	struct engine *e = engine_of(&call);
 	struct conn *c = e ? conn_of(&call, e, true) : NULL;
+	if (c && c->s.script && sock_blocked(&c->s)) {
+		output(e, c);
+		return NULL;
+	}
 	if (!c || c->held == 0 || c->phase != DECIDING)
 		return NULL;
 	c->phase = c->held == HELLO ? GREETING : AWAIT;
@@ -256,7 +262,19 @@ static napi_value l7_resume(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Send(engine, conn, off, len)
+// l7Stream(engine, parent): conn, or -1 where there is no slot. The parent is in bytes mode.
+static napi_value l7_stream(napi_env env, napi_callback_info info)
+{
+	struct call call = call_of(env, info);
+	struct engine *e = engine_of(&call);
+	struct conn *parent = e ? conn_of(&call, e, true) : NULL;
+	struct conn *c = parent && parent->phase == RAWMODE ? stream_open(e, parent) : NULL;
+	napi_value id = NULL;
+	napi_create_int32(env, c ? (int32_t)c->id : -1, &id);
+	return id;
+}
+
+// l7Send(engine, conn, off, len): bytes that wait.
 static napi_value l7_send(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
@@ -265,9 +283,12 @@ static napi_value l7_send(napi_env env, napi_callback_info info)
 	struct conn *c = e ? conn_of(&call, e, true) : NULL;
 	if (!c || !arg_u32(&call, 2, "off", ARENA_BYTES, &off) || !arg_u32(&call, 3, "len", ARENA_BYTES - off, &len))
 		return NULL;
-	if (c->phase == RAWMODE)
-		sock_send_bytes(e, &c->s, e->arena + off, len);
-	return NULL;
+	if (c->s.script)
+		return u32_value(env, stream_feed(e, c, e->arena + off, len));
+	if (c->phase != RAWMODE)
+		return NULL;
+	sock_send_bytes(e, &c->s, e->arena + off, len);
+	return u32_value(env, (uint32_t)queue_length(&c->s.out));
 }
 
 // l7Close(engine, conn, reset)
@@ -280,7 +301,9 @@ static napi_value l7_close(napi_env env, napi_callback_info info)
 	if (!c || !arg_bool(&call, 2, "reset", &reset))
 		return NULL;
 	if (reset)
-		abort_conn(e, c, WHY_NONE);
+		abort_conn(e, c, c->s.script ? WHY_CLIENT : WHY_NONE);
+	else if (c->s.script)
+		stream_end(e, c);
 	else
 		close_soon(e, c);
 	return NULL;
@@ -299,7 +322,7 @@ static napi_value l7_close_idle(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Stats(engine, into: bytes of 10 words)
+// l7Stats(engine, into: bytes of 11 words)
 static napi_value l7_stats(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
@@ -335,6 +358,7 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Template", l7_template);
 	export_function(env, exports, "l7Peer", l7_peer);
 	export_function(env, exports, "l7Resume", l7_resume);
+	export_function(env, exports, "l7Stream", l7_stream);
 	export_function(env, exports, "l7Send", l7_send);
 	export_function(env, exports, "l7Close", l7_close);
 	export_function(env, exports, "l7CloseIdle", l7_close_idle);

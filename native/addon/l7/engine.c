@@ -67,7 +67,7 @@ void engine_release(struct engine *e)
 }
 
 struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t max_connections,
-			  uint32_t max_per_endpoint, uint32_t max_held)
+			  uint32_t max_streams, uint32_t max_per_endpoint, uint32_t max_held)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 	if (!e)
@@ -75,6 +75,7 @@ struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t 
 	e->holders = 1;
 	e->times = *times;
 	e->max_connections = max_connections;
+	e->max_streams = max_streams;
 	e->spare = max_connections / 8 < SPARE ? max_connections / 8 : SPARE;
 	e->max_per_endpoint = max_per_endpoint;
 	e->max_held = max_held;
@@ -88,7 +89,7 @@ struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t 
 	e->now_us = uv_hrtime() / 1000;
 	wheel_open(&e->wheel, tick_ms, e->now_us / 1000);
 	if (!e->arena || !e->rows || !e->scratch || !e->generations || !e->free_slots || e->epoll < 0 ||
-	    !table_reach(&e->slots, max_connections)) {
+	    !table_reach(&e->slots, max_connections + max_streams)) {
 		engine_free(e);
 		return NULL;
 	}
@@ -171,6 +172,8 @@ static void close_connections(struct engine *e)
 		if (l)
 			listener_close(e, l);
 	}
+	while (e->oldest_stream)
+		abort_conn(e, e->oldest_stream, WHY_CLOSED);
 	while (e->oldest)
 		abort_conn(e, e->oldest, WHY_CLOSED);
 	for (uint32_t i = 0; i < e->endpoints.size; i++) {

@@ -91,6 +91,8 @@ void touch(struct engine *e, struct conn *c)
 		uint64_t left = earned > spent ? earned - spent : 0;
 		ms = left < ms ? left : ms;
 	}
+	if (c->phase == RAWMODE && c->streams == 0)
+		ms = e->times.idle_ms;
 	wheel_set(&e->wheel, &c->idle, now_ms(e) + ms);
 }
 
@@ -121,7 +123,7 @@ void settle(struct engine *e, struct conn *c, uint8_t why)
 static void next(struct engine *e, struct conn *c)
 {
 	bool kept = queue_length(&c->s.in) > 0;
-	if (!c->keep || (c->s.ended && !kept))
+	if (!c->keep || c->s.script || (c->s.ended && !kept))
 		return close_soon(e, c);
 	c->phase = AWAIT;
 	wheel_set(&e->wheel, &c->idle, now_ms(e) + (kept ? e->times.head_ms : e->times.idle_ms));
@@ -142,7 +144,7 @@ void finish(struct engine *e, struct conn *c)
 	settle(e, c, WHY_NONE);
 	if (c->request.done)
 		return next(e, c);
-	if (!c->keep)
+	if (!c->keep || c->s.script)
 		return close_soon(e, c);
 	c->phase = DISCARD;
 	c->discarded = 0;
@@ -152,13 +154,13 @@ void finish(struct engine *e, struct conn *c)
 }
 
 // Bytes of the client: kept ones first. Taken out of the queue.
-static size_t take_bytes(struct engine *e, struct sock *s)
+static size_t take_bytes(struct engine *e, struct sock *s, size_t most)
 {
 	size_t kept = queue_length(&s->in);
 	if (kept == 0)
-		return sock_read(s, e->scratch, SCRATCH);
-	if (kept > SCRATCH)
-		kept = SCRATCH;
+		return sock_read(s, e->scratch, most);
+	if (kept > most)
+		kept = most;
 	memcpy(e->scratch, s->in.data + s->in.start, kept);
 	queue_skip(e, &s->in, kept);
 	return kept;
@@ -179,7 +181,7 @@ static void put_back(struct engine *e, struct sock *s, const uint8_t *bytes, siz
 
 void discard(struct engine *e, struct conn *c)
 {
-	size_t size = take_bytes(e, &c->s);
+	size_t size = take_bytes(e, &c->s, SCRATCH);
 	size_t p = 0;
 	while (p < size && !c->request.done) {
 		size_t start, end;
@@ -255,7 +257,7 @@ void request_more(struct engine *e, struct conn *c)
 	struct up *up = c->up;
 	if (c->request.done || !up || !up->connected || sock_blocked(&up->s))
 		return;
-	size_t size = take_bytes(e, &c->s);
+	size_t size = take_bytes(e, &c->s, SCRATCH);
 	if (size > 0) {
 		touch(e, c);
 		return pump_request(e, c, NULL, e->scratch, size);
@@ -302,7 +304,7 @@ void response_more(struct engine *e, struct conn *c, struct up *up)
 {
 	if (sock_blocked(&c->s))
 		return;
-	size_t size = take_bytes(e, &up->s);
+	size_t size = take_bytes(e, &up->s, c->s.script ? STREAM_SCRATCH : SCRATCH);
 	if (size > 0) {
 		touch(e, c);
 		return pump_response(e, c, up, NULL, e->scratch, size);

@@ -1,7 +1,7 @@
 // The engine beneath src/l7/transport.ts: accept, polling, buffers, upstream pools, body framing, deadlines and writes.
 // It reads no head: each turn it lays out rows, calls onBatch(n) once, and does what the rows say. One engine a thread;
 // nothing in these files is static state. Order of travel: turn.c (epoll) -> rows.c (lay out, ask) -> apply.c (answer)
-// -> exchange.c, tunnel.c (bytes move) -> pool.c, client.c (connections come and go) -> sock.c (the calls themselves).
+// -> exchange.c, tunnel.c, stream.c (bytes move) -> pool.c, client.c (connections come and go) -> sock.c (the calls).
 #ifndef MIDPLANE_L7_H
 #define MIDPLANE_L7_H
 
@@ -17,12 +17,22 @@
 
 // What is read at once of a body or a tunnel; with it, what one direction keeps of a peer that does not read.
 #define SCRATCH (256 * 1024)
+// The same of a stream.
+#define STREAM_SCRATCH (64 * 1024)
 #define SLOTS 65536
 
 // Bytes that wait; no memory while there are none.
 struct queue {
 	uint8_t *data;
 	uint32_t start, end, size;
+};
+
+// The other side of a socket that has no descriptor: JavaScript.
+struct script {
+	struct engine *engine;
+	struct queue fed; // what it sent and nobody has read
+	bool ended; // nothing follows that
+	bool waits; // wants to hear when `fed` is empty
 };
 
 enum role { LISTENER, CLIENT, UPSTREAM };
@@ -42,6 +52,7 @@ struct sock {
 	bool shut; // our FIN is sent
 	bool listed; // in the list of sockets to look at
 	struct queue in, out;
+	struct script *script; // NULL: a descriptor
 	struct sock *next; // in that list
 	struct sock *grave; // in the list of what is freed at the end of the turn
 };
@@ -94,12 +105,15 @@ struct conn {
 	struct timer idle, deadline;
 	uint32_t id; // slot in the low 16 bits, generation above
 	uint32_t rows; // queued
+	uint32_t parent; // of a stream: the connection that carries it
+	uint32_t streams; // that it carries
 	struct listener *listener;
 	struct up *up;
-	struct conn *newer, *older; // all open ones, by age
+	struct conn *newer, *older; // all open ones, or all streams, by age
 	uint8_t phase;
 	uint8_t held; // kind of the row that was answered with hold
 	uint8_t fail_flags;
+	bool output_queued;
 	bool queued; // a row that lays out bytes is queued
 	bool head_timed; // part of a head is here and its time runs
 	bool greeting; // no answer to its first row was final yet
@@ -160,7 +174,7 @@ struct times {
 };
 
 struct stats {
-	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults, held;
+	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults, held, streams;
 };
 
 // Grows by doubling, entries by index; a slot that is free is NULL.
@@ -186,7 +200,7 @@ struct engine {
 	uint64_t now_us;
 	struct wheel wheel;
 	struct times times;
-	uint32_t max_connections, spare, max_per_endpoint;
+	uint32_t max_connections, max_streams, spare, max_per_endpoint;
 
 	uint8_t *arena;
 	int32_t *rows;
@@ -208,6 +222,7 @@ struct engine {
 	uint16_t *free_slots;
 	uint32_t free_count, slot_count;
 	struct conn *oldest, *newest;
+	struct conn *oldest_stream, *newest_stream;
 	bool starved; // descriptors or memory ran out: accept again at the next tick
 	size_t held, max_held; // bytes of all queues
 	struct stats stats;
@@ -277,7 +292,23 @@ void tunnel_begin(struct engine *e, struct conn *c, struct up *up);
 void tunnel_up(struct engine *e, struct conn *c);
 void tunnel_down(struct engine *e, struct conn *c);
 
+// stream.c
+// NULL: no memory, or no slot.
+struct conn *stream_open(struct engine *e, struct conn *parent);
+void stream_gone(struct engine *e, const struct conn *c);
+// Gives how many bytes wait to be read.
+uint32_t stream_feed(struct engine *e, struct conn *c, const uint8_t *bytes, size_t size);
+void stream_end(struct engine *e, struct conn *c);
+void output(struct engine *e, struct conn *c);
+uint32_t output_fill(struct engine *e, struct conn *c, int32_t *row, uint8_t *to);
+void output_taken(struct engine *e, struct conn *c, const int32_t *row, struct given g);
+size_t script_read(struct sock *s, void *to, size_t size);
+bool script_send(struct engine *e, struct sock *s, const struct iovec *pieces, int count);
+void script_close(struct engine *e, struct sock *s);
+
 // client.c
+// Gives it a slot and a place among those of its kind. False: there is none.
+bool conn_enter(struct engine *e, struct conn *c, struct listener *l);
 struct listener *listener_open(struct engine *e, int fd, uint8_t hello);
 void listener_close(struct engine *e, struct listener *l);
 void accept_all(struct engine *e, struct listener *l);
@@ -309,7 +340,7 @@ void up_timer(struct engine *e, struct up *up);
 // Makes room for that place. False: no memory.
 bool table_reach(struct table *t, uint32_t place);
 struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t max_connections,
-			  uint32_t max_per_endpoint, uint32_t max_held);
+			  uint32_t max_streams, uint32_t max_per_endpoint, uint32_t max_held);
 // 0 or an errno. From then on the loop holds it too, until engine_shut.
 int engine_start(struct engine *e, napi_env env, napi_value on_batch);
 // Ends everything at once.

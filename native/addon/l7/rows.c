@@ -14,7 +14,11 @@ static bool reads(uint8_t kind)
 // One that only says "bytes have come" is queued once.
 void push(struct engine *e, struct conn *c, uint8_t kind, uint8_t why)
 {
-	if (reads(kind)) {
+	if (kind == OUTPUT) {
+		if (c->output_queued)
+			return;
+		c->output_queued = true;
+	} else if (reads(kind)) {
 		if (c->queued)
 			return;
 		c->queued = true;
@@ -37,11 +41,13 @@ void push(struct engine *e, struct conn *c, uint8_t kind, uint8_t why)
 		turn_soon(e);
 }
 
-// A row whose subject went away or moved on meanwhile says nothing; DONE is always said.
+// A row whose subject went away or moved on meanwhile says nothing; DONE and
+// OUTPUT are always said.
 static bool stale(const struct conn *c, uint8_t kind)
 {
 	switch (kind) {
 	case DONE:
+	case OUTPUT:
 		return false;
 	case HELLO:
 		return c->phase != GREETING;
@@ -134,6 +140,10 @@ static bool lay_out(struct engine *e, struct queued q, uint32_t i, size_t used)
 	row[W_IN] = flags_of(c, q.kind);
 	if (q.kind == DONE)
 		fill_done(c, row);
+	if (q.kind == OUTPUT) {
+		c->output_queued = false;
+		e->given[i] = (struct given){ e->arena + used, output_fill(e, c, row, e->arena + used), 0 };
+	}
 	return true;
 }
 
@@ -166,7 +176,7 @@ void batch(struct engine *e)
 			q.conn->rows -= 1;
 			continue;
 		}
-		if (reads(q.kind))
+		if (reads(q.kind) || q.kind == OUTPUT)
 			used += e->given[n].size;
 		kinds[n] = q.kind;
 		whys[n] = q.why;

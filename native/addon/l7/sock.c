@@ -62,6 +62,8 @@ size_t sock_read(struct sock *s, void *to, size_t size)
 {
 	if (!s->readable || s->ended || s->lost || s->fd < 0)
 		return 0;
+	if (s->script)
+		return script_read(s, to, size);
 	ssize_t n = recv(s->fd, to, size, 0);
 	if (n > 0) {
 		// Less than asked: nothing is left, and more makes a new edge. After a FIN no edge comes.
@@ -97,6 +99,11 @@ void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count
 {
 	if (s->deaf || s->shut || s->fd < 0)
 		return;
+	if (s->script) {
+		if (!script_send(e, s, pieces, count))
+			sock_deaf(e, s);
+		return;
+	}
 	size_t done = 0;
 	if (s->writable && !sock_blocked(s)) {
 		ssize_t n = write_pieces(s, pieces, count);
@@ -140,14 +147,17 @@ void sock_flush(struct engine *e, struct sock *s)
 	}
 	if (s->ending && !sock_blocked(s) && !s->shut) {
 		s->shut = true;
-		shutdown(s->fd, SHUT_WR);
+		if (!s->script)
+			shutdown(s->fd, SHUT_WR);
 	}
 }
 
 void sock_end(struct engine *e, struct sock *s)
 {
 	s->ending = true;
-	if (s->fd >= 0 && !s->deaf)
+	if (s->script)
+		output(e, (struct conn *)s);
+	else if (s->fd >= 0 && !s->deaf)
 		sock_flush(e, s);
 }
 
@@ -157,6 +167,10 @@ void sock_close(struct engine *e, struct sock *s, bool reset)
 	queue_free(e, &s->out);
 	if (s->fd < 0)
 		return;
+	if (s->script) {
+		s->fd = -1;
+		return script_close(e, s);
+	}
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	if (reset)
 		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));

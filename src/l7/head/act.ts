@@ -1,6 +1,6 @@
 // A route's action, compiled: everything that a request needs once its route is known.
 import type { PathMatch, Route, RouteAction } from '../../mesh/snapshot.ts';
-import type { ClusterState } from '../upstream.ts';
+import type { ClusterState } from '../upstream/upstream.ts';
 import { checkedHost, foldEdits } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { RequestChange } from './request.ts';

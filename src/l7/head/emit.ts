@@ -1,5 +1,5 @@
 // Writes the out words of a row: pieces of the head that stay, and new bytes put together in the scratch part.
-import { ARENA_BYTES, MAX_RUNS, READ_BYTES, W_RUNS, W_TAIL } from '../transport.ts';
+import { MAX_RUNS, READ_BYTES, SCRATCH_END, W_RUNS, W_TAIL } from '../transport.ts';
 
 /** One a worker. Pieces go out in the order in which they are added. */
 export class Emitter {
@@ -51,7 +51,7 @@ export class Emitter {
   /** Like keep, but always through scratch. */
   copy(off: number, end: number): void {
     const from = this.at;
-    if (from + end - off > ARENA_BYTES) throw new RangeError('scratch is full');
+    if (from + end - off > SCRATCH_END) throw new RangeError('scratch is full');
     this.arena.copyWithin(from, off, end);
     this.at = from + end - off;
     this.keep(from, this.at);
@@ -67,7 +67,7 @@ export class Emitter {
   /** Latin-1 text. */
   text(piece: string): void {
     const from = this.at;
-    if (from + piece.length > ARENA_BYTES) throw new RangeError('scratch is full');
+    if (from + piece.length > SCRATCH_END) throw new RangeError('scratch is full');
     for (let i = 0; i < piece.length; i += 1) this.arena[from + i] = piece.charCodeAt(i);
     this.at = from + piece.length;
     this.keep(from, this.at);
@@ -85,7 +85,7 @@ export class Emitter {
     for (let i = 0; i < this.runs; i += 1) {
       const off = rows[base + W_RUNS + 2 * i]!;
       const len = rows[base + W_RUNS + 2 * i + 1]!;
-      if (to + len > ARENA_BYTES) throw new RangeError('scratch is full');
+      if (to + len > SCRATCH_END) throw new RangeError('scratch is full');
       arena.copyWithin(to, off, off + len);
       to += len;
     }

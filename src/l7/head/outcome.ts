@@ -1,8 +1,8 @@
 // What is known of a request on its way, and how it ended.
 import type { PathNormalization } from '../../mesh/snapshot.ts';
-import type { AccessRecord } from '../log.ts';
+import type { AccessRecord } from '../record/log.ts';
 import type { Table } from '../match.ts';
-import type { Backend } from '../pick.ts';
+import type { Backend } from '../upstream/pick.ts';
 import * as t from '../transport.ts';
 import type { Act, Target } from './act.ts';
 

@@ -242,9 +242,15 @@ class NetEngine implements Engine {
     this.queue.push(c, kind, WHY_NONE);
   }
 
-  send(conn: number, off: number, len: number): void {
+  stream(): number {
+    return -1;
+  }
+
+  send(conn: number, off: number, len: number): number {
     const c = this.find(conn);
-    if (c?.phase === RAWMODE) c.socket.write(Buffer.from(this.arena.subarray(off, off + len)));
+    if (c?.phase !== RAWMODE) return 0;
+    c.socket.write(Buffer.from(this.arena.subarray(off, off + len)));
+    return c.socket.writableLength;
   }
 
   close(conn: number, how: 'end' | 'reset'): void {
@@ -270,6 +276,7 @@ class NetEngine implements Engine {
       upstreamConnects: up.connects,
       refusedRows: 0,
       heldBytes: 0,
+      streams: 0,
     };
   }
 

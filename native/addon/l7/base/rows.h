@@ -10,7 +10,9 @@
 #define READ_BYTES (1 << 20)
 #define ROW_BYTES (40 * 1024)
 #define SCRATCH_ROW (12 * 1024)
-#define ARENA_BYTES (READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW)
+#define SCRATCH_END (READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW)
+#define FRAME_BYTES (1 << 20)
+#define ARENA_BYTES (SCRATCH_END + FRAME_BYTES)
 
 #define W_CONN 0
 #define W_KIND 1
@@ -40,6 +42,7 @@
 #define FAILED 5
 #define TIMEOUT 6
 #define DONE 7
+#define OUTPUT 8
 #define HELLO 9
 
 #define IN_EOF 1
@@ -49,6 +52,8 @@
 #define IN_REPLAYABLE 16
 #define IN_STARTED 32
 #define IN_REQUEST_OPEN 64
+#define IN_DRAINED 128
+#define IN_GONE 256
 
 #define WAIT 0
 #define FORWARD 1

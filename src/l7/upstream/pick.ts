@@ -1,5 +1,5 @@
 // Which endpoint of a cluster takes the next request. Only healthy ones are asked.
-import type { Cluster } from '../mesh/snapshot.ts';
+import type { Cluster } from '../../mesh/snapshot.ts';
 
 /** An endpoint with what the worker knows of it. */
 export interface Backend {

@@ -1,7 +1,7 @@
 // Counters of routes in memory that workers write and the main thread reads: a region a worker, one writer each, so no
 // lock. A row a route: requests, answers by class, and a histogram of latencies.
 
-import type { Snapshot } from '../mesh/snapshot.ts';
+import type { Snapshot } from '../../mesh/snapshot.ts';
 
 export const STAT_ROWS = 4096;
 /** Requests that no route took: unknown hosts and paths, heads that could not be read. */

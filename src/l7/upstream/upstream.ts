@@ -1,9 +1,9 @@
 // Clusters and their endpoints as a worker knows them. They live longer than any snapshot: an endpoint that stays keeps
 // its connections.
-import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../mesh/snapshot.ts';
+import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../../mesh/snapshot.ts';
 import { choiceOf, pick } from './pick.ts';
 import type { Backend, Choice } from './pick.ts';
-import type { Engine } from './transport.ts';
+import type { Engine } from '../transport.ts';
 
 export interface ClusterState {
   readonly key: ClusterKey;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Engine } from './transport.ts';
+import type { Engine } from '../transport.ts';
 import { Upstreams } from './upstream.ts';
 
 test('what a server says is remembered with its endpoint, whatever else changes', () => {

@@ -1,8 +1,8 @@
 // The access log: JSON lines to one file an instance, appended by whole batches. A request never waits for the disk:
 // what does not fit the buffer is counted as dropped.
 import fs from 'node:fs';
-import { systemClock } from '../lib/clock.ts';
-import type { Clock } from '../lib/clock.ts';
+import { systemClock } from '../../lib/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
 
 const FLUSH_MS = 200;
 /** A batch of this size does not wait. */
