@@ -31,6 +31,8 @@ interface FunctionRecord extends ProcessId {
   readonly hash: string;
   readonly netns: string;
   readonly startedAt: number;
+  /** Bytes that it may have; absent in what an older version wrote. */
+  readonly memory?: number;
 }
 
 export interface FunctionKeeper {
@@ -153,12 +155,12 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   const input = { spec, places, source, join: group.join, uid: uidOf(host, name), folders };
   const pid = launch(input, (why) => {
     const oom = group.oomKills() > 0;
-    const own = oom ? `out of memory: it has ${printBytes(spec.memory)}` : `${why}: ${lastLine(places.log)}`;
+    const own = oom ? outOfMemory(spec.memory) : `${why}: ${lastLine(places.log)}`;
     if (!whys.has(name)) whys.set(name, own);
   });
   const made = pid === undefined ? undefined : processOf(pid);
   if (made === undefined) throw new FaultError('refused', ref, whys.get(name) ?? 'it ended at once', true);
-  const record = { ...made, hash: hashOf(spec), netns: spec.netns, startedAt: host.clock.now() };
+  const record = { ...made, hash: hashOf(spec), netns: spec.netns, startedAt: host.clock.now(), memory: spec.memory };
   writeDurably(places.record, JSON.stringify(record));
   try {
     await listening(keeping, made, ref, spec, signal);
@@ -219,14 +221,17 @@ const recordOf = (run: string, name: string): FunctionRecord | undefined => read
 function see({ folders, instance }: DriverHost, name: string, whys: ReadonlyMap<string, string>): Seen {
   const record = recordOf(folders.run, name);
   const running = record !== undefined && isAlive(record);
-  const why = running ? '' : (whys.get(name) ?? whyEnded(instance, name));
+  const why = running ? '' : (whys.get(name) ?? whyEnded(instance, name, record?.memory));
   return { running, pid: record?.pid ?? 0, startedAt: record?.startedAt ?? 0, why };
 }
 
-/** Of one that an earlier daemon started. */
-function whyEnded(instance: string, name: string): string {
-  return openCgroup(cgroupName(instance, name)).oomKills() > 0 ? 'out of memory' : 'it has ended';
+/** Of one that an earlier daemon started, or whose end is not told yet. */
+function whyEnded(instance: string, name: string, memory: number | undefined): string {
+  return openCgroup(cgroupName(instance, name)).oomKills() > 0 ? outOfMemory(memory) : 'it has ended';
 }
+
+const outOfMemory = (memory: number | undefined): string =>
+  memory === undefined ? 'out of memory' : `out of memory: it has ${printBytes(memory)}`;
 
 function tail(file: string): string {
   try {
