@@ -16,7 +16,7 @@ import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/path.ts';
-import { HEAD, OTHER, methodName, parseRequest, parseResponse } from './http1.ts';
+import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import * as t from './transport.ts';
@@ -92,7 +92,7 @@ export class Chain {
     x.act = undefined;
     x.target = undefined;
     x.listener = undefined;
-    x.method = x.host = x.path = '';
+    x.subject.clear();
     x.scanned = 0;
   }
 
@@ -153,7 +153,7 @@ export class Chain {
   private unreadable(base: number, x: Exchange, status: number, len: number): void {
     x.minor = 1;
     x.isHead = false;
-    x.method = x.host = x.path = '';
+    x.subject.clear();
     x.flags = 'bad-request';
     swallow(this.e, base, len);
     this.answer(x, base, status, Buffer.from(head.why), false);
@@ -173,10 +173,8 @@ export class Chain {
   }
 
   private remember(x: Exchange): void {
-    const { arena } = this;
-    x.method = methodName(arena);
-    x.host = arena.toString('latin1', head.authorityOff, head.authorityOff + head.authorityLen);
-    x.path = arena.toString('latin1', head.targetOff, head.targetOff + head.targetLen);
+    const { authorityOff: host, authorityLen: hostLength, targetOff: path, targetLen: pathLength } = head;
+    x.subject.set(this.arena, head.methodOff, head.methodLen, host, hostLength, path, pathLength);
   }
 
   /** An early this.answer may go on with the connection unless the client waits to be told to send its body. */
@@ -307,7 +305,7 @@ export class Chain {
       x.listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
       x.minor = 1;
       x.isHead = false;
-      x.method = x.host = x.path = '';
+      x.subject.clear();
       return this.answer(x, base, 408, none, false);
     }
     const open = (flags & t.IN_REQUEST_OPEN) !== 0;

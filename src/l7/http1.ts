@@ -95,12 +95,6 @@ function requestLine(a: Uint8Array, start: number, end: number): number {
   return p + 2;
 }
 
-/** The parsed request's method as text. */
-export function methodName(a: Buffer): string {
-  if (head.method !== OTHER) return methods[head.method]!;
-  return a.toString('latin1', head.methodOff, head.methodOff + head.methodLen);
-}
-
 const methodBytes = methods.map((m) => Buffer.from(m, 'latin1'));
 
 function target(a: Uint8Array): number {

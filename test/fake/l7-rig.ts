@@ -4,7 +4,7 @@ import { Chain } from '../../src/l7/chain.ts';
 import { counterMemory, counterWriter, readStats } from '../../src/l7/record/counters.ts';
 import type { RouteStats } from '../../src/l7/record/counters.ts';
 import { Listeners } from '../../src/l7/listener.ts';
-import type { AccessRecord } from '../../src/l7/record/log.ts';
+import type { AccessRecord } from '../../src/l7/record/line.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { openEngine } from './l7-engines.ts';
 import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
@@ -13,10 +13,17 @@ import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts
 import { endpoint, forward, freePort, host, route, snapshot, upstream } from './l7.ts';
 import type { Upstream } from './l7.ts';
 
+/** A record with its subject as text. */
+export type Logged = Omit<AccessRecord, 'subject'> & { method: string; host: string; path: string };
+
+function logged({ subject, ...rest }: AccessRecord): Logged {
+  return { ...rest, method: subject.method(), host: subject.host(), path: subject.path() };
+}
+
 export interface Rig extends Disposable {
   readonly port: number;
   readonly engine: Engine;
-  readonly log: AccessRecord[];
+  readonly log: Logged[];
   readonly faults: unknown[];
   /** Hosts in force behind the one listener. */
   serve(hosts: readonly VirtualHost[], clusters?: Parameters<typeof snapshot>[2]): void;
@@ -35,7 +42,7 @@ export interface RigOptions {
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
   const port = await freePort();
-  const log: AccessRecord[] = [];
+  const log: Logged[] = [];
   const faults: unknown[] = [];
   const memory = counterMemory();
   const engine = openEngine({ ...o, onBatch: (n) => chain.onBatch(n) });
@@ -46,7 +53,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     clock: systemClock,
     upstreams,
     counters: counterWriter(memory),
-    log: { write: (r) => void log.push(r), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
+    log: { write: (r) => void log.push(logged(r)), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
     maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
     listener: (id) => listeners.view(id),
     fault: (error) => void faults.push(error),

@@ -1,6 +1,7 @@
 // What is known of a request on its way, and how it ended.
 import type { PathNormalization } from '../../mesh/snapshot.ts';
-import type { AccessRecord } from '../record/log.ts';
+import { Subject } from '../record/line.ts';
+import type { AccessRecord } from '../record/line.ts';
 import type { Table } from '../match.ts';
 import type { Backend } from '../upstream/pick.ts';
 import * as t from '../transport.ts';
@@ -33,9 +34,7 @@ export class Exchange {
   upgrade = false;
   tries = 0;
   interims = 0;
-  method = '';
-  host = '';
-  path = '';
+  readonly subject = new Subject();
   flags = '';
 }
 
@@ -67,22 +66,34 @@ export interface Measure {
   readonly why: number;
 }
 
-/** The line of the access log for an exchange that is over. */
+const record: AccessRecord = {
+  timeMs: 0,
+  listener: '',
+  route: '',
+  subject: new Subject(),
+  status: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  durationMs: 0,
+  upstream: '',
+  client: '',
+  port: 0,
+  flags: '',
+};
+
+/** What the access log says of an exchange that is over; good until the next call. */
 export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
-  return {
-    timeMs: m.now - m.us / 1000,
-    listener: x.listener?.name ?? '',
-    route: x.act?.name ?? '',
-    method: x.method,
-    host: x.host,
-    path: x.path,
-    status: x.status,
-    bytesIn: m.bytesIn,
-    bytesOut: m.bytesOut,
-    durationMs: m.us / 1000,
-    upstream: x.backend?.name ?? '',
-    client: peer.address,
-    port: peer.mark & 0xffff,
-    flags: x.flags === '' ? (endings[m.why] ?? '') : x.flags,
-  };
+  record.timeMs = m.now - m.us / 1000;
+  record.listener = x.listener?.name ?? '';
+  record.route = x.act?.name ?? '';
+  record.subject = x.subject;
+  record.status = x.status;
+  record.bytesIn = m.bytesIn;
+  record.bytesOut = m.bytesOut;
+  record.durationMs = m.us / 1000;
+  record.upstream = x.backend?.name ?? '';
+  record.client = peer.address;
+  record.port = peer.mark & 0xffff;
+  record.flags = x.flags === '' ? (endings[m.why] ?? '') : x.flags;
+  return record;
 }

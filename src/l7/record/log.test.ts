@@ -3,16 +3,27 @@ import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { accessLine, openAccessLog } from './log.ts';
-import type { AccessRecord } from './log.ts';
+import { openAccessLog } from './log.ts';
+import { Subject, lineBytes, writeLine } from './line.ts';
+import type { AccessRecord } from './line.ts';
+
+function subject(method: string, host: string, path: string): Subject {
+  const made = new Subject();
+  const bytes = Buffer.from(method + host + path, 'latin1');
+  made.set(bytes, 0, method.length, method.length, host.length, method.length + host.length, path.length);
+  return made;
+}
+
+function accessLine(r: AccessRecord, portName = ''): string {
+  const bytes = Buffer.alloc(lineBytes(r, portName));
+  return bytes.toString('utf8', 0, writeLine(bytes, 0, r, portName));
+}
 
 const record: AccessRecord = {
   timeMs: 0,
   listener: 'l',
   route: 'r',
-  method: 'GET',
-  host: 'h',
-  path: '/',
+  subject: subject('GET', 'h', '/'),
   status: 200,
   bytesIn: 1,
   bytesOut: 2,
@@ -24,7 +35,7 @@ const record: AccessRecord = {
 };
 
 test('a line is one JSON object, whatever a client wrote', () => {
-  const line = accessLine({ ...record, path: '/"\\\u0080\n{"status":200}' });
+  const line = accessLine({ ...record, subject: subject('GET', 'h', '/"\\\u0080\n{"status":200}') });
   assert.equal(line.indexOf('\n'), line.length - 1);
   assert.equal((JSON.parse(line) as { path: string }).path, '/"\\\u0080\n{"status":200}');
   assert.equal((JSON.parse(line) as { time: string }).time, '1970-01-01T00:00:00.000Z');

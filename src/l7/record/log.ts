@@ -1,36 +1,20 @@
 // The access log: JSON lines to one file an instance, appended by whole batches. A request never waits for the disk:
 // what does not fit the buffer is counted as dropped.
+import { Buffer } from 'node:buffer';
 import fs from 'node:fs';
 import { systemClock } from '../../lib/clock.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { lineBytes, writeLine } from './line.ts';
+import type { AccessRecord } from './line.ts';
 
 const FLUSH_MS = 200;
 /** A batch of this size does not wait. */
-const BATCH = 64 * 1024;
-/** In characters. */
-const MAX_WAITING = 4 << 20;
-
-export interface AccessRecord {
-  /** Milliseconds since 1970, when the request was taken. */
-  timeMs: number;
-  listener: string;
-  route: string;
-  method: string;
-  host: string;
-  path: string;
-  status: number;
-  bytesIn: number;
-  bytesOut: number;
-  durationMs: number;
-  upstream: string;
-  client: string;
-  /** Ingress port id. */
-  port: number;
-  /** Why it ended as it did: "no-route", "upstream-reset", ... */
-  flags: string;
-}
+const BATCH = 128 * 1024;
+/** Batches that may wait for the disk, at most. */
+const MAX_WAITING = 32;
 
 export interface AccessLog {
+  /** The record may be used again afterwards. */
   write(record: AccessRecord): void;
   /** Lines that were not written. */
   dropped(): number;
@@ -42,48 +26,11 @@ export interface AccessLog {
   close(): Promise<void>;
 }
 
-/** One line of the log. `portName`: of the ingress port; "" where the connection came by none, or by one unknown. */
-export function accessLine(r: AccessRecord, portName = ''): string {
-  return (
-    `{"time":"${timeOf(r.timeMs)}","listener":${quoted(r.listener)},"route":${quoted(r.route)},` +
-    `"method":${quoted(r.method)},"host":${quoted(r.host)},"path":${quoted(r.path)},"status":${r.status},` +
-    `"bytes_in":${r.bytesIn},"bytes_out":${r.bytesOut},"duration_ms":${millis(r.durationMs)},` +
-    `"upstream":${quoted(r.upstream)},"client":${quoted(r.client)},"port":${r.port},` +
-    `"port_name":${quoted(portName)},"flags":${quoted(r.flags)}}\n`
-  );
-}
-
-// JSON.stringify of the whole record costs three times as much, and a line is the dearest thing that the router itself
-// does for a request.
-const plainText = /^[ !#-[\]-~]*$/;
-
-function quoted(text: string): string {
-  return plainText.test(text) ? `"${text}"` : JSON.stringify(text);
-}
-
-let secondAt = -1;
-let secondText = '';
-
-/** ISO 8601 in UTC; the part down to the second is kept for the next line. */
-function timeOf(ms: number): string {
-  const whole = Math.floor(ms);
-  const second = Math.floor(whole / 1000);
-  if (second !== secondAt) {
-    secondAt = second;
-    secondText = new Date(second * 1000).toISOString().slice(0, -4);
-  }
-  return `${secondText}${digits(whole - second * 1000)}Z`;
-}
-
-/** With three decimals. */
-function millis(ms: number): string {
-  const us = Math.round(ms * 1000);
-  const whole = Math.floor(us / 1000);
-  return `${whole}.${digits(us - whole * 1000)}`;
-}
-
-function digits(n: number): string {
-  return n < 10 ? `00${n}` : n < 100 ? `0${n}` : `${n}`;
+/** Lines that go to the file at once. */
+interface Batch {
+  readonly bytes: Buffer;
+  size: number;
+  lines: number;
 }
 
 /** Appends to `file`. Several workers may: each batch is one write to a file opened for appending. */
@@ -91,22 +38,14 @@ export function openAccessLog(file: string, clock: Clock = systemClock): AccessL
   return new LogFile(file, clock);
 }
 
-/** What goes to the file at once; `size` is in characters. */
-interface Batch {
-  readonly bytes: Buffer;
-  readonly lines: number;
-  readonly size: number;
-}
-
 class LogFile implements AccessLog {
   private readonly file: string;
   private readonly clock: Clock;
   private fd: number;
-  /** Lines that wait. */
-  private text = '';
-  private lines = 0;
-  /** Characters that are not in the file yet. */
-  private waiting = 0;
+  private filling: Batch | undefined;
+  private readonly waiting: Batch[] = [];
+  /** One that is written, for the next lines. */
+  private spare: Batch | undefined;
   private lost = 0;
   private writing = false;
   private timer: Disposable | undefined;
@@ -119,44 +58,56 @@ class LogFile implements AccessLog {
     this.fd = fs.openSync(file, 'a', 0o640);
   }
 
-  private flush(): void {
+  /** What is filled waits for the disk from now on. */
+  private turnOver(): void {
     this.timer?.[Symbol.dispose]();
     this.timer = undefined;
-    if (this.writing || this.lines === 0) return;
-    const batch = { bytes: Buffer.from(this.text), lines: this.lines, size: this.text.length };
-    this.text = '';
-    this.lines = 0;
+    if (this.filling !== undefined && this.filling.lines > 0) {
+      this.waiting.push(this.filling);
+      this.filling = undefined;
+    }
+    this.drain();
+  }
+
+  private drain(): void {
+    const batch = this.writing ? undefined : this.waiting.shift();
+    if (batch === undefined) return;
     this.writing = true;
     this.put(batch, 0);
   }
 
   private put(batch: Batch, from: number): void {
-    const { bytes } = batch;
-    fs.write(this.fd, bytes, from, bytes.length - from, null, (error, written) => {
+    fs.write(this.fd, batch.bytes, from, batch.size - from, null, (error, written) => {
       if (error !== null) this.lost += batch.lines;
-      else if (from + written < bytes.length) return this.put(batch, from + written);
-      this.waiting -= batch.size;
+      else if (from + written < batch.size) return this.put(batch, from + written);
       this.writing = false;
-      if (this.lines > 0) this.schedule();
-      this.idle?.();
+      batch.size = batch.lines = 0;
+      this.spare = batch;
+      this.drain();
+      if (!this.writing) this.idle?.();
     });
   }
 
-  private schedule(): void {
-    this.timer ??= this.clock.after(FLUSH_MS, () => this.flush());
+  /** The batch that has room for so many bytes; undefined where the disk is too far behind. */
+  private room(bytes: number): Batch | undefined {
+    if (this.filling !== undefined && this.filling.size + bytes > BATCH) this.turnOver();
+    if (this.filling !== undefined) return this.filling;
+    if (bytes > BATCH || this.waiting.length >= MAX_WAITING) return undefined;
+    this.filling = this.spare ?? { bytes: Buffer.allocUnsafeSlow(BATCH), size: 0, lines: 0 };
+    this.spare = undefined;
+    this.timer ??= this.clock.after(FLUSH_MS, () => this.turnOver());
+    return this.filling;
   }
 
   write(record: AccessRecord): void {
-    const line = accessLine(record, this.names.get(record.port));
-    if (this.waiting + line.length > MAX_WAITING) {
+    const portName = this.names.get(record.port) ?? '';
+    const batch = this.room(lineBytes(record, portName));
+    if (batch === undefined) {
       this.lost += 1;
       return;
     }
-    this.waiting += line.length;
-    this.text += line;
-    this.lines += 1;
-    if (this.waiting > BATCH && !this.writing) this.flush();
-    else this.schedule();
+    batch.size = writeLine(batch.bytes, batch.size, record, portName);
+    batch.lines += 1;
   }
 
   ports(names: ReadonlyMap<number, string>): void {
@@ -180,11 +131,8 @@ class LogFile implements AccessLog {
   }
 
   async close(): Promise<void> {
-    this.timer?.[Symbol.dispose]();
-    while (this.writing || this.lines > 0) {
-      this.flush();
-      await new Promise<void>((resolve) => (this.idle = resolve));
-    }
+    this.turnOver();
+    if (this.writing) await new Promise<void>((resolve) => (this.idle = resolve));
     fs.closeSync(this.fd);
   }
 }
