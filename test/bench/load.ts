@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 /** Core that load and upstream share; a proxy has the other to itself. */
 export const loadCore = '0';
-export const connections = 32;
+/** Of the constant rate. */
+const connections = 32;
 
 /** Runs a command on the core of the load; gives all that it said. Throws where it fails or takes too long. */
 async function onLoadCore(command: readonly string[], seconds: number): Promise<string> {
@@ -20,9 +21,19 @@ async function onLoadCore(command: readonly string[], seconds: number): Promise<
   return text;
 }
 
+export interface LoadOptions {
+  /** A script of wrk that makes the requests. */
+  readonly script: string;
+  readonly connections: number;
+}
+
 /** Runs wrk. Throws when an answer was no 2xx or a connection broke. */
-export async function load(port: number, seconds: number): Promise<{ requests: number; seconds: number }> {
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, `http://127.0.0.1:${port}/`];
+export async function load(
+  port: number,
+  seconds: number,
+  o: LoadOptions,
+): Promise<{ requests: number; seconds: number }> {
+  const args = ['-t1', `-c${o.connections}`, `-d${seconds}s`, '-s', o.script, `http://127.0.0.1:${port}/`];
   const text = await onLoadCore(['wrk', ...args], seconds);
   const [, requests, took] = /(\d+) requests in ([\d.]+)s/.exec(text) ?? [];
   if (requests === undefined || took === undefined || /Non-2xx|Socket errors/.test(text))

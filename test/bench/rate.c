@@ -28,7 +28,7 @@ struct conn {
   char bytes[ROOM + 1];
 };
 
-static const char request[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+static const char request[] = "GET /service0/items/0/tiny HTTP/1.1\r\nHost: api0.bench.example\r\n\r\n";
 static struct conn conns[MOST];
 static int ring[MOST], ring_first, ring_count;
 

@@ -1,0 +1,166 @@
+// The router and the proxies that it is compared with. All have the same routes, one worker, keep-alive pools and an
+// access log on the same file system, and each has a core to itself.
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { envoyBinary } from '../../lab/envoy.ts';
+import { type Proxy, startOn } from '../proxies.ts';
+import { type Work, bodies, hostName, prefix } from './work.ts';
+
+export interface FoilInput {
+  readonly folder: string;
+  readonly port: number;
+  readonly upstreamPort: number;
+  readonly core: string;
+  readonly work: Work;
+}
+
+export type Start = (o: FoilInput) => Promise<Proxy>;
+
+const each = <T>(n: number, make: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => make(i));
+
+const nginxHead = (folder: string): string => `user root; daemon off; worker_processes 1; pid ${folder}/nginx.pid;
+error_log ${folder}/error.log warn; worker_rlimit_nofile 65536;
+events { worker_connections 32768; }
+`;
+const nginxPaths = (folder: string): string =>
+  ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n');
+
+function nginx(binary: string, folder: string, text: string, core: string, port: number): Promise<Proxy> {
+  const file = join(folder, 'nginx.conf');
+  writeFileSync(file, text);
+  return startOn(core, [binary, '-p', folder, '-e', join(folder, 'error.log'), '-c', file], port);
+}
+
+/** The server behind all of them: bodies out of memory. */
+export function startBodies(folder: string, port: number, core: string): Promise<Proxy> {
+  const own = join(folder, 'bodies');
+  mkdirSync(own, { recursive: true });
+  for (const [name, size] of Object.entries(bodies)) writeFileSync(join(own, name), 'x'.repeat(size));
+  const text = `${nginxHead(own)}
+http {
+  ${nginxPaths(own)}
+  access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on;
+  open_file_cache max=100; open_file_cache_valid 1h;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location ~ /tiny$ { return 200 "hello"; }
+    location ~ /(10k|1m)$ { alias ${own}/$1; }
+    location / { return 200 "hello"; }
+  }
+}`;
+  return nginx('nginx', own, text, core, port);
+}
+
+/** Buffers such that a body of 1 MB is not written to a file. */
+export const startNginx =
+  (name: string, binary: string): Start =>
+  ({ folder, port, upstreamPort, core, work }) => {
+    const own = join(folder, name);
+    mkdirSync(own, { recursive: true });
+    const locations = each(
+      work.prefixes,
+      (i) => `location ${prefix(i)}/ { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
+    ).join('\n      ');
+    const servers = each(
+      work.hosts,
+      (i) =>
+        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}; server_name ${hostName(i)};\n      ${locations} }`,
+    ).join('\n  ');
+    const text = `${nginxHead(own)}
+http {
+  ${nginxPaths(own)}
+  access_log ${own}/access.log combined buffer=64k flush=1s;
+  keepalive_requests 1000000000; tcp_nodelay on; server_names_hash_max_size 8192; server_names_hash_bucket_size 128;
+  proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0;
+  upstream up { server 127.0.0.1:${upstreamPort}; keepalive 64; keepalive_requests 1000000000; }
+  ${servers}
+}`;
+    return nginx(binary, own, text, core, port);
+  };
+
+/** It writes a line a request to its standard output, which is a file here. */
+export const startHaproxy =
+  (splice: boolean): Start =>
+  async ({ folder, port, upstreamPort, core, work }) => {
+    const own = join(folder, splice ? 'haproxy-splice' : 'haproxy');
+    mkdirSync(own, { recursive: true });
+    const map = each(work.hosts, (h) => each(work.prefixes, (p) => `${hostName(h)}${prefix(p)}/ up`)).flat();
+    writeFileSync(join(own, 'routes.map'), `${map.join('\n')}\n`);
+    const file = join(own, 'haproxy.cfg');
+    writeFileSync(
+      file,
+      `global
+  nbthread 1
+  maxconn 4000
+  log stdout format raw local0 info
+${splice ? '' : '  nosplice\n'}defaults
+  mode http
+  log global
+  option httplog
+  option http-keep-alive
+${splice ? '  option splice-auto\n' : ''}  http-reuse always
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend in
+  bind 127.0.0.1:${port} backlog 4096
+  use_backend %[base,map_beg(${own}/routes.map,none)]
+backend none
+  http-request return status 404
+backend up
+  server s1 127.0.0.1:${upstreamPort} pool-max-conn 64
+`,
+    );
+    const log = openSync(join(own, 'access.log'), 'a', 0o640);
+    try {
+      return await startOn(core, ['haproxy', '-db', '-f', file], port, log);
+    } finally {
+      closeSync(log);
+    }
+  };
+
+/** With a plain static bootstrap, one worker. */
+export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work }) => {
+  const socket = (n: number) => ({ socket_address: { address: '127.0.0.1', port_value: n } });
+  const type = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
+  const log = { '@type': type('access_loggers.file.v3.FileAccessLog'), path: join(folder, 'envoy-access.log') };
+  const routes = each(work.prefixes, (i) => ({ match: { prefix: `${prefix(i)}/` }, route: { cluster: 'up' } }));
+  const hosts = each(work.hosts, (i) => ({ name: hostName(i), domains: [hostName(i)], routes }));
+  const manager = {
+    '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
+    stat_prefix: 'bench',
+    access_log: [{ name: 'file', typed_config: log }],
+    route_config: { virtual_hosts: hosts },
+    http_filters: [{ name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router') } }],
+  };
+  const filter = { name: 'envoy.filters.network.http_connection_manager', typed_config: manager };
+  const endpoint = { endpoint: { address: socket(upstreamPort) } };
+  const bootstrap = {
+    static_resources: {
+      listeners: [{ name: 'in', address: socket(port), filter_chains: [{ filters: [filter] }] }],
+      clusters: [{ name: 'up', load_assignment: { cluster_name: 'up', endpoints: [{ lb_endpoints: [endpoint] }] } }],
+    },
+  };
+  const file = join(folder, 'envoy.json');
+  writeFileSync(file, JSON.stringify(bootstrap));
+  const baseId = String(100_000 + (process.pid % 100_000));
+  const args = ['-c', file, '--concurrency', '1', '--base-id', baseId, '--drain-time-s', '1', '-l', 'error'];
+  return startOn(core, [envoyBinary, ...args], port);
+};
+
+/** The in-process router with one worker, in a process of its own so that its time can be told from ours. */
+export const startOurs: Start = ({ folder, port, upstreamPort, core, work }) => {
+  const script = join(import.meta.dirname, 'router.ts');
+  const log = join(folder, 'router-access.log');
+  const args = [port, upstreamPort, log, work.hosts, work.prefixes].map(String);
+  return startOn(core, [process.execPath, script, ...args], port);
+};
+
+/** First line of what a program says of its version. */
+export function versionOf(command: readonly string[]): string {
+  const [program = '', ...args] = command;
+  if (program.includes('/') && !existsSync(program)) return 'not installed';
+  const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  return `${stdout}${stderr}`.trim().split('\n')[0] ?? '';
+}
