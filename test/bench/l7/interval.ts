@@ -1,5 +1,5 @@
 // Bootstrap of a median: how far it could lie elsewhere, had the pairs come out a little different.
-import { createRandom } from '../../../src/l7/pick.ts';
+import { createRandom } from '../../../src/l7/upstream/pick.ts';
 import { median } from '../row.ts';
 
 const RESAMPLES = 2000;
