@@ -1,4 +1,5 @@
-// Programs of a benchmark, each on a core of its own: installed where they are missing, started, ended, their time read.
+// Programs of a benchmark, each on a core of its own: installed where they are missing, started, ended, their time
+// read.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

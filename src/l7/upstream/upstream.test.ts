@@ -5,7 +5,7 @@ import { Upstreams } from './upstream.ts';
 
 test('what a server says is remembered with its endpoint, whatever else changes', () => {
   let ids = 0;
-  const engine = { endpoint: () => (ids += 1), dropEndpoint() {} } as Partial<Engine> as Engine;
+  const engine = { endpoint: () => (ids += 1), dropEndpoint() {}, endpointIdle() {} } as Partial<Engine> as Engine;
   const upstreams = new Upstreams(engine, () => 0);
   const list = [1, 2].map((port) => ({ address: '127.0.0.1', port, weight: 1, healthy: true, name: `e${port}` }));
   upstreams.endpoints({ cluster: 'a', version: '1', list });

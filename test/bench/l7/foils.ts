@@ -65,7 +65,8 @@ export const startNginx =
     const servers = each(
       work.hosts,
       (i) =>
-        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}; server_name ${hostName(i)};\n      ${locations} }`,
+        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''};\n` +
+        `    server_name ${hostName(i)};\n      ${locations} }`,
     ).join('\n  ');
     const text = `${nginxHead(own)}
 http {
