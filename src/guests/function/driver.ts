@@ -2,7 +2,6 @@
 // one's over. Functions that have ended keep their record until they are dropped or started again.
 import { mkdirSync, readFileSync, rmSync, truncateSync, statSync } from 'node:fs';
 import { FaultError } from '../../engine/faults.ts';
-import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost } from '../../engine/slice.ts';
@@ -19,7 +18,7 @@ import {
   processOf,
   sleep,
 } from '../process.ts';
-import { readRecord, recordsIn } from '../records.ts';
+import { readRecord, recordsIn, unborn, writeRecord } from '../records.ts';
 import { diffGuest, type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import type { FunctionSpec } from './compile.ts';
@@ -153,6 +152,7 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   const source = writeSource(places, spec);
   whys.delete(name);
   const input = { spec, places, source, join: group.join, uid: uidOf(host, name), folders };
+  writeRecord(places.record, { ...unborn, netns: spec.netns, startedAt: host.clock.now(), memory: spec.memory });
   const pid = launch(input, (why) => {
     const oom = group.oomKills() > 0;
     const own = oom ? outOfMemory(spec.memory) : `${why}: ${lastLine(places.log)}`;
@@ -161,7 +161,7 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   const made = pid === undefined ? undefined : processOf(pid);
   if (made === undefined) throw new FaultError('refused', ref, whys.get(name) ?? 'it ended at once', true);
   const record = { ...made, hash: hashOf(spec), netns: spec.netns, startedAt: host.clock.now(), memory: spec.memory };
-  writeDurably(places.record, JSON.stringify(record));
+  writeRecord(places.record, record);
   try {
     await listening(keeping, made, ref, spec, signal);
   } catch (error) {

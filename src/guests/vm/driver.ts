@@ -2,7 +2,6 @@
 // over. A VM that has ended keeps its record until it is dropped or started again.
 import { rmSync } from 'node:fs';
 import { FaultError } from '../../engine/faults.ts';
-import { writeDurably } from '../../engine/revision/disk.ts';
 import { hashOf } from '../../engine/kinds/mark.ts';
 import { type Driver, nameOf, type Ref } from '../../engine/resource.ts';
 import type { DriverHost, Folders } from '../../engine/slice.ts';
@@ -10,7 +9,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { printBytes } from '../../lib/units.ts';
 import { cgroupName, makeCgroup, openCgroup } from '../cgroup.ts';
 import { endProcess, isAlive, type ProcessId, processOf, sleep } from '../process.ts';
-import { readRecord, recordsIn } from '../records.ts';
+import { readRecord, recordsIn, unborn, writeRecord } from '../records.ts';
 import { type GuestActual, openStarts, type Starts } from '../starts.ts';
 import type { Seen } from '../supervise.ts';
 import { type VmSpec, vmRef } from './compile.ts';
@@ -154,6 +153,7 @@ async function start(keeping: Keeping, ref: Ref, spec: VmSpec, signal: AbortSign
   const group = makeCgroup(cgroupName(instance, name), limits);
   const places = placesOf(folders, name, spec);
   whys.delete(name);
+  writeRecord(places.record, { ...unborn, ifindex, startedAt: host.clock.now() });
   const pid = launch({ ref, spec, places, accel, procs: group.procs }, (why) => {
     const oom = group.oomKills() > 0;
     const last = lastError(places);
@@ -163,7 +163,7 @@ async function start(keeping: Keeping, ref: Ref, spec: VmSpec, signal: AbortSign
   const made = pid === undefined ? undefined : processOf(pid);
   if (made === undefined) throw new FaultError('refused', ref, whys.get(name) ?? 'it ended at once', true);
   const record = { ...made, hash: hashOf(machine), ifindex, startedAt: host.clock.now() };
-  writeDurably(places.record, JSON.stringify(record));
+  writeRecord(places.record, record);
   const until = host.clock.monotonic() + startMs;
   for (;;) {
     const status = await statusOf(places.qmp);
