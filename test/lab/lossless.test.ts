@@ -1,6 +1,7 @@
 // Forwarding never waits for the daemon: numbered packets on every path and a stream into each guest, while it is
 // killed, stays away, comes back, comes back with another program, and with another layout of its tables.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -90,7 +91,9 @@ async function meet(sw: TestSwitch): Promise<void> {
 
 /** In a VM what echoes is started by its console. */
 async function listenInVm(sw: TestSwitch): Promise<void> {
-  const socket = createConnection({ path: `/run/midplane/${sw.instance}/console/echo2.sock` });
+  const path = `/run/midplane/${sw.instance}/console/echo2.sock`;
+  for (let i = 0; i < 240 && !existsSync(path); i += 1) await sleep(500);
+  const socket = createConnection({ path });
   let said = '';
   socket.on('data', (data) => (said += data.toString()));
   for (let i = 0; i < 240 && !said.includes('on-echo2'); i += 1) {

@@ -17,6 +17,7 @@ import { attacks, stages } from '../fake/ssh-raw.ts';
 import { makeKey, ssh, watch, type Login, type Watch } from './doors/client.ts';
 import { type CliAnswer, root } from './rig.ts';
 import { openSwitch, type TestSwitch } from './switch.ts';
+import { run } from '../../src/lab/process.ts';
 
 const long = process.env['MIDPLANE_TEST_LONG'] === '1';
 const sources = Array.from({ length: 20 }, (_, i) => `10.10.0.${100 + i}`);
@@ -138,8 +139,8 @@ async function crowdOf(jobs: readonly Login[]): Promise<void> {
 test('bytes that no client says, and clients that fall silent', async () => {
   const seconds = long ? 60 : 3;
   const script = join(root, 'test/lab/doors/attack.ts');
-  const attack = (): ReturnType<typeof sw.on> =>
-    sw.on('h1', process.execPath, script, '10.10.0.1:22', String(seconds), ...sources);
+  const command = [process.execPath, script, '10.10.0.1:22', String(seconds), ...sources];
+  const attack = (): ReturnType<typeof run> => run(sw.lab.netnsOf('h1'), command, { timeoutMs: (seconds + 60) * 1000 });
   const { stdout, stderr } = await meanwhile(async () => {
     const attacked = attack();
     await sleep(1000);
