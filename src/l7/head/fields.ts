@@ -192,16 +192,45 @@ export function parseFields(a: Uint8Array, start: number, end: number): number {
   }
 }
 
+let seen: Uint8Array | undefined;
+let words: Int32Array = new Int32Array(0);
+
+/** The arena as words; none where it does not begin at one. */
+function look(a: Uint8Array): void {
+  seen = a;
+  words = a.byteOffset % 4 === 0 ? new Int32Array(a.buffer, a.byteOffset, a.length >> 2) : new Int32Array(0);
+}
+
+/** The first place at or behind p whose byte may not stand in a value (RFC 9110 5.5). Four bytes at a time as long as
+ * each is 32 or more and none is 127: the rest is looked at one by one. */
+function plainEnd(a: Uint8Array, start: number, end: number): number {
+  let p = start;
+  if (seen !== a) look(a);
+  for (;;) {
+    while (p < end && ((p & 3) !== 0 || p + 4 > end || p >> 2 >= words.length)) {
+      if ((classes[a[p]!]! & VALUE) === 0) return p;
+      p += 1;
+    }
+    if (p >= end) return p;
+    let w = words[p >> 2]!;
+    let d = w ^ 0x7f7f7f7f;
+    while (((((w - 0x20202020) & ~w) | ((d - 0x01010101) & ~d)) & 0x80808080) === 0) {
+      p += 4;
+      if (p + 4 > end) break;
+      w = words[p >> 2]!;
+      d = w ^ 0x7f7f7f7f;
+    }
+    for (let i = 0; i < 4 && p < end; i += 1, p += 1) if ((classes[a[p]!]! & VALUE) === 0) return p;
+  }
+}
+
 function fieldValue(a: Uint8Array, start: number, end: number, at: number): number {
   let p = start;
   while (p < end && (a[p] === 32 || a[p] === 9)) p += 1;
   const off = p;
+  p = plainEnd(a, p, end);
   let last = p;
-  for (; p < end; p += 1) {
-    const c = a[p]!;
-    if ((classes[c]! & VALUE) === 0) break;
-    if (c !== 32 && c !== 9) last = p + 1;
-  }
+  while (last > off && (a[last - 1] === 32 || a[last - 1] === 9)) last -= 1;
   if (p >= end) return 0;
   if (a[p] !== 13) return refuse(400, a[p] === 10 ? 'bare LF' : 'control byte in a field');
   if (p + 1 >= end) return 0;
