@@ -19,6 +19,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   curl: 'curl',
   OpenSSL: 'openssl',
   Node: 'node:tls',
+  'Node HTTP/2': 'node:http2',
 };
 
 const net = 'src/l7/transport-http.test.ts';
@@ -140,6 +141,47 @@ const beneath: readonly Short[] = [
   ],
 ];
 
+const h2 = 'src/l7/http2/server.test.ts';
+const floods = 'src/l7/http2/floods.test.ts';
+const http2: readonly Short[] = [
+  [
+    'HTTP/2 of clients by prior knowledge: streams, bodies',
+    h2,
+    'requests and answers, with and without bodies, many at once on one connection',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2: flow control from end to end',
+    h2,
+    'bodies wait for their reader: nothing is kept beyond the windows, neither way',
+    'Node HTTP/2',
+  ],
+  ['HTTP/2: HEAD, 204, 304, interim answers', h2, 'HEAD, 204, 304 and interim answers', 'Node HTTP/2'],
+  ['HTTP/2: cookies joined', h2, 'cookies are one field again; answers keep each set-cookie', 'RFC 9113 8.2.3'],
+  ['HTTP/2: fields as they are', h2, 'any fields go through as they are', 'Node HTTP/2'],
+  [
+    'HTTP/2: resets, both ways',
+    h2,
+    'a reset of the client ends its request above; one of the server shows as one',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2: drain by GOAWAY',
+    h2,
+    'a listener that goes: GOAWAY twice, what is under way is answered, then the end',
+    'RFC 9113 6.8',
+  ],
+  ['HTTP/2: bound of streams', h2, 'streams have their bound: of one connection, and of all', 'RFC 9113 5.1.2'],
+  ['HPACK', 'src/l7/http2/hpack.test.ts', 'what is written is read as it was', 'RFC 7541 6'],
+  [
+    'HTTP/2 made HTTP/1.1: what must not get through',
+    'src/l7/http2/downgrade.test.ts',
+    '${downgradeCases.length} requests that must not get through, and their siblings that must',
+    'RFC 9113 8.2.1',
+  ],
+  ['HTTP/2: floods', floods, '${floods.length} floods end their connection, calmly', 'RFC 9113 10.5'],
+];
+
 const bounded = 'a target, a head, a number of fields: each has its bound, its status, and a body that names the bound';
 const bounds: readonly Short[] = [
   ['bound of a target: 414', 'src/l7/limits.test.ts', bounded, 'RFC 9110 15.5.15'],
@@ -165,6 +207,11 @@ const bounds: readonly Short[] = [
   ],
 ];
 
-export const protocolRows: readonly ProtocolRow[] = [...connections, ...bodies, ...messages, ...bounds, ...beneath].map(
-  ([feature, file, test, oracle]) => ({ feature, file, test, oracle }),
-);
+export const protocolRows: readonly ProtocolRow[] = [
+  ...connections,
+  ...bodies,
+  ...messages,
+  ...bounds,
+  ...http2,
+  ...beneath,
+].map(([feature, file, test, oracle]) => ({ feature, file, test, oracle }));

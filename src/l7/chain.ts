@@ -19,6 +19,7 @@ import { normalisePath } from './head/path.ts';
 import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
+import type { Http2Server } from './http2/server.ts';
 import * as t from './transport.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
@@ -27,6 +28,8 @@ export interface ChainOptions {
   readonly upstreams: Upstreams;
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
+  /** What reads the rows of connections in bytes mode and of streams. Absent: HTTP/1.1 alone. */
+  readonly http2?: Http2Server;
   /** The answer to the last says "connection: close"; 0: any number. */
   readonly maxRequestsPerConnection: number;
   readonly listener: (id: number) => ListenerView | undefined;
@@ -61,6 +64,7 @@ export class Chain {
   /** Fills the out words of rows 0..n-1. */
   onBatch(n: number): void {
     this.e.batch();
+    this.o.http2?.batch();
     for (let i = 0; i < n; i += 1) {
       const base = i * t.ROW_WORDS;
       try {
@@ -73,6 +77,7 @@ export class Chain {
         this.answer(x, base, 500, none, false);
       }
     }
+    this.o.http2?.flush();
   }
 
   private exchangeOf(conn: number): Exchange {
@@ -112,6 +117,7 @@ export class Chain {
   private request(base: number, x: Exchange): void {
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
+    if (x.requests === 0 && this.o.http2?.begins(base) === true) return;
     if (this.nothingNew(x, off, len)) {
       x.scanned = len;
       return;
@@ -326,8 +332,10 @@ export class Chain {
   }
 
   private row(base: number): void {
+    const kind = this.rows[base + t.W_KIND]!;
+    if (kind === t.BYTES || kind === t.OUTPUT) return this.o.http2?.row(base);
     const x = this.exchangeOf(this.rows[base + t.W_CONN]!);
-    switch (this.rows[base + t.W_KIND]) {
+    switch (kind) {
       case t.REQUEST:
         return this.request(base, x);
       case t.RESPONSE:

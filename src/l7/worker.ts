@@ -8,6 +8,7 @@ import type { Endpoints, Snapshot } from '../mesh/snapshot.ts';
 import { Chain } from './chain.ts';
 import { counterWriter } from './record/counters.ts';
 import type { CounterWriter } from './record/counters.ts';
+import { Http2Server } from './http2/server.ts';
 import { Listeners } from './listener.ts';
 import type { Prepared } from './listener.ts';
 import { openAccessLog } from './record/log.ts';
@@ -68,14 +69,16 @@ class L7Worker {
     this.listeners = new Listeners(this.engine, this.upstreams, random);
     this.counters = counterWriter(start.counters);
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
+    const fault = (error: unknown): void => this.fault(error);
     const chain = new Chain(this.engine, {
+      http2: new Http2Server(this.engine, { clock: systemClock, fault }),
       clock: systemClock,
       upstreams: this.upstreams,
       counters: this.counters,
       log: this.log,
       maxRequestsPerConnection,
       listener: (id) => this.listeners.view(id),
-      fault: (error) => this.fault(error),
+      fault,
     });
   }
 

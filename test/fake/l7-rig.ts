@@ -3,6 +3,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { Chain } from '../../src/l7/chain.ts';
 import { counterMemory, counterWriter, readStats } from '../../src/l7/record/counters.ts';
 import type { RouteStats } from '../../src/l7/record/counters.ts';
+import { Http2Server } from '../../src/l7/http2/server.ts';
 import { Listeners } from '../../src/l7/listener.ts';
 import type { AccessRecord } from '../../src/l7/record/line.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
@@ -38,6 +39,9 @@ export interface RigOptions {
   readonly maxPerEndpoint?: number;
   readonly maxHeldBytes?: number;
   readonly maxRequestsPerConnection?: number;
+  readonly maxStreams?: number;
+  /** Every connection has agreed on HTTP/2. */
+  readonly http2Only?: boolean;
 }
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
@@ -49,14 +53,16 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const random = createRandom(1);
   const upstreams = new Upstreams(engine, random);
   const listeners = new Listeners(engine, upstreams, random);
+  const fault = (error: unknown): void => void faults.push(error);
   const chain = new Chain(engine, {
+    http2: new Http2Server(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true }),
     clock: systemClock,
     upstreams,
     counters: counterWriter(memory),
     log: { write: (r) => void log.push(logged(r)), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
     maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
     listener: (id) => listeners.view(id),
-    fault: (error) => void faults.push(error),
+    fault,
   });
   const apply = (s: Snapshot) => listeners.commit(listeners.prepare(s, new Map()));
   return {

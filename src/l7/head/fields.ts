@@ -26,7 +26,7 @@ export const UPGRADE = 5;
 export const EXPECT = 6;
 export const KEEP_ALIVE = 7;
 export const PROXY_CONNECTION = 8;
-// 9: te
+export const TE = 9;
 export const TRAILER = 10;
 export const X_FORWARDED_FOR = 11;
 // 12: x-forwarded-proto, 13: http2-settings
@@ -126,7 +126,8 @@ known.forEach((name, i) => {
   knownId[at] = i + 1;
 });
 
-function identify(a: Uint8Array, off: number, len: number, hash: number): number {
+/** Which of the fields above it is, or 0. */
+export function identify(a: Uint8Array, off: number, len: number, hash: number): number {
   let at = hash & (PROBES - 1);
   while (knownId[at] !== 0) {
     const id = knownId[at]!;

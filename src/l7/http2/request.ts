@@ -1,0 +1,255 @@
+// The fields of a request as they come out of HPACK, made a head of HTTP/1.1 so that routing sees one kind of request.
+// What RFC 9113 8.2 and 8.3 call malformed is found here: nothing that a server behind could read in another way gets
+// through.
+import { CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING } from '../head/fields.ts';
+import { TARGET, TE, TOKEN, UPGRADE, VALUE, bytesAre, classes, identify, lower } from '../head/fields.ts';
+import { HEAD_ROOM } from './frames.ts';
+import type { FieldSink } from './hpack.ts';
+
+/** The largest list that is taken: SETTINGS_MAX_HEADER_LIST_SIZE. */
+export const MAX_LIST_BYTES = 32 * 1024;
+
+const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
+const pseudoNames = [':method', ':path', ':scheme', ':authority', ':protocol'].map(latin1);
+const METHOD = 0;
+const PATH = 1;
+const SCHEME = 2;
+const AUTHORITY = 3;
+const PROTOCOL = 4;
+const lineEnd = latin1(' HTTP/1.1\r\n');
+const hostName = latin1('host: ');
+const cookieName = latin1('cookie');
+const cookieLine = latin1('cookie: ');
+const cookieGlue = latin1('; ');
+const chunkedLine = latin1('transfer-encoding: chunked\r\n\r\n');
+const crlf = latin1('\r\n');
+const connect = latin1('CONNECT');
+const trailersOnly = latin1('trailers');
+const schemes = [latin1('http'), latin1('https')];
+
+/** Every byte is of this class, and there is one. */
+function all(a: Uint8Array, off: number, len: number, bits: number): boolean {
+  for (let i = 0; i < len; i += 1) if ((classes[a[off + i]!]! & bits) === 0) return false;
+  return len > 0;
+}
+
+function blank(c: number | undefined): boolean {
+  return c === 32 || c === 9;
+}
+
+/** A field's value (RFC 9113 8.2.1): no control byte, no blank at either end. */
+export function isValue(a: Uint8Array, off: number, len: number): boolean {
+  for (let i = 0; i < len; i += 1) if ((classes[a[off + i]!]! & VALUE) === 0) return false;
+  return len === 0 || (!blank(a[off]) && !blank(a[off + len - 1]));
+}
+
+/** Hash of a lower-case name as nameHash has it, NaN where it is no such name. */
+export function nameHashOf(a: Uint8Array, off: number, len: number): number {
+  let hash = 0;
+  for (let i = 0; i < len; i += 1) {
+    const c = a[off + i]!;
+    if ((classes[c]! & TOKEN) === 0 || lower[c] !== c) return NaN;
+    hash = (Math.imul(hash, 31) + c) | 0;
+  }
+  return len > 0 ? hash : NaN;
+}
+
+/** Builds one head after another, each in the same place. */
+export class RequestHead implements FieldSink {
+  /** Why the request is malformed, '' where it is not. */
+  why = '';
+  /** -1: none was said. */
+  contentLength = -1;
+  private readonly dst: Uint8Array;
+  private readonly first: number;
+  private at = 0;
+  private seen = 0;
+  private readonly pseudo = new Uint8Array(MAX_LIST_BYTES);
+  private readonly offs = new Int32Array(pseudoNames.length);
+  private readonly lens = new Int32Array(pseudoNames.length);
+  private pseudoAt = 0;
+  private line = false;
+  private hasHost = false;
+  private readonly cookies = new Uint8Array(HEAD_ROOM);
+  private cookiesAt = 0;
+
+  constructor(dst: Uint8Array, first: number) {
+    this.dst = dst;
+    this.first = first;
+  }
+
+  begin(): void {
+    this.why = '';
+    this.contentLength = -1;
+    this.at = this.first;
+    this.seen = this.pseudoAt = this.cookiesAt = 0;
+    this.line = this.hasHost = false;
+  }
+
+  field(a: Uint8Array, name: number, nameLen: number, value: number, valueLen: number): void {
+    if (this.why !== '') return;
+    if (this.at - this.first + this.pseudoAt + this.cookiesAt + nameLen + valueLen > MAX_LIST_BYTES) {
+      this.why = 'list too large';
+    } else if (!isValue(a, value, valueLen)) this.why = 'bad byte in a value';
+    else if (a[name] === 58 && nameLen > 0) this.pseudoField(a, name, nameLen, value, valueLen);
+    else this.regular(a, name, nameLen, value, valueLen);
+  }
+
+  private pseudoField(a: Uint8Array, name: number, nameLen: number, value: number, valueLen: number): void {
+    let which = pseudoNames.length - 1;
+    while (which >= 0 && !bytesAre(a, name, nameLen, pseudoNames[which]!)) which -= 1;
+    if (which < 0) this.why = 'unknown pseudo-header';
+    else if (this.line) this.why = 'pseudo-header behind a field';
+    else if ((this.seen & (1 << which)) !== 0) this.why = 'pseudo-header twice';
+    if (this.why !== '') return;
+    this.seen |= 1 << which;
+    this.offs[which] = this.pseudoAt;
+    this.lens[which] = valueLen;
+    for (let i = 0; i < valueLen; i += 1) this.pseudo[this.pseudoAt + i] = a[value + i]!;
+    this.pseudoAt += valueLen;
+  }
+
+  private has(which: number): boolean {
+    return (this.seen & (1 << which)) !== 0;
+  }
+
+  private is(which: number, bytes: Uint8Array): boolean {
+    return this.has(which) && bytesAre(this.pseudo, this.offs[which]!, this.lens[which]!, bytes);
+  }
+
+  /** The request line and Host: what the pseudo-headers say. */
+  private startLine(): void {
+    this.line = true;
+    this.why = this.is(METHOD, connect) ? this.connectFault() : this.fault();
+    if (this.why !== '') return;
+    this.putPseudo(METHOD);
+    this.put(space, 0, 1);
+    this.putPseudo(this.has(PATH) ? PATH : AUTHORITY);
+    this.put(lineEnd, 0, lineEnd.length);
+    if (!this.has(AUTHORITY)) return;
+    this.put(hostName, 0, hostName.length);
+    this.putPseudo(AUTHORITY);
+    this.put(crlf, 0, 2);
+  }
+
+  /** RFC 9113 8.3.1. */
+  private fault(): string {
+    const { pseudo, offs, lens } = this;
+    if (!this.has(METHOD) || !this.has(PATH) || !this.has(SCHEME)) return 'pseudo-header missing';
+    if (this.has(PROTOCOL)) return ':protocol without CONNECT';
+    if (!all(pseudo, offs[METHOD]!, lens[METHOD]!, TOKEN)) return 'bad :method';
+    if (!schemes.some((scheme) => this.is(SCHEME, scheme))) return 'bad :scheme';
+    if (!all(pseudo, offs[PATH]!, lens[PATH]!, TARGET)) return 'bad :path';
+    const first = pseudo[offs[PATH]!];
+    if (first !== 47 && (first !== 42 || lens[PATH]! !== 1)) return 'bad :path';
+    return this.has(AUTHORITY) ? this.authorityFault() : '';
+  }
+
+  /** RFC 9113 8.5; what :protocol asks for is not known here. */
+  private connectFault(): string {
+    if (this.has(PROTOCOL) || this.has(SCHEME) || this.has(PATH)) return 'bad CONNECT';
+    return this.has(AUTHORITY) ? this.authorityFault() : 'CONNECT without :authority';
+  }
+
+  private authorityFault(): string {
+    return all(this.pseudo, this.offs[AUTHORITY]!, this.lens[AUTHORITY]!, TARGET) ? '' : 'bad :authority';
+  }
+
+  private regular(a: Uint8Array, name: number, nameLen: number, value: number, valueLen: number): void {
+    if (!this.line) this.startLine();
+    if (this.why !== '') return;
+    const hash = nameHashOf(a, name, nameLen);
+    if (Number.isNaN(hash)) {
+      this.why = 'bad field name';
+      return;
+    }
+    const id = identify(a, name, nameLen, hash);
+    if (id !== 0 && !this.known(id, a, value, valueLen)) return;
+    if (bytesAre(a, name, nameLen, cookieName)) return this.cookie(a, value, valueLen);
+    this.put(a, name, nameLen);
+    this.put(colon, 0, 2);
+    this.put(a, value, valueLen);
+    this.put(crlf, 0, 2);
+  }
+
+  /** A field with a meaning for connections and framing. False: it is not passed on, or `why` says what is wrong. */
+  private known(id: number, a: Uint8Array, value: number, valueLen: number): boolean {
+    switch (id) {
+      case CONNECTION:
+      case TRANSFER_ENCODING:
+      case UPGRADE:
+      case KEEP_ALIVE:
+      case PROXY_CONNECTION:
+        this.why = 'field of one connection';
+        return false;
+      case TE:
+        if (!bytesAre(a, value, valueLen, trailersOnly)) this.why = 'TE other than trailers';
+        return false;
+      case HOST:
+        return this.host(a, value, valueLen);
+      case CONTENT_LENGTH:
+        return this.length(a, value, valueLen);
+      default:
+        return true;
+    }
+  }
+
+  private host(a: Uint8Array, value: number, valueLen: number): boolean {
+    if (this.hasHost) this.why = 'Host twice';
+    this.hasHost = true;
+    if (!this.has(AUTHORITY)) return true;
+    const off = this.offs[AUTHORITY]!;
+    let same = valueLen === this.lens[AUTHORITY];
+    for (let i = 0; same && i < valueLen; i += 1) same = lower[a[value + i]!] === lower[this.pseudo[off + i]!];
+    if (!same) this.why = 'Host differs from :authority';
+    return false;
+  }
+
+  private length(a: Uint8Array, value: number, valueLen: number): boolean {
+    let length = valueLen > 0 && valueLen <= 15 && this.contentLength < 0 ? 0 : -1;
+    for (let i = 0; i < valueLen && length >= 0; i += 1) {
+      const digit = a[value + i]! - 48;
+      length = digit >= 0 && digit <= 9 ? length * 10 + digit : -1;
+    }
+    this.contentLength = length;
+    if (length < 0) this.why = 'bad content-length';
+    return length >= 0;
+  }
+
+  /** Cookie fields become one (RFC 9113 8.2.3). */
+  private cookie(a: Uint8Array, value: number, valueLen: number): void {
+    if (this.cookiesAt > 0) {
+      this.cookies.set(cookieGlue, this.cookiesAt);
+      this.cookiesAt += 2;
+    }
+    for (let i = 0; i < valueLen; i += 1) this.cookies[this.cookiesAt + i] = a[value + i]!;
+    this.cookiesAt += valueLen;
+  }
+
+  /** Closes the head; `whole` says that no body follows. Gives the place behind it; `why` says whether it stands. */
+  end(whole: boolean): number {
+    if (!this.line && this.why === '') this.startLine();
+    if (this.why === '' && whole && this.contentLength > 0) this.why = 'content-length without a body';
+    if (this.why !== '') return this.first;
+    if (this.cookiesAt > 0) {
+      this.put(cookieLine, 0, cookieLine.length);
+      this.put(this.cookies, 0, this.cookiesAt);
+      this.put(crlf, 0, 2);
+    }
+    if (whole || this.contentLength >= 0) this.put(crlf, 0, 2);
+    else this.put(chunkedLine, 0, chunkedLine.length);
+    return this.at;
+  }
+
+  private putPseudo(which: number): void {
+    this.put(this.pseudo, this.offs[which]!, this.lens[which]!);
+  }
+
+  private put(a: Uint8Array, off: number, len: number): void {
+    for (let i = 0; i < len; i += 1) this.dst[this.at + i] = a[off + i]!;
+    this.at += len;
+  }
+}
+
+const space = latin1(' ');
+const colon = latin1(': ');

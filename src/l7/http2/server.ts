@@ -1,0 +1,304 @@
+// HTTP/2 of clients: connections in bytes mode, whose streams are connections of the engine, so that the chain sees a
+// request of HTTP/1.1 in each. Here requests are opened and fed, and what their streams are answered becomes frames.
+import type { Clock } from '../../lib/clock.ts';
+import { head } from '../head/fields.ts';
+import { parseResponse } from '../http1.ts';
+import * as t from '../transport.ts';
+import { putAnswer } from './answer.ts';
+import * as f from './frames.ts';
+import { FrameWriter, HEAD_AT } from './frames.ts';
+import { MAX_LIST_BYTES, RequestHead } from './request.ts';
+import { Session } from './session.ts';
+import type { Role } from './session.ts';
+import { CHUNKED, CHUNK_OPEN, CONN, HEAD_DONE, ID, REMOTE_DONE, WAITS, WORDS } from './streams.ts';
+import { Trailers } from './trailers.ts';
+
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+/** Bytes of a connection that wait in the engine: with more, its streams are not read. */
+const HIGH_BYTES = 256 * 1024;
+/** A stream that has taken all but so much may be sent more. */
+const LOW_BYTES = 32 * 1024;
+/** How long a client has to hear that its connection ends. */
+const LAST_CALL_MS = 1_000;
+
+export interface Http2Options {
+  readonly clock: Clock;
+  /** Of one connection, at once. */
+  readonly maxStreams?: number;
+  /** HTTP/2 is agreed for the connection (by ALPN): whatever else it begins with ends it. */
+  readonly agreed?: (conn: number) => boolean;
+  /** An exception while a row was worked on; its connection was ended. */
+  readonly fault: (error: unknown) => void;
+}
+
+export class Http2Server implements Role {
+  private readonly engine: t.Engine;
+  private readonly o: Http2Options;
+  private readonly maxStreams: number;
+  private readonly rows: Int32Array;
+  private readonly arena: Buffer;
+  private readonly out: FrameWriter;
+  private readonly request: RequestHead;
+  private readonly trailers: Trailers;
+  private readonly sessions = new Map<number, Session>();
+  /** Sessions by the slot of a stream. */
+  private readonly owners: (Session | undefined)[] = [];
+  private readonly places = new Int32Array(0x1_0000);
+  /** Whose frames lie in `out`. */
+  private current: Session | undefined;
+  private nowMs = 0;
+
+  constructor(engine: t.Engine, o: Http2Options) {
+    this.engine = engine;
+    this.o = o;
+    this.maxStreams = o.maxStreams ?? 100;
+    this.rows = engine.rows;
+    this.arena = engine.arena;
+    this.out = new FrameWriter(engine.arena);
+    this.request = new RequestHead(engine.arena, HEAD_AT);
+    this.trailers = new Trailers(engine.arena, HEAD_AT);
+  }
+
+  /** Before the first row of a batch. */
+  batch(): void {
+    this.nowMs = this.o.clock.monotonic();
+  }
+
+  /** After the last. */
+  flush(): void {
+    const s = this.current;
+    this.current = undefined;
+    const { out } = this;
+    if (s !== undefined && out.at > out.first) s.queued = this.engine.send(s.conn, out.first, out.at - out.first);
+    out.at = out.first;
+  }
+
+  private use(s: Session): void {
+    if (this.current !== s || !this.out.hasRoom()) this.flush();
+    this.current = s;
+    s.nowMs = this.nowMs;
+  }
+
+  /** The first bytes of a connection: whether they are HTTP/2's, or still may be. Then the row is filled. */
+  begins(base: number): boolean {
+    const off = this.rows[base + t.W_OFF]!;
+    const len = Math.min(this.rows[base + t.W_LEN]!, preface.length);
+    const conn = this.rows[base + t.W_CONN]!;
+    for (let i = 0; i < len; i += 1) {
+      if (this.arena[off + i] === preface[i]) continue;
+      if (this.o.agreed?.(conn) !== true) return false;
+      this.rows[base + t.W_ACTION] = t.CLOSE;
+      return true;
+    }
+    if (len < preface.length) return true;
+    this.rows[base + t.W_ACTION] = t.RAW;
+    this.rows[base + t.W_HEAD] = preface.length;
+    this.sessions.set(conn, new Session(conn, this, this.out));
+    return true;
+  }
+
+  /** A row of kind BYTES or OUTPUT. */
+  row(base: number): void {
+    const conn = this.rows[base + t.W_CONN]!;
+    const s = this.sessions.get(conn) ?? this.ownerOf(conn);
+    if (s === undefined) {
+      this.rows[base + t.W_HEAD] = this.rows[base + t.W_LEN]!;
+      return;
+    }
+    this.use(s);
+    try {
+      if (this.rows[base + t.W_KIND] === t.BYTES) this.bytes(base, s);
+      else if (s.conn === conn) this.carrier(base, s);
+      else this.output(base, s, this.places[t.slotOf(conn)]!);
+    } catch (error) {
+      this.o.fault(error);
+      s.fail(f.INTERNAL_ERROR);
+      this.end(s);
+    }
+  }
+
+  private ownerOf(conn: number): Session | undefined {
+    const s = this.owners[t.slotOf(conn)];
+    return s !== undefined && s.streams.words[this.places[t.slotOf(conn)]! + CONN] === conn ? s : undefined;
+  }
+
+  private bytes(base: number, s: Session): void {
+    if (!s.greeted) {
+      s.greet([
+        [f.S_MAX_STREAMS, this.maxStreams],
+        [f.S_MAX_LIST, MAX_LIST_BYTES],
+      ]);
+    }
+    const off = this.rows[base + t.W_OFF]!;
+    const len = this.rows[base + t.W_LEN]!;
+    this.rows[base + t.W_HEAD] = s.feed(this.arena, off, off + len);
+    if (s.failed) {
+      this.rows[base + t.W_HEAD] = len;
+      this.end(s);
+    }
+    this.leave(s);
+  }
+
+  /** News of the connection itself. */
+  private carrier(base: number, s: Session): void {
+    const flags = this.rows[base + t.W_IN]!;
+    if ((flags & t.IN_GONE) !== 0) return this.forget(s);
+    if ((flags & t.IN_DRAINED) !== 0) {
+      s.queued = 0;
+      s.pump();
+    }
+    if ((flags & t.IN_DRAINING) !== 0 && !s.draining) {
+      s.drain();
+      this.o.clock.after(LAST_CALL_MS, () => this.lastCall(s));
+    }
+  }
+
+  pinged(s: Session): void {
+    s.lastCall();
+  }
+
+  private lastCall(s: Session): void {
+    if (this.sessions.get(s.conn) !== s) return;
+    this.use(s);
+    s.lastCall();
+    this.leave(s);
+    this.flush();
+  }
+
+  /** Ends a connection that takes no more requests and has none. */
+  private leave(s: Session): void {
+    if (!s.failed && s.limit !== f.MAX_ID && s.streams.count === 0) this.end(s);
+  }
+
+  private end(s: Session): void {
+    this.flush();
+    this.engine.close(s.conn, 'end');
+    this.forget(s);
+  }
+
+  private forget(s: Session): void {
+    for (const at of s.streams.all()) this.dropped(s, at);
+    this.sessions.delete(s.conn);
+    if (this.current === s) this.flush();
+  }
+
+  goaway(): void {}
+
+  block(s: Session, a: Uint8Array, from: number, to: number, id: number, flags: number, fault: number): number {
+    const whole = (flags & f.END_STREAM) !== 0;
+    const at = s.streams.find(id);
+    if (id <= s.last && at < 0 && !s.forgiven.has(id)) return f.STREAM_CLOSED;
+    const isRequest = id > s.last;
+    const sink = isRequest ? this.request : this.trailers;
+    sink.begin();
+    const error = s.decoder.decode(a, from, to, sink);
+    if (error !== 0) return error;
+    if (isRequest) return this.open(s, id, whole, fault);
+    if (at < 0) return s.spend();
+    if (s.streams.has(at, REMOTE_DONE)) return s.refuse(id, f.STREAM_CLOSED);
+    const owed = s.streams.owed[at / WORDS]!;
+    if (!whole || fault !== 0 || this.trailers.why !== '' || owed > 0) return s.refuse(id, f.PROTOCOL_ERROR);
+    s.streams.set(at, REMOTE_DONE);
+    this.close(s, at, true);
+    return 0;
+  }
+
+  private open(s: Session, id: number, whole: boolean, fault: number): number {
+    if (id > s.limit) return s.spend();
+    s.last = id;
+    const end = this.request.end(whole);
+    if (fault !== 0 || this.request.why !== '') {
+      const tooLarge = s.decoder.listBytes > MAX_LIST_BYTES;
+      return s.refuse(id, tooLarge ? f.ENHANCE_YOUR_CALM : f.PROTOCOL_ERROR);
+    }
+    if (s.decoder.listBytes > MAX_LIST_BYTES) return s.refuse(id, f.ENHANCE_YOUR_CALM);
+    const conn = s.streams.count < this.maxStreams ? this.engine.stream(s.conn) : -1;
+    if (conn < 0) return s.refuse(id, f.REFUSED_STREAM);
+    const at = s.openStream(id);
+    s.streams.words[at + CONN] = conn;
+    s.streams.owed[at / WORDS] = this.request.contentLength;
+    this.owners[t.slotOf(conn)] = s;
+    this.places[t.slotOf(conn)] = at;
+    if (whole) s.streams.set(at, REMOTE_DONE);
+    else if (this.request.contentLength < 0) s.streams.set(at, CHUNKED);
+    this.engine.send(conn, HEAD_AT, end - HEAD_AT);
+    if (whole) this.engine.close(conn, 'end');
+    return 0;
+  }
+
+  data(s: Session, at: number, from: number, to: number): void {
+    const conn = s.streams.words[at + CONN]!;
+    const done = s.streams.has(at, REMOTE_DONE);
+    const start = to > from && s.streams.has(at, CHUNKED) ? this.chunk(s, at, from, to) : from;
+    const waiting = to > start ? this.engine.send(conn, start, to - start) : 0;
+    if (done) this.close(s, at, false);
+    else if (waiting <= LOW_BYTES) s.credit(at);
+  }
+
+  /** Puts the line of a chunk's size before its data, where the frame's head was; with it the end of the chunk before.
+   * Gives where it begins. */
+  private chunk(s: Session, at: number, from: number, to: number): number {
+    const line = `${s.streams.has(at, CHUNK_OPEN) ? '\r\n' : ''}${(to - from).toString(16)}\r\n`;
+    s.streams.set(at, CHUNK_OPEN);
+    this.arena.write(line, from - line.length, 'latin1');
+    return from - line.length;
+  }
+
+  /** The request is whole; the trailers that were read go behind it. */
+  private close(s: Session, at: number, trailers: boolean): void {
+    const conn = s.streams.words[at + CONN]!;
+    if (s.streams.has(at, CHUNKED)) {
+      const last = `${s.streams.has(at, CHUNK_OPEN) ? '\r\n' : ''}0\r\n`;
+      const lines = trailers ? this.arena.toString('latin1', HEAD_AT, this.trailers.at) : '';
+      const size = this.arena.write(`${last}${lines}\r\n`, HEAD_AT, 'latin1');
+      this.engine.send(conn, HEAD_AT, size);
+    }
+    this.engine.close(conn, 'end');
+  }
+
+  dropped(s: Session, at: number): void {
+    const conn = s.streams.words[at + CONN]!;
+    if (this.owners[t.slotOf(conn)] === s) this.owners[t.slotOf(conn)] = undefined;
+    this.engine.close(conn, 'reset');
+  }
+
+  room(s: Session, at: number): void {
+    this.engine.resume(s.streams.words[at + CONN]!);
+  }
+
+  /** What a stream is answered. */
+  private output(base: number, s: Session, at: number): void {
+    const flags = this.rows[base + t.W_IN]!;
+    const off = this.rows[base + t.W_OFF]!;
+    const end = off + this.rows[base + t.W_LEN]!;
+    if ((flags & t.IN_DRAINED) !== 0) s.credit(at);
+    if ((flags & t.IN_GONE) !== 0) return this.over(s, at, f.INTERNAL_ERROR);
+    const last = (flags & t.IN_EOF) !== 0;
+    let p = off;
+    while (p < end && !s.streams.has(at, HEAD_DONE)) p = this.heads(s, at, p, end, last);
+    if (p < end && s.queued < HIGH_BYTES) p += s.send(at, p, end, last);
+    this.rows[base + t.W_HEAD] = p - off;
+    if (p < end) s.streams.set(at, WAITS);
+    else if (last) {
+      if (off === end) this.out.head(0, f.DATA, f.END_STREAM, s.streams.words[at + ID]!);
+      this.over(s, at, f.NO_ERROR);
+    }
+  }
+
+  /** One head, interim or final. Gives the place behind it. */
+  private heads(s: Session, at: number, off: number, end: number, last: boolean): number {
+    const size = parseResponse(this.arena, off, end);
+    if (size <= 0) throw new Error(`answer to a stream: ${size === 0 ? 'no whole head' : head.why}`);
+    const ends = last && off + size === end;
+    if (head.status >= 200) s.streams.set(at, HEAD_DONE);
+    putAnswer(this.out, this.arena, s.streams.words[at + ID]!, ends ? f.END_STREAM : 0);
+    return off + size;
+  }
+
+  private over(s: Session, at: number, code: number): void {
+    const conn = s.streams.words[at + CONN]!;
+    this.owners[t.slotOf(conn)] = undefined;
+    s.finish(at, code);
+    this.leave(s);
+  }
+}
