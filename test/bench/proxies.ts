@@ -53,7 +53,9 @@ export async function startOn(
   port: number,
   log: 'ignore' | number = 'ignore',
 ): Promise<Proxy> {
-  const child = spawn('taskset', ['-c', core, ...command], { stdio: ['ignore', log, 'pipe'] });
+  const child = spawn('taskset', ['-c', core, ...command], {
+    stdio: ['ignore', log, 'pipe'],
+  });
   let errors = '';
   child.stderr?.on('data', (data: Buffer) => (errors = (errors + data.toString()).slice(-4000)));
   const pid = child.pid ?? 0;
