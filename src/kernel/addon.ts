@@ -78,6 +78,20 @@ export interface Addon {
   l7CloseIdle(engine: Native): void;
   l7Stats(engine: Native, into: Uint8Array): void;
   l7Shut(engine: Native): void;
+  l7TlsContext(
+    engine: Native,
+    server: boolean,
+    verify: 0 | 1 | 2,
+    only13: boolean,
+    alpn: Uint8Array,
+    policy: Uint8Array,
+    ca: Uint8Array | undefined,
+    crl: Uint8Array | undefined,
+  ): number;
+  l7TlsCertificate(engine: Native, context: number, chain: Uint8Array, key: Uint8Array): void;
+  l7DropTlsContext(engine: Native, context: number): void;
+  l7TicketKeys(engine: Native, keys: Uint8Array): void;
+  l7EndpointTls(engine: Native, context: number, endpoint: number, serverName: string, names: string): void;
   linkCreate(programFd: number, ifindex: number, attachType: number, flags: number): number;
   linkUpdate(fd: number, programFd: number): void;
   linkInfo(fd: number): BpfLinkInfo;
@@ -143,6 +157,15 @@ export interface NativePeer {
   readonly port: number;
   readonly localAddress: string;
   readonly localPort: number;
+  /** There until the connection is known to be plain, TLS or a tunnel. */
+  readonly greeting?: 1;
+  readonly tls?: {
+    readonly protocol: string;
+    readonly alpn: string;
+    readonly serverName: string;
+    readonly uri: string;
+    readonly resumed: boolean;
+  };
 }
 
 // The only other build is the one that watches its own memory.

@@ -29,6 +29,13 @@ export const engineCounts = [
   'refusedRows',
   'heldBytes',
   'streams',
+  'tlsHandshakes',
+  'tlsResumed',
+  'tlsUnshared',
+  'tlsCertificate',
+  'tlsAlert',
+  'tlsCut',
+  'tlsOther',
 ] as const;
 
 /** Opens an engine on the calling thread's event loop. KernelError ENOMEM; RangeError for a number out of range. */
@@ -106,4 +113,51 @@ export function engineStats(engine: Native): Uint32Array {
 /** Ends everything at once. Twice is no error. */
 export function engineShut(engine: Native): void {
   addon().l7Shut(engine);
+}
+
+export interface NativeTls {
+  readonly server: boolean;
+  readonly certificates: readonly { readonly chain: string; readonly key: string }[];
+  readonly ca: string | undefined;
+  readonly crl: string | undefined;
+  readonly verify: 'never' | 'given' | 'always';
+  readonly only13: boolean;
+  readonly alpn: readonly string[];
+  /** At most 32 bytes. */
+  readonly policy: Uint8Array;
+}
+
+/** KernelError EINVAL with OpenSSL's reason. */
+export function engineTlsContext(engine: Native, o: NativeTls): number {
+  const alpn = Buffer.concat(o.alpn.map((name) => Buffer.from([name.length, ...Buffer.from(name, 'latin1')])));
+  const verify = ({ never: 0, given: 1, always: 2 } as const)[o.verify];
+  const [ca, crl] = [o.ca, o.crl].map((text) => (text === undefined ? undefined : Buffer.from(text)));
+  const context = addon().l7TlsContext(engine, o.server, verify, o.only13, alpn, o.policy, ca, crl);
+  try {
+    for (const { chain, key } of o.certificates) {
+      addon().l7TlsCertificate(engine, context, Buffer.from(chain), Buffer.from(key));
+    }
+    return context;
+  } catch (error) {
+    addon().l7DropTlsContext(engine, context);
+    throw error;
+  }
+}
+
+export function engineDropTlsContext(engine: Native, context: number): void {
+  addon().l7DropTlsContext(engine, context);
+}
+
+/** The key that makes tickets, and the one before. RangeError for another length. */
+export function engineTicketKeys(engine: Native, current: Uint8Array, previous: Uint8Array): void {
+  addon().l7TicketKeys(engine, Buffer.concat([current, previous]));
+}
+
+/** RangeError for a context or endpoint that is none. */
+export function engineEndpointTls(
+  engine: Native,
+  endpoint: number,
+  o: { readonly context: number; readonly serverName: string; readonly names: readonly string[] },
+): void {
+  addon().l7EndpointTls(engine, o.context, endpoint, o.serverName, o.names.join('\n'));
 }

@@ -127,6 +127,15 @@ export const httpWorkersData = z.array(
     upstreamsIdle: z.number(),
     upstreamConnects: z.number(),
     heldBytes: z.number().meta({ description: 'waiting for a client or a server to read them' }),
+    handshakes: z.number().meta({ description: 'of TLS with clients' }),
+    resumed: z.number(),
+    handshakesFailed: z.object({
+      unshared: z.number().meta({ description: 'no version, cipher or protocol in common' }),
+      certificate: z.number().meta({ description: 'of the client: none, or not to be trusted' }),
+      alert: z.number().meta({ description: 'the client gave up: it may not trust our certificate' }),
+      cut: z.number().meta({ description: 'the client went away or was too slow' }),
+      other: z.number(),
+    }),
     logDropped: z.number(),
     faults: z.number(),
   }),
@@ -144,6 +153,15 @@ export function httpWorkers(stats: readonly WorkerStats[]): HttpWorkersData {
     upstreamsIdle: w.upstreamsIdle,
     upstreamConnects: w.upstreamConnects,
     heldBytes: w.heldBytes,
+    handshakes: w.tlsHandshakes,
+    resumed: w.tlsResumed,
+    handshakesFailed: {
+      unshared: w.tlsUnshared,
+      certificate: w.tlsCertificate,
+      alert: w.tlsAlert,
+      cut: w.tlsCut,
+      other: w.tlsOther,
+    },
     logDropped: w.logDropped,
     faults: w.faults + w.refusedRows,
   }));
@@ -159,13 +177,19 @@ export function renderHttpWorkers(data: HttpWorkersData): string {
     'Idle',
     'Connects',
     'Held',
+    'TLS',
+    'Unshared',
+    'Untrusted',
+    'Alerts',
+    'Cut',
+    'Other',
     'Lost',
     'Faults',
   ];
   const heads = titles.map((title): Column => ({ title, align: 'right' }));
   const rows = data.map((w) =>
-    [w.worker, w.connections, w.accepted, w.refused, w.upstreams, w.upstreamsIdle]
-      .concat([w.upstreamConnects, w.heldBytes, w.logDropped, w.faults])
+    [w.worker, w.connections, w.accepted, w.refused, w.upstreams, w.upstreamsIdle, w.upstreamConnects, w.heldBytes]
+      .concat(w.handshakes, Object.values(w.handshakesFailed), w.logDropped, w.faults)
       .map(String),
   );
   return table(heads, rows, 0);

@@ -1,13 +1,16 @@
 // The engine of transport.ts in C (native/addon/l7): the product's. Here is only what is nearer to JavaScript: places
 // and who is on the other end.
+import { hash } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import {
   engineClose,
   engineCloseIdle,
   engineCounts,
   engineDropEndpoint,
+  engineDropTlsContext,
   engineEndpoint,
   engineEndpointIdle,
+  engineEndpointTls,
   engineListen,
   enginePeer,
   engineResume,
@@ -16,6 +19,8 @@ import {
   engineStats,
   engineStream,
   engineTemplate,
+  engineTicketKeys,
+  engineTlsContext,
   engineUnlisten,
   openNativeEngine,
 } from '../kernel/l7.ts';
@@ -75,9 +80,9 @@ export function openEngine(o: EngineOptions): Engine {
       return id;
     },
     unlisten: (listener) => engineUnlisten(engine, listener),
-    endpoint: (address, port, connectTimeoutMs) => engineEndpoint(engine, address, port, connectTimeoutMs),
     dropEndpoint: (endpoint) => engineDropEndpoint(engine, endpoint),
     endpointIdle: (endpoint, ms) => engineEndpointIdle(engine, endpoint, ms),
+    ...tlsOf(engine),
     template: (id, bytes) => engineTemplate(engine, id, bytes),
     peer(conn) {
       const slot = slotOf(conn);
@@ -85,6 +90,7 @@ export function openEngine(o: EngineOptions): Engine {
       if (known !== undefined && ids[slot] === conn) return known;
       const peer = enginePeer(engine, conn);
       if (peer === undefined) return noPeer;
+      if (peer.greeting !== undefined) return peer;
       ids[slot] = conn;
       peers[slot] = peer;
       return peer;
@@ -99,5 +105,31 @@ export function openEngine(o: EngineOptions): Engine {
       return Object.fromEntries(engineCounts.map((name, i) => [name, words[i]])) as unknown as EngineStats;
     },
     shut: () => engineShut(engine),
+  };
+}
+
+/** What of the engine has to do with TLS. */
+function tlsOf(
+  engine: ReturnType<typeof openNativeEngine>['engine'],
+): Pick<Engine, 'endpoint' | 'tlsContext' | 'dropTlsContext' | 'ticketKeys'> {
+  return {
+    endpoint(address, port, connectTimeoutMs, tls) {
+      const id = engineEndpoint(engine, address, port, connectTimeoutMs);
+      if (tls !== undefined) engineEndpointTls(engine, id, { serverName: '', ...tls });
+      return id;
+    },
+    tlsContext: (spec) =>
+      engineTlsContext(engine, {
+        server: spec.side === 'server',
+        certificates: spec.certificates,
+        ca: spec.ca,
+        crl: spec.crl,
+        verify: spec.verify,
+        only13: spec.minimum === 'TLSv1.3',
+        alpn: spec.alpn,
+        policy: hash('sha256', spec.policy ?? '', 'buffer'),
+      }),
+    dropTlsContext: (context) => engineDropTlsContext(engine, context),
+    ticketKeys: (current, previous) => engineTicketKeys(engine, current, previous),
   };
 }

@@ -6,6 +6,8 @@
 // that onBatch writes to), then its template. The arithmetic that keeps scratch from running out: a row's own bytes
 // plus SCRATCH_ROW, for at most ROWS rows that together hold at most READ_BYTES.
 
+import type { EndpointTls, PeerTls, TlsCounts, TlsSpec } from './tls/spec.ts';
+
 /** Words of a row and rows of a batch. */
 export const ROW_WORDS = 48;
 export const ROWS = 256;
@@ -73,8 +75,8 @@ export const DONE = 7;
  * Of a connection in bytes mode: a flag below came about, no bytes. */
 export const OUTPUT = 8;
 /** The first bytes of a connection whose listener asks (Place.hello), none yet where it asks at once. Answers: wait
- * (ask again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, tunnel, hold, close; W_HEAD bytes are
- * used up. */
+ * (ask again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, TLS, tunnel, hold, close; W_HEAD bytes
+ * are used up. */
 export const HELLO = 9;
 
 // W_IN.
@@ -113,6 +115,8 @@ export const RETRY = 6;
 export const CLOSE = 7;
 /** The connection speaks HTTP: REQUEST rows from now on. */
 export const PLAIN = 8;
+/** The connection speaks TLS with context W_ENDPOINT, from its first byte that is not used up on, and HTTP in it. */
+export const TLS = 9;
 
 // W_BODY: how the body that follows in the incoming bytes is framed.
 export const BODY_NONE = 0;
@@ -153,6 +157,8 @@ export const WHY_CLIENT = 9;
 export const WHY_FRAMING = 10;
 /** The row said close. */
 export const WHY_CLOSED = 11;
+/** No TLS with the upstream: it is not who it has to be, or speaks nothing that we do. */
+export const WHY_TLS = 12;
 
 /** What is known of a connection from its accept on. */
 export interface Peer {
@@ -163,6 +169,8 @@ export interface Peer {
   /** Where the client meant to go; with a steered listener, the original destination. */
   readonly localAddress: string;
   readonly localPort: number;
+  /** Absent: a plain connection. */
+  readonly tls?: PeerTls;
 }
 
 /** Where to listen. */
@@ -181,7 +189,7 @@ export interface Bound {
   close(): void;
 }
 
-export interface EngineStats {
+export interface EngineStats extends TlsCounts {
   readonly accepted: number;
   /** Turned away because slots ran short: new connections, or old ones that carried no request. */
   readonly refused: number;
@@ -236,11 +244,18 @@ export interface Engine {
   listen(bound: Bound): number;
   /** Stops accepting. Open connections finish what they are at; rows carry IN_DRAINING. */
   unlisten(listener: number): void;
-  endpoint(address: string, port: number, connectTimeoutMs: number): number;
+  /** With `tls` a connection is one when its handshake is done. */
+  endpoint(address: string, port: number, connectTimeoutMs: number, tls?: EndpointTls): number;
   /** Takes no new request; what is under way finishes. */
   dropEndpoint(endpoint: number): void;
   /** How long a connection to it is kept without a request, from the next one on; never longer than upstreamIdleMs. */
   endpointIdle(endpoint: number, ms: number): void;
+  /** Throws an Error that says what is wrong, and tells nothing of a key. */
+  tlsContext(spec: TlsSpec): number;
+  /** Open connections keep what they have. */
+  dropTlsContext(context: number): void;
+  /** TICKET_KEY bytes each, the same for all workers: the first makes tickets, both open them. */
+  ticketKeys(current: Uint8Array, previous: Uint8Array): void;
   /** Keeps bytes that rows name by id (1 or more). */
   template(id: number, bytes: Uint8Array): void;
   peer(conn: number): Peer;
@@ -275,6 +290,9 @@ export interface EngineOptions {
    * new ones; over it nobody is let in, and who keeps much from moving is reset. Only of the engine in C. */
   readonly maxHeldBytes?: number;
 }
+
+/** Bytes of a key for session tickets: its name, for HMAC, for AES. */
+export const TICKET_KEY = 80;
 
 /** Slot of a connection number: an index for tables beside the engine. */
 export function slotOf(conn: number): number {

@@ -209,6 +209,8 @@ static void hello(struct engine *e, struct conn *c, int32_t *row, struct given g
 		return plain(e, c);
 	case TUNNEL:
 		return open_tunnel(e, c, row);
+	case TLS:
+		return tls_greet(e, c, (uint32_t)row[W_ENDPOINT]);
 	default:
 		close_soon(e, c);
 	}

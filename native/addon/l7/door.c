@@ -1,5 +1,6 @@
 // What JavaScript may ask of an engine. Every number is checked; one that names nothing is ignored.
 #include "l7.h"
+#include "tls/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,8 +10,7 @@
 #define MAX_TEMPLATE 65536
 #define MAX_TEMPLATES 65536
 
-// NULL: an exception is pending, or the engine is shut (then what is asked does nothing).
-static struct engine *engine_of(const struct call *c)
+struct engine *engine_of(const struct call *c)
 {
 	void *e = NULL;
 	if (napi_get_value_external(c->env, c->args[0], &e) != napi_ok) {
@@ -241,6 +241,11 @@ static napi_value l7_peer(napi_env env, napi_callback_info info)
 	set_u32(env, peer, "mark", c->mark);
 	set_address(env, peer, "address", "port", &c->peer);
 	set_address(env, peer, "localAddress", "localPort", &c->local);
+	if (c->greeting)
+		set_u32(env, peer, "greeting", 1);
+	const struct conn *beneath = c->s.script ? conn_find(e, c->parent) : c;
+	if (beneath && beneath->s.tls)
+		set_value(env, peer, "tls", tls_describe(env, beneath->s.tls));
 	return peer;
 }
 
@@ -322,7 +327,7 @@ static napi_value l7_close_idle(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Stats(engine, into: bytes of 11 words)
+// l7Stats(engine, into: bytes of a word a counter)
 static napi_value l7_stats(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
@@ -364,4 +369,5 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7CloseIdle", l7_close_idle);
 	export_function(env, exports, "l7Stats", l7_stats);
 	export_function(env, exports, "l7Shut", l7_shut);
+	register_l7_tls(env, exports);
 }

@@ -1,5 +1,6 @@
 // An engine's life: memory, its place in the event loop, its end.
 #include "l7.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,7 +47,11 @@ static void engine_free(struct engine *e)
 			free(t->bytes);
 	}
 	free_table(&e->templates, true);
+	for (uint32_t i = 0; i < e->endpoints.size; i++)
+		if (e->endpoints.entries[i])
+			endpoint_plain(e->endpoints.entries[i]);
 	free_table(&e->endpoints, true);
+	tls_close(e);
 	free_table(&e->listeners, false);
 	free_table(&e->slots, false);
 	free(e->generations);

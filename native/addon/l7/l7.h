@@ -53,6 +53,7 @@ struct sock {
 	bool listed; // in the list of sockets to look at
 	struct queue in, out;
 	struct script *script; // NULL: a descriptor
+	struct session *tls; // NULL: plain
 	struct sock *next; // in that list
 	struct sock *grave; // in the list of what is freed at the end of the turn
 };
@@ -78,6 +79,8 @@ struct endpoint {
 	uint32_t idle_ms;
 	uint32_t open;
 	bool dropped;
+	struct context *context; // of TLS, NULL: plain
+	struct expected *expected; // who has to be there, with a context
 	struct up *idle; // last used first
 };
 
@@ -175,6 +178,9 @@ struct times {
 
 struct stats {
 	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults, held, streams;
+	// Handshakes of clients: done, resumed; failed for want of something in common, for the certificate, by the
+	// client's alert, by its end, for another reason.
+	uint32_t tls_handshakes, tls_resumed, tls_unshared, tls_certificate, tls_alert, tls_cut, tls_other;
 };
 
 // Grows by doubling, entries by index; a slot that is free is NULL.
@@ -196,6 +202,7 @@ struct engine {
 	bool closed;
 	bool in_turn;
 
+	struct tls *tls; // NULL until it is asked for
 	int epoll;
 	uint64_t now_us;
 	struct wheel wheel;
@@ -236,8 +243,13 @@ static inline size_t queue_length(const struct queue *q) { return q->end - q->st
 bool sock_watch(struct engine *e, struct sock *s, uint32_t events);
 // Bytes read, 0 where none are there now or none will come (s->ended, s->lost).
 size_t sock_read(struct sock *s, void *to, size_t size);
+// The same beneath TLS.
+size_t sock_receive(struct sock *s, void *to, size_t size);
 // Writes what goes, keeps the rest. A failure shows as s->deaf; then the socket is looked at again.
 void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count);
+// The same beneath TLS.
+void sock_transmit(struct engine *e, struct sock *s, struct iovec *pieces, int count);
+void sock_deaf(struct engine *e, struct sock *s);
 void sock_send_bytes(struct engine *e, struct sock *s, const void *bytes, size_t size);
 void sock_flush(struct engine *e, struct sock *s);
 // FIN behind what waits.
@@ -328,6 +340,8 @@ struct conn *conn_find(const struct engine *e, uint32_t id);
 struct endpoint *endpoint_open(struct engine *e, const union address *address, uint32_t connect_ms);
 struct endpoint *endpoint_find(const struct engine *e, uint32_t id);
 void endpoint_drop(struct engine *e, struct endpoint *p);
+// Forgets its TLS.
+void endpoint_plain(struct endpoint *p);
 // A free or new connection. NULL: *why says why not.
 struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t *why);
 // Gives a connection back after a whole exchange.
@@ -335,6 +349,15 @@ void up_release(struct engine *e, struct up *up);
 void up_destroy(struct engine *e, struct up *up);
 void up_event(struct engine *e, struct up *up);
 void up_timer(struct engine *e, struct up *up);
+
+// door.c
+// NULL: an exception is pending, or the engine is shut (then what is asked does nothing).
+struct engine *engine_of(const struct call *c);
+// tls/session.c
+// The connection speaks TLS, and HTTP in it.
+void tls_greet(struct engine *e, struct conn *c, uint32_t context);
+// tls/door.c
+void register_l7_tls(napi_env env, napi_value exports);
 
 // engine.c
 // Makes room for that place. False: no memory.

@@ -1,6 +1,7 @@
 // Connections to upstreams: one pool an endpoint, the last used taken first, so that few stay warm and the rest time
 // out.
 #include "l7.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -45,6 +46,7 @@ static void free_endpoint(struct engine *e, struct endpoint *p)
 	e->endpoints.entries[place] = NULL;
 	if (place < e->free_endpoint)
 		e->free_endpoint = place;
+	endpoint_plain(p);
 	free(p);
 }
 
@@ -77,6 +79,8 @@ void up_destroy(struct engine *e, struct up *up)
 		return;
 	up->dead = true;
 	up->conn = NULL;
+	if (up->link)
+		sock_end(e, &up->s);
 	unpool(e, up);
 	wheel_forget(&up->timer);
 	sock_close(e, &up->s, false);
@@ -106,6 +110,7 @@ static struct up *up_connect(struct engine *e, struct endpoint *p, uint8_t *why)
 	e->stats.connects += 1;
 	socklen_t size = p->address.any.sa_family == AF_INET ? sizeof(p->address.in) : sizeof(p->address.in6);
 	if ((connect(fd, &p->address.any, size) != 0 && errno != EINPROGRESS) ||
+	    (p->context && !tls_connect(e, &up->s, p->context, p->expected)) ||
 	    !sock_watch(e, &up->s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
 		sock_close(e, &up->s, false);
 		free(up);
@@ -130,13 +135,19 @@ struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t 
 	return p->open < e->max_per_endpoint ? up_connect(e, p, why) : NULL;
 }
 
+// Something came that no request asked for. A read that was filled to the brim says nothing of what is behind it, and
+// TLS has things of its own to say.
+static bool said(struct up *up)
+{
+	uint8_t byte;
+	return up->s.readable && (sock_read(&up->s, &byte, 1) > 0 || up->s.ended || up->s.lost);
+}
+
 void up_release(struct engine *e, struct up *up)
 {
 	struct endpoint *p = up->endpoint;
-	uint8_t byte;
-	// A read that was filled to the brim says nothing of what is behind it.
 	if (p->dropped || up->dirty || up->s.hup || up->s.ended || up->s.lost || up->s.deaf || sock_blocked(&up->s) ||
-	    queue_length(&up->s.in) > 0 || (up->s.readable && (sock_read(&up->s, &byte, 1) > 0 || up->s.ended)))
+	    queue_length(&up->s.in) > 0 || said(up))
 		return up_destroy(e, up);
 	up->conn = NULL;
 	up->in_body = false;
@@ -182,6 +193,11 @@ void up_event(struct engine *e, struct up *up)
 			return;
 		if (up->s.broken || !connected(up))
 			return c ? fail(e, c, WHY_CONNECT) : up_destroy(e, up);
+		enum shake shake = up->s.tls ? tls_shake(&up->s) : SHAKE_DONE;
+		if (shake == SHAKE_FAILED)
+			return c ? fail(e, c, WHY_TLS) : up_destroy(e, up);
+		if (shake == SHAKE_MORE)
+			return;
 		up->connected = true;
 		wheel_clear(&up->timer);
 		sock_flush(e, &up->s);
@@ -195,7 +211,7 @@ void up_event(struct engine *e, struct up *up)
 	bool waited = sock_blocked(&up->s);
 	sock_flush(e, &up->s);
 	if (!c) {
-		if (up->s.readable)
+		if (said(up))
 			up_destroy(e, up);
 		return;
 	}

@@ -1,5 +1,6 @@
 // Lays out what happened as rows and calls onBatch once. Bytes are read straight into the arena.
 #include "l7.h"
+#include "tls/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,7 @@ static void nothing(struct engine *e, struct conn *c, uint8_t kind)
 			fail(e, c, WHY_EOF);
 	} else if (c->s.lost)
 		abort_conn(e, c, WHY_CLIENT);
-	else if (c->s.ended)
+	else if (c->s.ended || tls_failed(&c->s))
 		close_soon(e, c);
 }
 

@@ -1,5 +1,6 @@
 // The calls themselves: read, write, keep what does not go, end, close.
 #include "l7.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +80,11 @@ size_t sock_read(struct sock *s, void *to, size_t size)
 		return 0;
 	if (s->script)
 		return script_read(s, to, size);
+	return s->tls ? tls_read(s, to, size) : sock_receive(s, to, size);
+}
+
+size_t sock_receive(struct sock *s, void *to, size_t size)
+{
 	ssize_t n = receive(s->fd, to, size);
 	if (n > 0) {
 		// Less than asked: nothing is left, and more makes a new edge. After a FIN no edge comes.
@@ -96,7 +102,7 @@ size_t sock_read(struct sock *s, void *to, size_t size)
 	return 0;
 }
 
-static void sock_deaf(struct engine *e, struct sock *s)
+void sock_deaf(struct engine *e, struct sock *s)
 {
 	s->deaf = true;
 	queue_free(e, &s->out);
@@ -129,6 +135,16 @@ void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count
 			sock_deaf(e, s);
 		return;
 	}
+	if (s->tls)
+		tls_send(e, s, pieces, count);
+	else
+		sock_transmit(e, s, pieces, count);
+}
+
+void sock_transmit(struct engine *e, struct sock *s, struct iovec *pieces, int count)
+{
+	if (s->deaf || s->shut || s->fd < 0)
+		return;
 	size_t done = 0;
 	if (s->writable && !sock_blocked(s)) {
 		ssize_t n = write_pieces(s, pieces, count);
@@ -179,6 +195,8 @@ void sock_flush(struct engine *e, struct sock *s)
 
 void sock_end(struct engine *e, struct sock *s)
 {
+	if (s->tls && !s->ending && s->fd >= 0 && !s->deaf)
+		tls_end(e, s);
 	s->ending = true;
 	if (s->script)
 		output(e, (struct conn *)s);
@@ -190,6 +208,8 @@ void sock_close(struct engine *e, struct sock *s, bool reset)
 {
 	queue_free(e, &s->in);
 	queue_free(e, &s->out);
+	if (s->tls)
+		tls_free(e, s);
 	if (s->fd < 0)
 		return;
 	if (s->script) {

@@ -15,6 +15,7 @@ import { RowQueue } from './rows.ts';
 import { Timer, createWheel } from './wheel.ts';
 import type { Wheel } from './wheel.ts';
 import { HELLO, TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
+import { noTlsCounts } from '../tls/spec.ts';
 import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Place } from '../transport.ts';
 
 const TICK_MS = 50;
@@ -224,6 +225,14 @@ class NetEngine implements Engine {
     this.pool.idle(id, ms);
   }
 
+  tlsContext(): never {
+    throw new Error('the engine on node:net speaks no TLS');
+  }
+
+  dropTlsContext(): void {}
+
+  ticketKeys(): void {}
+
   template(id: number, bytes: Uint8Array): void {
     this.queue.template(id, bytes);
   }
@@ -270,6 +279,7 @@ class NetEngine implements Engine {
     return {
       ...this.totals,
       ...this.queue.counts,
+      ...noTlsCounts,
       connections: this.open.size,
       upstreams: up.open,
       upstreamsIdle: up.idle,

@@ -64,6 +64,7 @@
 #define RETRY 6
 #define CLOSE 7
 #define PLAIN 8
+#define TLS 9
 
 #define BODY_NONE 0
 #define BODY_LENGTH 1
@@ -87,7 +88,9 @@
 #define WHY_CLIENT 9
 #define WHY_FRAMING 10
 #define WHY_CLOSED 11
+#define WHY_TLS 12
 
 #define BODY_RATE 500
+#define TICKET_KEY 80
 
 #endif

@@ -1,0 +1,97 @@
+// TLS as a transform between a socket's calls and the rest of the engine, on the OpenSSL that Node brings: SSL reads
+// what was received and writes what is to be sent, through buffers of the engine; it never sees a descriptor.
+// window.c: those buffers. context.c: certificates and rules. session.c: one connection. identity.c: who is there.
+#ifndef MIDPLANE_L7_TLS_H
+#define MIDPLANE_L7_TLS_H
+
+#include "../l7.h"
+
+#include <openssl/ssl.h>
+
+#define CIPHER (64 * 1024)
+#define RECORD (16 * 1024)
+
+// What all sessions of an engine share: it is theirs for the time of one call.
+struct tls {
+	BIO_METHOD *method;
+	const uint8_t *in; // received, not read by SSL yet
+	size_t in_left;
+	uint8_t *out; // written by SSL, not sent yet
+	size_t out_used, out_size;
+	uint8_t keys[2][TICKET_KEY]; // the first makes tickets, both open them
+	struct table contexts;
+	uint32_t context_count; // all that ever were
+	uint8_t cipher[CIPHER], plain[RECORD];
+};
+
+// Certificates, trust and rules; it lasts as long as a connection or an endpoint has it.
+struct context {
+	SSL_CTX *ssl;
+	struct tls *tls;
+	uint32_t id;
+	uint32_t holders;
+	bool server;
+	uint8_t alpn_size;
+	uint8_t alpn[255];
+};
+
+struct session {
+	SSL *ssl;
+	struct engine *engine;
+	struct context *context;
+	const struct expected *expected; // of an upstream
+	struct queue cipher; // received, not decrypted yet
+	struct queue waiting; // to be sent once the handshake is done
+	bool begun;
+	bool up; // the handshake is done
+	bool failed; // and will never be
+	bool cut; // what came after the last byte that was given out is no end
+};
+
+// Who an upstream has to be.
+struct expected {
+	char *server_name; // SNI, or NULL
+	char **names; // one of them, of a host or a URI, has to be the certificate's; none: any
+	uint32_t count;
+};
+
+// window.c. The engine's part, made when it is first asked for; NULL: no memory.
+struct tls *tls_of(struct engine *e);
+void tls_close(struct engine *e);
+BIO *window_bio(struct tls *tls);
+void window_flush(struct engine *e, struct sock *s);
+
+// context.c
+struct rules {
+	bool server;
+	uint8_t verify; // 0 nobody, 1 who gives a certificate, 2 all
+	bool only_13;
+	struct bytes alpn, policy, ca, crl;
+};
+// NULL: *why says why not, in static memory.
+struct context *context_open(struct engine *e, const struct rules *rules, const char **why);
+// NULL where all is well.
+const char *context_certify(struct context *c, struct bytes chain, struct bytes key);
+struct context *context_find(const struct engine *e, uint32_t id);
+void context_drop(struct engine *e, struct context *c);
+void context_release(struct context *c);
+
+// session.c. False: no memory.
+bool tls_connect(struct engine *e, struct sock *s, struct context *c, const struct expected *expected);
+size_t tls_read(struct sock *s, uint8_t *to, size_t size);
+void tls_send(struct engine *e, struct sock *s, const struct iovec *pieces, int count);
+// close_notify.
+void tls_end(struct engine *e, struct sock *s);
+void tls_free(struct engine *e, struct sock *s);
+// Goes on with the handshake of an upstream.
+enum shake { SHAKE_MORE, SHAKE_DONE, SHAKE_FAILED };
+enum shake tls_shake(struct sock *s);
+static inline bool tls_failed(const struct sock *s) { return s->tls && s->tls->failed; }
+
+// identity.c
+bool expected_match(const struct expected *expected, X509 *leaf);
+void expected_free(struct expected *expected);
+// { protocol, alpn, serverName, uri, resumed }
+napi_value tls_describe(napi_env env, const struct session *t);
+
+#endif
