@@ -12,6 +12,7 @@ const seconds = process.env['MIDPLANE_TEST_LONG'] === '1' ? 3600 : 45;
 const spareMs = 60_000;
 
 interface Result {
+  readonly handshakes: number;
   readonly cuts: number;
   readonly rows: number;
   /** Open descriptors. */
@@ -19,7 +20,7 @@ interface Result {
   readonly after: number;
 }
 
-test('torn connections and hostile rows: nothing is touched or kept that is not its own', async (t) => {
+test('torn connections and handshakes, hostile rows: nothing is touched or kept that is not its own', async (t) => {
   const built = spawnSync('make', ['-s', '-C', `${root}native`, 'asan'], { encoding: 'utf8' });
   assert.equal(built.status, 0, built.stderr);
   const library = spawnSync('cc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
@@ -42,9 +43,11 @@ test('torn connections and hostile rows: nothing is touched or kept that is not 
   clearTimeout(kill);
   assert.equal(signal, null, `ended by ${signal}: ${said}`);
   // What node itself leaks at its end is not ours.
-  assert.doesNotMatch(said, /addon\.node|runtime error|heap-|stack-|SEGV/, said.slice(0, 8000));
-  const { cuts, rows, before, after } = JSON.parse(out) as Result;
-  t.diagnostic(`${cuts} torn connections, ${rows} hostile rows`);
-  assert.ok(cuts > 500 && rows > 500);
+  assert.doesNotMatch(said, /runtime error|heap-|stack-|SEGV/, said.slice(0, 8000));
+  const leaks = said.split('\n\n').filter((block) => block.includes('/native/addon/') && !block.includes(' napi_'));
+  assert.deepEqual(leaks, []);
+  const { handshakes, cuts, rows, before, after } = JSON.parse(out) as Result;
+  t.diagnostic(`${handshakes} handshakes, ${cuts} torn connections, ${rows} hostile rows`);
+  assert.ok(handshakes > 50 && cuts > 500 && rows > 500);
   assert.ok(after <= before + 4, `descriptors ${before} -> ${after}`);
 });

@@ -2,19 +2,27 @@
 // not its own is AddressSanitizer's to say, where that is preloaded.
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pki } from '../fake/pki.ts';
 import { cuts } from './cuts.ts';
+import { handshakes } from './handshakes.ts';
 import { rows } from './rows.ts';
 
 const [seconds = 10, seed = 1] = process.argv.slice(2).map(Number);
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
 
+// OpenSSL's command, which makes the certificates, is not watched.
+delete process.env['LD_PRELOAD'];
+using ours = pki();
+
+await handshakes(performance.now() + 500, seed, ours);
 await cuts(performance.now() + 500);
 await rows(performance.now() + 500, seed);
 await sleep(300);
 const before = descriptors();
 const begun = performance.now();
 const done = {
-  cuts: await cuts(begun + seconds * 500),
+  handshakes: await handshakes(begun + seconds * 300, seed + 1, ours),
+  cuts: await cuts(begun + seconds * 600),
   rows: await rows(begun + seconds * 1000, seed + 1000),
 };
 await sleep(500);

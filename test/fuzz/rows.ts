@@ -4,6 +4,7 @@ import { connect as dial } from 'node:net';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
 import * as t from '../../src/l7/transport.ts';
+import { serverSpec } from '../fake/l7-tls.ts';
 import { freePort, sleep, upstream } from '../fake/l7.ts';
 
 const extremes = [0, 1, -1, 2, 7, 16, 17, 255, 256, 0x7fffffff, -0x80000000, t.ARENA_BYTES, t.READ_BYTES, t.ROW_BYTES];
@@ -55,7 +56,7 @@ class Hostile {
   private fill(base: number): void {
     const { rows } = this.engine;
     const len = rows[base + t.W_LEN]!;
-    rows[base + t.W_ACTION] = this.below(10);
+    rows[base + t.W_ACTION] = this.below(11);
     rows[base + t.W_HEAD] = this.below(4) === 0 ? this.below(len + 1) : len;
     rows[base + t.W_ENDPOINT] = this.one(this.endpoints);
     rows[base + t.W_OUT] = this.below(8);
@@ -89,6 +90,7 @@ class Hostile {
         () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.unlisten(this.number()),
         () => engine.closeIdle(),
+        () => engine.dropTlsContext(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.endpointIdle(this.one(this.endpoints), this.below(100)),
         () => engine.stats(),
         () => engine.endpoint('127.0.0.1', this.below(65536), this.number()),
@@ -143,6 +145,9 @@ export async function rows(untilMs: number, seed: number): Promise<number> {
     const h = new Hostile(run);
     const ports = [await h.listen(), await h.listen()];
     for (let i = 0; i < 4; i += 1) h.endpoints.push(h.engine.endpoint('127.0.0.1', i === 3 ? 1 : up.port, 50));
+    const tls = { ...serverSpec, certificates: [] };
+    const context = h.engine.tlsContext({ ...tls, side: 'client' });
+    h.endpoints.push(h.engine.endpoint('127.0.0.1', up.port, 50, { context, names: [] }), h.engine.tlsContext(tls));
     const clients: Promise<void>[] = [];
     for (let i = 0; i < 150; i += 1) {
       clients.push(client(ports[i % 2]!, h));
