@@ -28,7 +28,7 @@ packages_switch=(iproute2 ethtool bpftool procps)                      # namespa
 packages_containers=(podman runc conmon catatonit)                       # guests: containers
 packages_vms=("$qemu" qemu-utils)                                        # guests: virtual machines
 packages_tests=(iputils-ping tcpdump traceroute iperf3 curl openssh-client strace busybox-static python3 python3-venv
-  nginx haproxy slowhttptest)
+  nginx haproxy slowhttptest golang-go nghttp2-client)
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }

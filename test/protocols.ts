@@ -20,6 +20,8 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   OpenSSL: 'openssl',
   Node: 'node:tls',
   'Node HTTP/2': 'node:http2',
+  h2spec: 'h2spec',
+  nghttp2: 'nghttp',
 };
 
 const net = 'src/l7/transport-http.test.ts';
@@ -142,6 +144,7 @@ const beneath: readonly Short[] = [
 ];
 
 const h2 = 'src/l7/http2/server.test.ts';
+const oracles = 'src/l7/http2/oracles.test.ts';
 const floods = 'src/l7/http2/floods.test.ts';
 const http2: readonly Short[] = [
   [
@@ -172,6 +175,9 @@ const http2: readonly Short[] = [
     'RFC 9113 6.8',
   ],
   ['HTTP/2: bound of streams', h2, 'streams have their bound: of one connection, and of all', 'RFC 9113 5.1.2'],
+  ['HTTP/2: framing and HPACK, judged', oracles, 'h2spec --strict fails nothing and skips nothing', 'h2spec'],
+  ['HTTP/2: curl', oracles, 'curl by prior knowledge: up and down', 'curl'],
+  ['HTTP/2: nghttp2 and load', oracles, 'nghttp and h2load', 'nghttp2'],
   ['HPACK', 'src/l7/http2/hpack.test.ts', 'what is written is read as it was', 'RFC 7541 6'],
   [
     'HTTP/2 made HTTP/1.1: what must not get through',

@@ -84,6 +84,7 @@ export class Http2Server implements Role {
     const off = this.rows[base + t.W_OFF]!;
     const len = Math.min(this.rows[base + t.W_LEN]!, preface.length);
     const conn = this.rows[base + t.W_CONN]!;
+    if (this.ownerOf(conn) !== undefined) return false;
     for (let i = 0; i < len; i += 1) {
       if (this.arena[off + i] === preface[i]) continue;
       if (this.o.agreed?.(conn) !== true) return false;
