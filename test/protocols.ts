@@ -188,6 +188,52 @@ const http2: readonly Short[] = [
   ['HTTP/2: floods', floods, '${floods.length} floods end their connection, calmly', 'RFC 9113 10.5'],
 ];
 
+const tcp = 'src/l7/tcp/tcp.test.ts';
+const sni = 'src/l7/tcp/sni.test.ts';
+const connectionsAsTheyCome: readonly Short[] = [
+  ['TCP: a server that speaks first', tcp, 'a server that speaks first is heard, and then the client', 'RFC 5321 3.1'],
+  ['TCP: half-close', tcp, 'each side ends for itself', 'RFC 9293 3.6'],
+  ['TCP: a reset', tcp, 'a reset of one side is a reset of the other', 'RFC 9293 3.5.2'],
+  ['TCP: weights', tcp, 'weights share connections out; of a cluster that is gone the share is closed', 'RFC 9293 3.5'],
+  [
+    'TCP: one more try of an endpoint',
+    tcp,
+    'endpoints by turns; one that is down is tried once, then another; none is closed',
+    'RFC 9293 3.5',
+  ],
+  [
+    'TCP: silent connections end',
+    tcp,
+    'a silent connection ends, one that says something now and then does not',
+    'RFC 9293 3.8.4',
+  ],
+  ['TCP: changes', tcp, 'a change cuts no connection, and the next one goes where it says', 'RFC 9293 3.6'],
+  [
+    'TLS passed through by SNI',
+    sni,
+    'the most specific name decides; without a name, or with one that nobody has, the default or the end',
+    'Node',
+  ],
+  [
+    'TLS passed through: a ClientHello in pieces',
+    sni,
+    'a ClientHello in any pieces, and what follows it, goes on as it came',
+    'Node',
+  ],
+  [
+    'TLS passed through: a ClientHello of 16 KB',
+    sni,
+    'a ClientHello of up to 16 KB passes, a larger one is closed',
+    'Node',
+  ],
+  [
+    'what is no TLS on a port of TLS',
+    sni,
+    'what is no TLS is closed at its first bytes, and who says nothing in time',
+    'RFC 8446 5.1',
+  ],
+];
+
 const bounded = 'a target, a head, a number of fields: each has its bound, its status, and a body that names the bound';
 const bounds: readonly Short[] = [
   ['bound of a target: 414', 'src/l7/limits.test.ts', bounded, 'RFC 9110 15.5.15'],
@@ -220,4 +266,5 @@ export const protocolRows: readonly ProtocolRow[] = [
   ...bounds,
   ...http2,
   ...beneath,
+  ...connectionsAsTheyCome,
 ].map(([feature, file, test, oracle]) => ({ feature, file, test, oracle }));

@@ -13,7 +13,7 @@ import {
   httpWorkersData,
   renderHttpRoutes,
   renderHttpWorkers,
-} from '../l7/show.ts';
+} from '../l7/record/show.ts';
 import { systemClock } from '../lib/clock.ts';
 import { lateXds } from '../mesh/xds/late.ts';
 import { named } from '../lib/log.ts';

@@ -20,6 +20,7 @@ import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import type { Http2Server } from './http2/server.ts';
+import { Greeter } from './tcp/greet.ts';
 import * as t from './transport.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
@@ -50,6 +51,7 @@ export class Chain {
   private readonly arena: Buffer;
   private readonly rows: Int32Array;
   private readonly e: Emitter;
+  private readonly greeter: Greeter;
   private readonly exchanges: Exchange[] = [];
 
   constructor(engine: t.Engine, o: ChainOptions) {
@@ -58,6 +60,7 @@ export class Chain {
     this.arena = engine.arena;
     this.rows = engine.rows;
     this.e = new Emitter(engine.arena, engine.rows);
+    this.greeter = new Greeter(engine, o);
     engine.template(END_TEMPLATE, endTemplate);
   }
 
@@ -73,6 +76,10 @@ export class Chain {
         this.o.fault(error);
         const x = this.exchangeOf(this.rows[base + t.W_CONN]!);
         x.flags = 'exception';
+        if (this.greeter.owns(x, base)) {
+          this.rows[base + t.W_ACTION] = t.CLOSE;
+          continue;
+        }
         if (this.rows[base + t.W_KIND] === t.REQUEST) swallow(this.e, base, this.rows[base + t.W_LEN]!);
         this.answer(x, base, 500, none, false);
       }
@@ -87,6 +94,8 @@ export class Chain {
       x.conn = conn;
       x.scanned = 0;
       x.requests = 0;
+      x.greeted = false;
+      x.since = 0;
     }
     return x;
   }
@@ -96,6 +105,8 @@ export class Chain {
     x.backend = undefined;
     x.act = undefined;
     x.target = undefined;
+    x.stream = undefined;
+    x.cluster = undefined;
     x.listener = undefined;
     x.subject.clear();
     x.scanned = 0;
@@ -325,7 +336,7 @@ export class Chain {
     const why = this.rows[base + t.W_REASON]!;
     const bytesIn = t.wide(this.rows[base + t.W_DONE_IN_LO]!, this.rows[base + t.W_DONE_IN_HI]!);
     const bytesOut = t.wide(this.rows[base + t.W_DONE_OUT_LO]!, this.rows[base + t.W_DONE_OUT_HI]!);
-    this.o.counters.done(x.act?.stat ?? NO_ROUTE, x.status, us, bytesIn, bytesOut, why !== t.WHY_NONE);
+    this.o.counters.done((x.act ?? x.stream)?.stat ?? NO_ROUTE, x.status, us, bytesIn, bytesOut, why !== t.WHY_NONE);
     if (this.o.log !== undefined)
       this.o.log.write(recordOf(x, this.engine.peer(x.conn), { now: this.o.clock.now(), us, bytesIn, bytesOut, why }));
     this.release(x);
@@ -335,6 +346,7 @@ export class Chain {
     const kind = this.rows[base + t.W_KIND]!;
     if (kind === t.BYTES || kind === t.OUTPUT) return this.o.http2?.row(base);
     const x = this.exchangeOf(this.rows[base + t.W_CONN]!);
+    if (this.greeter.owns(x, base)) return this.greeter.row(base, x);
     switch (kind) {
       case t.REQUEST:
         return this.request(base, x);

@@ -8,6 +8,8 @@ import { compileAct } from './head/act.ts';
 import type { Act } from './head/act.ts';
 import { compileTable } from './match.ts';
 import type { Table } from './match.ts';
+import { compileStreams, helloOf } from './tcp/stream.ts';
+import type { StreamTable } from './tcp/stream.ts';
 import type { Bound, Engine } from './transport.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
@@ -16,8 +18,14 @@ const REMEMBERED = 64;
 
 export interface Prepared {
   readonly snapshot: Snapshot;
-  readonly tables: ReadonlyMap<string, Table<Act>>;
+  readonly tables: ReadonlyMap<string, Compiled>;
   readonly opened: ReadonlyMap<string, Bound>;
+}
+
+/** One route table. */
+interface Compiled {
+  readonly table: Table<Act>;
+  readonly streams: StreamTable;
 }
 
 interface Open {
@@ -27,7 +35,7 @@ interface Open {
 }
 
 function same(a: Listener, b: Listener): boolean {
-  return a.address === b.address && a.port === b.port && a.steered === b.steered;
+  return a.address === b.address && a.port === b.port && a.steered === b.steered && a.protocol === b.protocol;
 }
 
 export class Listeners {
@@ -57,7 +65,7 @@ export class Listeners {
       if (old !== undefined && same(old.spec, spec)) continue;
       try {
         const place = { address: spec.address, port: spec.port, transparent: spec.steered === true };
-        opened.set(spec.name, this.engine.bind(place));
+        opened.set(spec.name, this.engine.bind({ ...place, ...helloOf(spec) }));
       } catch (error) {
         for (const bound of opened.values()) bound.close();
         throw new Error(`listener ${spec.name}: ${(error as Error).message}`, { cause: error });
@@ -68,14 +76,15 @@ export class Listeners {
 
   /** Compiles and opens what is new. Throws an Error that says what can't be served, having undone what it opened. */
   prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Prepared {
-    const tables = new Map<string, Table<Act>>();
+    const tables = new Map<string, Compiled>();
     const declared = new Set(snapshot.clusters.map((c) => c.key));
     const cluster = (key: string) => (declared.has(key) ? this.upstreams.cluster(key) : undefined);
-    for (const table of snapshot.routes) {
-      const compiled = compileTable(table, (route) =>
-        compileAct(route, { stat: stats.get(statKey(table.name, route.name)) ?? 0, turn: this.random(), cluster }),
-      );
-      tables.set(table.name, compiled);
+    for (const routes of snapshot.routes) {
+      const own = ({ name }: { readonly name: string }) => {
+        return { stat: stats.get(statKey(routes.name, name)) ?? 0, turn: this.random(), cluster };
+      };
+      const table = compileTable(routes, (route) => compileAct(route, own(route)));
+      tables.set(routes.name, { table, streams: compileStreams(routes.streams ?? [], own) });
     }
     for (const listener of snapshot.listeners) {
       if (!tables.has(listener.routes)) throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
@@ -90,16 +99,16 @@ export class Listeners {
     const leaving = [...this.open].filter(([name]) => !wanted.has(name) || opened.has(name));
     for (const [name] of leaving) this.open.delete(name);
     for (const spec of snapshot.listeners) {
-      const table = tables.get(spec.routes)!;
+      const { table, streams } = tables.get(spec.routes)!;
       const paths = spec.paths ?? defaultPaths;
       const old = this.open.get(spec.name);
       if (old !== undefined) {
-        old.view.table = table;
-        old.view.paths = paths;
+        Object.assign(old.view, { table, streams, paths });
         continue;
       }
       const id = this.engine.listen(opened.get(spec.name)!);
-      const view = { name: spec.name, port: spec.port, table, paths };
+      const { name, port, protocol } = spec;
+      const view = { name, port, protocol, table, streams, paths };
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view });
     }

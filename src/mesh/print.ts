@@ -7,6 +7,7 @@ import type {
   Route,
   RouteAction,
   Snapshot,
+  StreamRoute,
   WeightedCluster,
 } from './snapshot.ts';
 
@@ -18,7 +19,9 @@ export function printSnapshot(snapshot: Snapshot): string {
       `  host ${host.domains.join(' ')}`,
       ...host.routes.map((route) => `    ${printRoute(route)}`),
     ]);
-    return [`listener ${listener.name}${listener.steered ? ' steered' : ''}`, ...hosts];
+    const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
+    const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
+    return [`listener ${listener.name}${how}`, ...hosts, ...streams];
   });
   const clusters = snapshot.clusters.map((c) => `cluster ${c.key} ${c.policy}`);
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
@@ -34,6 +37,11 @@ export function printEndpoints(endpoints: readonly Endpoints[]): string {
       return [cluster, ...all].map((line) => `${line}\n`).join('');
     })
     .join('');
+}
+
+function printStream({ name, sni, clusters }: StreamRoute): string {
+  const to = clusters.map(({ cluster, weight }) => `${cluster}*${weight}`).join(' + ') || 'close';
+  return `${name}: ${sni === undefined ? 'always' : `sni ${sni.join(' ')}`} -> ${to}`;
 }
 
 /** One route: "NAME: if CONDITIONS, EDITS -> ACTION". */

@@ -14,7 +14,7 @@ export interface Listener {
   readonly name: string;
   readonly address: string;
   readonly port: number;
-  readonly protocol: 'HTTP';
+  readonly protocol: Protocol;
   /** Name of its RouteTable. */
   readonly routes: string;
   /** Connections come here by steering (an IP_TRANSPARENT listener), not by their address. */
@@ -22,6 +22,10 @@ export interface Listener {
   /** Absent: `defaultPaths`. */
   readonly paths?: PathNormalization;
 }
+
+/** What the connections of a listener speak, and so which routes of its table decide: HTTP by `hosts`, TCP by the
+ * stream without `sni`, TLS by the stream whose `sni` has the name that the ClientHello asks for. */
+export type Protocol = 'HTTP' | 'TCP' | 'TLS';
 
 /** What is done to a path before routes, policies and logs see it and before it goes on; names and meaning are those of
  * MeshConfig.pathNormalization of Istio. `base` resolves dot elements and backslashes and writes escapes in one way,
@@ -39,6 +43,24 @@ export const defaultPaths: PathNormalization = 'base';
 export interface RouteTable {
   readonly name: string;
   readonly hosts: readonly VirtualHost[];
+  readonly streams?: readonly StreamRoute[];
+}
+
+/** Connections that go on as they come, their bytes unread. */
+export interface StreamRoute {
+  /** Like a Route's: "tcproute/default/db/0". */
+  readonly name: string;
+  /** Names of servers, chosen like the hosts of a table ("*" also stands for no name at all). Absent: any connection.
+   * Neither the one nor the other: the connection is closed. */
+  readonly sni?: readonly string[];
+  /** Of a cluster that does not exist the share of connections is closed; so are all where all weights are 0. */
+  readonly clusters: readonly StreamCluster[];
+}
+
+export interface StreamCluster {
+  readonly cluster: ClusterKey;
+  /** 0 or more. */
+  readonly weight: number;
 }
 
 export interface VirtualHost {

@@ -6,10 +6,12 @@ import { noEdits } from '../../src/mesh/snapshot.ts';
 import type {
   Cluster,
   Endpoint,
+  Listener,
   Route,
   RouteAction,
   RouteMatch,
   Snapshot,
+  StreamRoute,
   VirtualHost,
 } from '../../src/mesh/snapshot.ts';
 
@@ -82,6 +84,30 @@ export function snapshot(
       ...c,
     })),
     secrets: [],
+  };
+}
+
+/** A stream to clusters by weight: stream('db', 'a 80', 'b 20'). */
+export function stream(name: string, ...clusters: string[]): StreamRoute {
+  const all = clusters.map((text) => {
+    const [cluster = '', weight = '1'] = text.split(' ');
+    return { cluster, weight: Number(weight) };
+  });
+  return { name, clusters: all };
+}
+
+/** The snapshot with a listener that does not speak HTTP, and these streams behind it. */
+export function streams(
+  port: number,
+  protocol: Listener['protocol'],
+  routes: readonly StreamRoute[],
+  clusters: readonly Partial<Cluster>[] = [{ key: 'a' }],
+): Snapshot {
+  const made = snapshot(port, [], clusters);
+  return {
+    ...made,
+    listeners: made.listeners.map((l) => ({ ...l, protocol })),
+    routes: [{ name: 'main', hosts: [], streams: routes }],
   };
 }
 

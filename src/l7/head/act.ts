@@ -105,13 +105,20 @@ function replyBody(body: string): Uint8Array {
   return bytes;
 }
 
+/** What is shared out by weight. */
+export interface Split<T extends { readonly until: number }> {
+  readonly targets: readonly T[];
+  readonly total: number;
+  turn: number;
+}
+
 /** The target of the next request. The turns step through the weights by the golden ratio, so that a split of 80 to 20
  * shows after ten requests and not only on average. Undefined where all weights are 0. */
-export function nextTarget(act: Act): Target | undefined {
-  if (act.total === 0) return undefined;
-  if (act.targets.length === 1) return act.targets[0];
-  act.turn = (act.turn + 0x9e3779b9) >>> 0;
-  const at = (act.turn / 0x1_0000_0000) * act.total;
-  for (let i = 0; i < act.targets.length; i += 1) if (at < act.targets[i]!.until) return act.targets[i];
-  return act.targets.at(-1);
+export function nextTarget<T extends { readonly until: number }>(split: Split<T>): T | undefined {
+  if (split.total === 0) return undefined;
+  if (split.targets.length === 1) return split.targets[0];
+  split.turn = (split.turn + 0x9e3779b9) >>> 0;
+  const at = (split.turn / 0x1_0000_0000) * split.total;
+  for (let i = 0; i < split.targets.length; i += 1) if (at < split.targets[i]!.until) return split.targets[i];
+  return split.targets.at(-1);
 }

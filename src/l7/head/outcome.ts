@@ -1,9 +1,11 @@
 // What is known of a request on its way, and how it ended.
-import type { PathNormalization } from '../../mesh/snapshot.ts';
+import type { PathNormalization, Protocol } from '../../mesh/snapshot.ts';
 import { Subject } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
 import type { Table } from '../match.ts';
 import type { Backend } from '../upstream/pick.ts';
+import type { ClusterState } from '../upstream/upstream.ts';
+import type { Stream, StreamTable } from '../tcp/stream.ts';
 import * as t from '../transport.ts';
 import type { Act, Target } from './act.ts';
 
@@ -11,7 +13,9 @@ import type { Act, Target } from './act.ts';
 export interface ListenerView {
   readonly name: string;
   readonly port: number;
+  readonly protocol: Protocol;
   table: Table<Act>;
+  streams: StreamTable;
   paths: PathNormalization;
 }
 
@@ -22,8 +26,15 @@ export class Exchange {
   scanned = 0;
   /** Requests that the connection has brought. */
   requests = 0;
+  /** It has been found out what the connection speaks. */
+  greeted = false;
+  /** Milliseconds since 1970, when its first row came; of connections that are greeted. */
+  since = 0;
   listener: ListenerView | undefined;
   act: Act | undefined;
+  /** The route of a connection that goes on as it comes, and the cluster that it was given. */
+  stream: Stream | undefined;
+  cluster: ClusterState | undefined;
   target: Target | undefined;
   backend: Backend | undefined;
   status = 0;
@@ -56,6 +67,17 @@ export const endings: readonly string[] = (() => {
   return names;
 })();
 
+/** Of a tunnel. */
+const tunnelEndings: Readonly<Record<number, string>> = {
+  [t.WHY_RESET]: 'reset',
+  [t.WHY_STALL]: 'idle',
+  [t.WHY_DEADLINE]: 'max-age',
+};
+
+function endingOf(x: Exchange, why: number): string {
+  return (x.stream === undefined ? undefined : tunnelEndings[why]) ?? endings[why] ?? '';
+}
+
 export interface Measure {
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -85,7 +107,7 @@ const record: AccessRecord = {
 export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
   record.timeMs = m.now - m.us / 1000;
   record.listener = x.listener?.name ?? '';
-  record.route = x.act?.name ?? '';
+  record.route = (x.act ?? x.stream)?.name ?? '';
   record.subject = x.subject;
   record.status = x.status;
   record.bytesIn = m.bytesIn;
@@ -94,6 +116,6 @@ export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
   record.upstream = x.backend?.name ?? '';
   record.client = peer.address;
   record.port = peer.mark & 0xffff;
-  record.flags = x.flags === '' ? (endings[m.why] ?? '') : x.flags;
+  record.flags = x.flags === '' ? endingOf(x, m.why) : x.flags;
   return record;
 }

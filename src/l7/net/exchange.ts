@@ -319,8 +319,9 @@ export class Exchanges implements UpstreamEvents {
 
   clientClosed(c: Conn): void {
     if (c.phase === GONE) return;
+    const over = c.phase === TUNNELED && c.ended && c.up?.ended === true;
     this.detach(c);
-    this.settle(c, WHY_CLIENT);
+    this.settle(c, over ? WHY_NONE : WHY_CLIENT);
     c.phase = GONE;
     c.pending = undefined;
     this.wheel.clear(c.idle);

@@ -168,7 +168,8 @@ export class StatRows {
 /** Table and name of each route, once a table. */
 function routesOf(snapshot: Snapshot | undefined): [string, string][] {
   return (snapshot?.routes ?? []).flatMap((table) => {
-    const names = new Set(table.hosts.flatMap((host) => host.routes.map((route) => route.name)));
+    const routes = [...table.hosts.flatMap((host) => host.routes), ...(table.streams ?? [])];
+    const names = new Set(routes.map((route) => route.name));
     return [...names].map((name): [string, string] => [table.name, name]);
   });
 }

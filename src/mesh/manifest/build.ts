@@ -8,14 +8,24 @@
 import type { Problem } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
-import type { ClusterKey, Endpoints, Listener, PathNormalization, RouteTable, Scope, Snapshot } from '../snapshot.ts';
+import type {
+  ClusterKey,
+  Endpoints,
+  Listener,
+  PathNormalization,
+  Protocol,
+  RouteTable,
+  Scope,
+  Snapshot,
+} from '../snapshot.ts';
 import { versionOf } from '../version.ts';
 import { compareText, type FirstSeen } from './age.ts';
 import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { grantsOf } from './gatewayapi/grant.ts';
 import { compileHttpRoute } from './gatewayapi/httproute.ts';
-import { virtualHosts } from './hosts.ts';
+import { compileStreamRoute } from './gatewayapi/stream.ts';
+import { streamsOf, virtualHosts } from './hosts.ts';
 import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
 import { trafficRules } from './istio/destinationrule.ts';
 import { compileVirtualService } from './istio/virtualservice.ts';
@@ -57,7 +67,14 @@ export function buildSnapshots(input: BuildInput): Built {
   const rules = ofKind(kinds.destinationRule, input.manifests, refused);
   const backends = backendsOf(services, trafficRules(rules, services, book, firstSeen));
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
-  const routes = ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants));
+  const routes = [
+    ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants)),
+    ...(['TCPRoute', 'TLSRoute'] as const).flatMap((kind) =>
+      ofKind(kind === 'TCPRoute' ? kinds.tcpRoute : kinds.tlsRoute, input.manifests, refused).map((route) =>
+        compileStreamRoute(kind, route, backends, grants),
+      ),
+    ),
+  ];
   const bindings = bindGateways({
     classes: ofKind(kinds.gatewayClass, input.manifests, refused),
     gateways: ofKind(kinds.gateway, input.manifests, refused),
@@ -108,13 +125,32 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
   const unique = new Map(found.map(([address, port]) => [socketName(address, port), { address, port }]));
   return [...unique].map(([name, { address, port }]): Socket => {
     const here = (b: Bound): boolean => b.port === port && addressesOf(b).includes(address);
-    const ordered = istio.filter(here).flatMap((b) => b.ordered);
-    const hosts = virtualHosts(bindings.filter(here), ordered, book, firstSeen);
+    const protocol = onePerSocket([...bindings, ...istio].filter(here), name, book);
+    const own = (b: GatewayBinding | IstioBinding): boolean => here(b) && b.protocol === protocol;
+    const others = istio.filter(own);
+    const hosts = virtualHosts(
+      bindings.filter(own),
+      others.flatMap((b) => b.ordered),
+      book,
+      firstSeen,
+    );
+    const streams = [...streamsOf(bindings.filter(own), book, firstSeen), ...others.flatMap((b) => b.streams)];
     return [
-      { name, address, port, protocol: 'HTTP', routes: name },
-      { name, hosts },
+      { name, address, port, protocol, routes: name },
+      protocol === 'HTTP' ? { name, hosts } : { name, hosts: [], streams },
     ];
   });
+}
+
+/** One protocol a socket: that of the first. */
+function onePerSocket(here: readonly (GatewayBinding | IstioBinding)[], name: string, book: StatusBook): Protocol {
+  const protocol = here[0]?.protocol ?? 'HTTP';
+  for (const other of here.filter((b) => b.protocol !== protocol)) {
+    const message = `another Gateway speaks ${protocol} on ${name}`;
+    book.set(other.manifest, { type: 'Conflicted', status: 'True', reason: 'ProtocolConflict', message }, other.part);
+    book.set(other.manifest, bad('Programmed', 'Invalid', message), other.part);
+  }
+  return protocol;
 }
 
 function socketName(address: string, port: number): string {
@@ -125,11 +161,13 @@ function socketName(address: string, port: number): string {
 function steered(services: Registry, policy: Policy): Socket[] {
   return [...services.values()].flatMap((service) =>
     service.ports.flatMap(({ port }): Socket[] => {
-      const routes = policy(service, port);
-      if (service.address === undefined || routes.length === 0) return [];
+      const { routes, streams } = policy(service, port);
+      if (service.address === undefined || routes.length + streams.length === 0) return [];
       const name = `steer:${socketName(service.address, port)}`;
-      const listener = { name, address: service.address, port, protocol: 'HTTP' as const, routes: name, steered: true };
-      return [[listener, { name, hosts: [{ name: '*', domains: ['*'], routes }] }]];
+      const protocol = routes.length > 0 ? ('HTTP' as const) : ('TCP' as const);
+      const listener = { name, address: service.address, port, protocol, routes: name, steered: true };
+      const hosts = [{ name: '*', domains: ['*'], routes }];
+      return [[listener, protocol === 'HTTP' ? { name, hosts } : { name, hosts: [], streams }]];
     }),
   );
 }
@@ -145,7 +183,7 @@ function outbound(services: Registry, policy: Policy): Socket[] {
   return [...byPort].map(([port, list]): Socket => {
     const name = `outbound:${port}`;
     const hosts = list.map((service) => {
-      const routes = policy(service, port);
+      const { routes } = policy(service, port);
       return {
         name: `${service.namespace}/${service.name}`,
         domains: serviceHosts(service),
@@ -179,10 +217,11 @@ function snapshotOf(
 /** The clusters that exist and that some route forwards to, sorted. */
 function clusterKeys(tables: readonly RouteTable[]): readonly ClusterKey[] {
   const keys = new Set<ClusterKey>();
-  for (const { action } of tables.flatMap((t) => t.hosts.flatMap((h) => h.routes))) {
-    if (action.kind !== 'forward') continue;
-    for (const { cluster } of action.clusters) if (!cluster.startsWith('none/')) keys.add(cluster);
-  }
+  const forwards = tables.flatMap((t) => [
+    ...t.hosts.flatMap((h) => h.routes.flatMap(({ action }) => (action.kind === 'forward' ? action.clusters : []))),
+    ...(t.streams ?? []).flatMap((stream) => stream.clusters),
+  ]);
+  for (const { cluster } of forwards) if (!cluster.startsWith('none/')) keys.add(cluster);
   return [...keys].toSorted(compareText);
 }
 

@@ -1,10 +1,10 @@
-// All that is bound to one socket -> the virtual hosts of its route table.
+// All that is bound to one socket -> the virtual hosts and streams of its route table.
 import type { Manifest } from '../../config/manifest.ts';
-import type { Route, VirtualHost } from '../snapshot.ts';
-import type { FirstSeen } from './age.ts';
-import { compareText } from './age.ts';
+import type { Route, StreamRoute, VirtualHost } from '../snapshot.ts';
+import { compareAge, compareText, type FirstSeen } from './age.ts';
 import type { GatewayBinding } from './gatewayapi/gateway.ts';
 import { compareRank, type RankedRoute } from './gatewayapi/rank.ts';
+import type { CompiledStream } from './gatewayapi/stream.ts';
 import { compareHosts, covers } from './hostname.ts';
 import type { StatusBook } from './status.ts';
 
@@ -74,4 +74,47 @@ function behind(domain: string) {
     reason: 'GatewayAPIFirst',
     message: `Gateway API routes serve ${domain} too, and are tried first`,
   };
+}
+
+/** The streams of listeners of one socket. */
+export function streamsOf(
+  bindings: readonly GatewayBinding[],
+  book: StatusBook,
+  firstSeen?: FirstSeen,
+): readonly StreamRoute[] {
+  const older = (a: CompiledStream, b: CompiledStream): number =>
+    compareAge(a.source.manifest, b.source.manifest, firstSeen);
+  const plain = bindings.flatMap((b) => (b.protocol === 'TCP' ? b.streams.map((s) => s.route) : [])).toSorted(older);
+  for (const { source } of plain.slice(1)) {
+    const message = `TCPRoute ${plain[0]?.source.key} is older and has the listener`;
+    book.set(source.manifest, { type: 'Conflicted', status: 'True', reason: 'RouteConflict', message });
+  }
+  return [...plain.slice(0, 1).map((s) => s.route), ...byName(bindings, older)];
+}
+
+/** For each name the route of the listener that owns it (the most specific one that covers it), of several the one
+ * with the more specific name, then the older. A name that only a listener has is closed: it must not fall to a wider
+ * listener. */
+function byName(
+  bindings: readonly GatewayBinding[],
+  older: (a: CompiledStream, b: CompiledStream) => number,
+): readonly StreamRoute[] {
+  const tls = bindings.filter((b) => b.protocol === 'TLS');
+  const names = [...new Set(tls.flatMap((b) => [b.hostname, ...b.streams.flatMap((s) => s.hosts)]))];
+  const routes = new Map<string, StreamRoute & { readonly sni: string[] }>();
+  for (const name of names.toSorted(compareHosts)) {
+    const owner = tls
+      .filter((b) => covers(b.hostname, name))
+      .toSorted((a, b) => compareHosts(a.hostname, b.hostname))[0];
+    const found = tls
+      .filter((b) => b.hostname === owner?.hostname)
+      .flatMap((b) => b.streams.flatMap(({ route, hosts }) => hosts.map((host) => ({ route, host }))))
+      .filter(({ host }) => covers(host, name))
+      .toSorted((a, b) => compareHosts(a.host, b.host) || older(a.route, b.route))[0];
+    const stream = found?.route.route ?? { name: `listener/${owner?.key ?? ''}`, clusters: [] };
+    const entry = routes.get(stream.name) ?? { ...stream, sni: [] };
+    entry.sni.push(name);
+    routes.set(stream.name, entry);
+  }
+  return [...routes.values()];
 }

@@ -2,8 +2,15 @@
 import { nearest } from '../../lib/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
-import { gatewayRules, httpRouteRules } from './gatewayapi/rules.ts';
-import { gatewayClassSchema, gatewaySchema, httpRouteSchema, referenceGrantSchema } from './gatewayapi/schema.ts';
+import { gatewayRules, httpRouteRules, streamRouteRules } from './gatewayapi/rules.ts';
+import {
+  gatewayClassSchema,
+  gatewaySchema,
+  httpRouteSchema,
+  referenceGrantSchema,
+  tcpRouteSchema,
+  tlsRouteSchema,
+} from './gatewayapi/schema.ts';
 import { destinationRuleRules, virtualServiceRules } from './istio/rules.ts';
 import { destinationRuleSchema, istioGatewaySchema, virtualServiceSchema } from './istio/schema.ts';
 import { type Kind, readManifest, type Typed } from './read.ts';
@@ -26,6 +33,20 @@ export const kinds = {
     versions: ['v1', 'v1beta1'],
     schema: httpRouteSchema,
     rules: httpRouteRules,
+  },
+  tcpRoute: {
+    group: gatewayApi,
+    kind: 'TCPRoute',
+    versions: ['v1alpha2'],
+    schema: tcpRouteSchema,
+    rules: streamRouteRules,
+  },
+  tlsRoute: {
+    group: gatewayApi,
+    kind: 'TLSRoute',
+    versions: ['v1', 'v1alpha3', 'v1alpha2'],
+    schema: tlsRouteSchema,
+    rules: streamRouteRules,
   },
   referenceGrant: {
     group: gatewayApi,

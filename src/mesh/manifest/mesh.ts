@@ -1,26 +1,34 @@
 // Policy inside the mesh: what is attached to a service itself, not to a Gateway.
 import type { Manifest } from '../../config/manifest.ts';
 import { type Registry, type Service, serviceKey } from '../registry/model.ts';
-import type { Route } from '../snapshot.ts';
+import type { Route, StreamRoute } from '../snapshot.ts';
 import { noEdits } from '../snapshot.ts';
-import type { FirstSeen } from './age.ts';
+import { compareAge, type FirstSeen } from './age.ts';
 import type { CompiledRoute } from './gatewayapi/httproute.ts';
 import { compareRank } from './gatewayapi/rank.ts';
 import type { ParentRef } from './gatewayapi/schema.ts';
+import type { CompiledStream } from './gatewayapi/stream.ts';
 import { bad, good, type StatusBook } from './status.ts';
 
 /** Ordered routes of an Istio VirtualService for a service's port. */
 export interface MeshRoutes {
   readonly manifest: Manifest;
   readonly routes: readonly Route[];
+  readonly streams: readonly StreamRoute[];
 }
 
-/** Gives the routes that policy puts before a service's port; none: the service has no policy there. */
-export type Policy = (service: Service, port: number) => readonly Route[];
+/** What policy puts before a service's port; nothing of both: the service has no policy there. */
+export interface ServicePolicy {
+  readonly routes: readonly Route[];
+  readonly streams: readonly StreamRoute[];
+}
 
-/** The policy of HTTPRoutes with a Service parent, and after them of `ordered` (Istio); statuses go into the book. */
+export type Policy = (service: Service, port: number) => ServicePolicy;
+
+/** The policy of HTTPRoutes and TCPRoutes with a Service parent, and after them of `ordered` (Istio); statuses go into
+ * the book. */
 export function policyOf(
-  routes: readonly CompiledRoute[],
+  routes: readonly (CompiledRoute | CompiledStream)[],
   ordered: (service: Service, port: number) => MeshRoutes | undefined,
   registry: Registry,
   book: StatusBook,
@@ -35,21 +43,29 @@ export function policyOf(
   return (service, port) => {
     const key = serviceKey(service.namespace, service.name);
     const own = attached.filter((a) => a.key === key && (a.ref.port === undefined || a.ref.port === port));
-    const ranked = [...new Set(own.map((a) => a.route))]
-      .flatMap((route) => route.routes(port))
+    const all = [...new Set(own.map((a) => a.route))];
+    const ranked = all
+      .flatMap((route) => (route.kind === 'HTTPRoute' ? route.routes(port) : []))
       .toSorted((a, b) => compareRank(a, b, firstSeen))
       .map((each) => each.route);
+    const streams = all
+      .flatMap((route) => (route.kind === 'TCPRoute' ? [route] : []))
+      .toSorted((a, b) => compareAge(a.source.manifest, b.source.manifest, firstSeen))
+      .map(({ route }) => route);
     const istio = ordered(service, port);
     if (istio !== undefined && ranked.length > 0) {
       const message = `HTTPRoutes are attached to service ${key} too, and are tried first`;
       book.set(istio.manifest, { type: 'Conflicted', status: 'True', reason: 'GatewayAPIFirst', message });
     }
-    return [...ranked, ...(istio?.routes ?? [])];
+    return {
+      routes: [...ranked, ...(istio?.routes ?? [])],
+      streams: [...streams, ...(istio?.streams ?? [])].slice(0, 1),
+    };
   };
 }
 
 /** GEP-1426: a Service as parent. A route of another namespace than the service's would be for clients there only. */
-function accept(route: CompiledRoute, ref: ParentRef, registry: Registry, book: StatusBook): boolean {
+function accept(route: CompiledRoute | CompiledStream, ref: ParentRef, registry: Registry, book: StatusBook): boolean {
   const { source } = route;
   const namespace = ref.namespace ?? source.namespace;
   const key = serviceKey(namespace, ref.name);
@@ -62,6 +78,7 @@ function accept(route: CompiledRoute, ref: ParentRef, registry: Registry, book: 
   if ((ref.group !== '' && ref.group !== 'core') || ref.kind !== 'Service') {
     return refuse('NoMatchingParent', `a parent of kind ${ref.kind} is not known`);
   }
+  if (route.kind === 'TLSRoute') return refuse('NotAllowedByListeners', 'a Service takes no TLSRoute');
   const service = registry.get(key);
   if (service === undefined) return refuse('NoMatchingParent', `there is no service ${key}`);
   if (ref.port !== undefined && !service.ports.some((p) => p.port === ref.port)) {

@@ -1,36 +1,56 @@
 // Gateways and what is attached to their listeners.
 import { parseIp, printIp } from '../../../lib/ip.ts';
+import type { Manifest } from '../../../config/manifest.ts';
 import { covers, intersect } from '../hostname.ts';
 import type { Typed } from '../read.ts';
 import { bad, type Condition, good, type StatusBook } from '../status.ts';
+import type { Protocol } from '../../snapshot.ts';
 import type { CompiledRoute } from './httproute.ts';
-import type { GatewayClassSpec, GatewayListener, GatewaySpec, HttpRouteSpec, ParentRef } from './schema.ts';
+import type { GatewayClassSpec, GatewayListener, GatewaySpec, ParentRef } from './schema.ts';
+import type { CompiledStream } from './stream.ts';
 
 /** GatewayClass that needs no manifest. */
 export const builtInClass = 'midplane';
 /** What a GatewayClass manifest names this implementation by. */
 export const controllerName = 'midplane.dev/gateway-controller';
 
+/** A route on a listener, and the hosts that it serves there. */
+interface Attached<R> {
+  readonly route: R;
+  readonly hosts: readonly string[];
+}
+
 /** One listener of a Gateway, ready to serve. */
 export interface GatewayBinding {
+  readonly manifest: Manifest;
+  /** "namespace/gateway/listener" */
+  readonly key: string;
+  readonly part: string;
+  readonly protocol: Protocol;
   /** Where this switch listens for it; empty where it has no address. */
   readonly addresses: readonly string[];
   readonly port: number;
   /** "*" where the listener names none. */
   readonly hostname: string;
-  readonly attached: readonly { readonly route: CompiledRoute; readonly hosts: readonly string[] }[];
+  readonly attached: readonly Attached<CompiledRoute>[];
+  readonly streams: readonly Attached<CompiledStream>[];
 }
 
 interface Open {
   readonly gateway: Typed<GatewaySpec>;
   readonly listener: GatewayListener;
-  readonly binding: GatewayBinding & { attached: { route: CompiledRoute; hosts: readonly string[] }[] };
+  readonly binding: GatewayBinding & { attached: Attached<CompiledRoute>[]; streams: Attached<CompiledStream>[] };
 }
+
+type AnyRoute = CompiledRoute | CompiledStream;
+
+/** The kind of routes for each protocol that can be served. */
+const kindOf: Readonly<Record<Protocol, AnyRoute['kind']>> = { HTTP: 'HTTPRoute', TCP: 'TCPRoute', TLS: 'TLSRoute' };
 
 export interface GatewayInput {
   readonly classes: readonly Typed<GatewayClassSpec>[];
   readonly gateways: readonly Typed<GatewaySpec>[];
-  readonly routes: readonly CompiledRoute[];
+  readonly routes: readonly AnyRoute[];
   /** For Gateways that name no address. */
   readonly gatewayAddress: string | undefined;
   readonly book: StatusBook;
@@ -89,7 +109,10 @@ function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, inp
       return [];
     }
     book.set(manifest, addresses.length === 0 ? noAddress : good('Programmed'), listener.name);
-    const binding = { addresses, port: listener.port, hostname: listener.hostname ?? '*', attached: [] };
+    const { name: part, port, hostname = '*' } = listener;
+    const protocol = protocolOf(listener)!;
+    const key = `${gateway.key}/${part}`;
+    const binding = { manifest, key, part, protocol, addresses, port, hostname, attached: [], streams: [] };
     return [{ gateway, listener, binding }];
   });
   const invalid = {
@@ -116,8 +139,12 @@ function addressesOf(gateway: Typed<GatewaySpec>, input: GatewayInput): string[]
 /** Why a listener can't be served; undefined where it can. */
 function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): Condition | undefined {
   const { name, port, protocol, hostname } = listener;
-  if (protocol !== 'HTTP') {
-    return bad('Accepted', 'UnsupportedProtocol', `protocol ${protocol} is not supported: HTTP is`);
+  if (protocolOf(listener) === undefined) {
+    const message =
+      protocol === 'TLS'
+        ? 'TLS is passed through, not terminated: tls.mode Passthrough is supported'
+        : `protocol ${protocol} is not supported: HTTP, TCP and TLS are`;
+    return bad('Accepted', 'UnsupportedProtocol', message);
   }
   const same = all.find(
     (o) => o.name !== name && o.port === port && o.hostname === hostname && o.protocol === protocol,
@@ -132,18 +159,26 @@ function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): 
   return { type: 'Conflicted', status: 'True', reason: 'ProtocolConflict', message };
 }
 
+/** What is served by the listener; undefined where it can't be. */
+function protocolOf({ protocol, tls }: GatewayListener): Protocol | undefined {
+  if (protocol === 'HTTP' || protocol === 'TCP') return protocol;
+  const mode = typeof tls === 'object' && tls !== null && 'mode' in tls ? tls.mode : undefined;
+  return protocol === 'TLS' && mode === 'Passthrough' ? 'TLS' : undefined;
+}
+
 function refsOf(listener: GatewayListener): Condition {
-  const strange = listener.allowedRoutes.kinds.find((kind) => !isHttpRoute(kind));
+  const served = kindOf[protocolOf(listener) ?? 'HTTP'];
+  const strange = listener.allowedRoutes.kinds.find((kind) => !isKind(served, kind));
   if (strange === undefined) return good('ResolvedRefs');
   return bad('ResolvedRefs', 'InvalidRouteKinds', `routes of kind ${strange.kind} can't be served`);
 }
 
-function isHttpRoute(kind: { readonly group: string; readonly kind: string }): boolean {
-  return kind.group === 'gateway.networking.k8s.io' && kind.kind === 'HTTPRoute';
+function isKind(wanted: AnyRoute['kind'], { group, kind }: { readonly group: string; readonly kind: string }): boolean {
+  return group === 'gateway.networking.k8s.io' && kind === wanted;
 }
 
 function attach(
-  route: CompiledRoute,
+  route: AnyRoute,
   ref: ParentRef,
   open: readonly Open[],
   known: ReadonlySet<string>,
@@ -166,12 +201,19 @@ function attach(
     const gone = known.has(key) ? `Gateway ${key} has no such listener to serve` : `there is no Gateway ${key}`;
     return refuse('NoMatchingParent', gone);
   }
-  const allowed = named.filter((each) => allows(each, source.namespace));
-  if (allowed.length === 0) return refuse('NotAllowedByListeners', 'allowedRoutes of the listeners leave it out');
+  const allowed = named.filter((each) => allows(each, route.kind, source.namespace));
+  if (allowed.length === 0) {
+    const spoken = named.some((each) => kindOf[each.binding.protocol] === route.kind);
+    const why = spoken ? 'allowedRoutes of the listeners leave it out' : `the listeners take no ${route.kind}`;
+    return refuse('NotAllowedByListeners', why);
+  }
   const matched = allowed.filter((each) => {
-    const hosts = hostsOf(source.spec, each.binding.hostname);
+    const hosts = hostsOf(source.spec.hostnames ?? [], each.binding.hostname);
     if (hosts.length === 0) return false;
-    if (!each.binding.attached.some((a) => a.route === route)) each.binding.attached.push({ route, hosts });
+    const { attached, streams } = each.binding;
+    if (route.kind !== 'HTTPRoute') {
+      if (!streams.some((a) => a.route === route)) streams.push({ route, hosts });
+    } else if (!attached.some((a) => a.route === route)) attached.push({ route, hosts });
     book.attach(each.gateway.manifest, each.listener.name, source.key);
     return true;
   });
@@ -181,9 +223,10 @@ function attach(
   book.set(source.manifest, good('Accepted'), part);
 }
 
-function allows({ gateway, listener }: Open, namespace: string): boolean {
+function allows({ gateway, listener, binding }: Open, kind: AnyRoute['kind'], namespace: string): boolean {
   const { namespaces, kinds } = listener.allowedRoutes;
-  if (kinds.length > 0 && !kinds.some(isHttpRoute)) return false;
+  if (kindOf[binding.protocol] !== kind) return false;
+  if (kinds.length > 0 && !kinds.some((each) => isKind(kind, each))) return false;
   if (namespaces.from === 'All') return true;
   if (namespaces.from === 'Same') return gateway.namespace === namespace;
   if (namespaces.from === 'None' || namespaces.selector === undefined) return false;
@@ -203,8 +246,8 @@ function allows({ gateway, listener }: Open, namespace: string): boolean {
 }
 
 /** The hosts that a route serves on a listener; empty where it serves none there. */
-function hostsOf(spec: HttpRouteSpec, listener: string): readonly string[] {
-  if (spec.hostnames.length === 0) return [listener];
-  const both = spec.hostnames.flatMap((host) => intersect(listener, host) ?? []);
+function hostsOf(hostnames: readonly string[], listener: string): readonly string[] {
+  if (hostnames.length === 0) return [listener];
+  const both = hostnames.flatMap((host) => intersect(listener, host) ?? []);
   return [...new Set(both)].filter((host) => covers(listener, host));
 }

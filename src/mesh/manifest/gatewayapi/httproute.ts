@@ -1,6 +1,5 @@
 // One HTTPRoute -> routes. What a route is attached to is gateway.ts's and mesh.ts's business.
 import type {
-  ClusterKey,
   HeaderEdits,
   PathMatch,
   PathRewrite,
@@ -12,13 +11,15 @@ import type {
 import { noEdits } from '../../snapshot.ts';
 import type { Backends } from '../backends.ts';
 import type { Typed } from '../read.ts';
-import { bad, type Condition, good } from '../status.ts';
+import { type Condition, good } from '../status.ts';
+import { clusterOf } from './backend.ts';
 import type { Grants } from './grant.ts';
 import type { RankedRoute } from './rank.ts';
-import type { HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec } from './schema.ts';
+import type { HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec } from './schema.ts';
 
 /** An HTTPRoute whose backends have been looked up. */
 export interface CompiledRoute {
+  readonly kind: 'HTTPRoute';
   readonly source: Typed<HttpRouteSpec>;
   readonly resolvedRefs: Condition;
   /** Its routes on a listener of the port (a redirect without a port names the listener's). */
@@ -29,7 +30,12 @@ export interface CompiledRoute {
 export function compileHttpRoute(source: Typed<HttpRouteSpec>, backends: Backends, grants: Grants): CompiledRoute {
   const troubles: Condition[] = [];
   const rules = source.spec.rules.map((rule) =>
-    rule.backendRefs.map((ref) => weighted(ref, source, backends, grants, troubles)),
+    rule.backendRefs.map((ref): WeightedCluster => {
+      const from = { kind: 'HTTPRoute', namespace: source.namespace };
+      const { request, response } = editsOf(ref.filters);
+      const cluster = clusterOf(ref, from, { backends, grants }, troubles);
+      return { cluster, weight: ref.weight, request, response };
+    }),
   );
   const routes = (port: number): RankedRoute[] =>
     source.spec.rules.flatMap((rule, r) => {
@@ -41,34 +47,7 @@ export function compileHttpRoute(source: Typed<HttpRouteSpec>, backends: Backend
         match: m,
       }));
     });
-  return { source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), routes };
-}
-
-function weighted(
-  ref: HttpBackendRef,
-  source: Typed<HttpRouteSpec>,
-  backends: Backends,
-  grants: Grants,
-  troubles: Condition[],
-): WeightedCluster {
-  const namespace = ref.namespace ?? source.namespace;
-  const refuse = (reason: string, message: string): ClusterKey => {
-    troubles.push(bad('ResolvedRefs', reason, message));
-    return `none/${namespace}/${ref.name}/${ref.port ?? 0}`;
-  };
-  const { request, response } = editsOf(ref.filters);
-  const shared = { weight: ref.weight, request, response };
-  if (ref.group !== '' || ref.kind !== 'Service') {
-    const kind = ref.group === '' ? ref.kind : `${ref.group}/${ref.kind}`;
-    return { cluster: refuse('InvalidKind', `a backend of kind ${kind} is not known`), ...shared };
-  }
-  if (!grants('HTTPRoute', source.namespace, namespace, ref.name)) {
-    const message = `no ReferenceGrant in ${namespace} lets HTTPRoutes of ${source.namespace} use ${ref.name}`;
-    return { cluster: refuse('RefNotPermitted', message), ...shared };
-  }
-  const found = backends.find({ namespace, name: ref.name, ...(ref.port !== undefined && { port: ref.port }) });
-  if (found.missing !== undefined) troubles.push(bad('ResolvedRefs', 'BackendNotFound', found.missing));
-  return { cluster: found.key, ...shared };
+  return { kind: 'HTTPRoute', source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), routes };
 }
 
 function routeOf(

@@ -1,7 +1,7 @@
 // What Gateway API's own validation (CEL in its CRDs) asks beyond the shape of the fields.
 import type { Path } from '../../../config/path.ts';
 import type { Rules } from '../read.ts';
-import type { GatewaySpec, HttpRouteFilter, HttpRouteRule, HttpRouteSpec } from './schema.ts';
+import type { GatewaySpec, HttpRouteFilter, HttpRouteRule, HttpRouteSpec, StreamRouteSpec } from './schema.ts';
 
 type Complain = Parameters<Rules<unknown>>[1];
 
@@ -20,6 +20,16 @@ export const httpRouteRules: Rules<HttpRouteSpec> = (spec, complain) => {
         (f) => f.type === 'RequestHeaderModifier' && f.requestHeaderModifier.set.some((h) => h.name === 'host'),
       );
       if (host) complain([...path, 'filters'], 'the Host header is set for a whole rule only');
+    }
+  }
+};
+
+/** Rules of a TCPRoute or TLSRoute. */
+export const streamRouteRules: Rules<StreamRouteSpec> = (spec, complain) => {
+  for (const [r, rule] of spec.rules.entries()) {
+    for (const [b, ref] of rule.backendRefs.entries()) {
+      if (ref.group !== '' || ref.kind !== 'Service' || ref.port !== undefined) continue;
+      complain(['rules', r, 'backendRefs', b], 'port is missing', 'a Service needs one');
     }
   }
 };
@@ -68,8 +78,11 @@ export const gatewayRules: Rules<GatewaySpec> = (spec, complain) => {
     if (spec.listeners.findIndex((other) => other.name === listener.name) !== i) {
       complain(['listeners', i, 'name'], `"${listener.name}" is the name of another listener`);
     }
-    if (listener.protocol === 'HTTP' && listener.tls !== undefined) {
-      complain(['listeners', i, 'tls'], 'has no meaning with protocol HTTP');
+    if ((listener.protocol === 'HTTP' || listener.protocol === 'TCP') && listener.tls !== undefined) {
+      complain(['listeners', i, 'tls'], `has no meaning with protocol ${listener.protocol}`);
+    }
+    if (listener.protocol === 'TCP' && listener.hostname !== undefined) {
+      complain(['listeners', i, 'hostname'], 'has no meaning with protocol TCP');
     }
     const { from, selector } = listener.allowedRoutes.namespaces;
     if (from === 'Selector' && selector === undefined) {

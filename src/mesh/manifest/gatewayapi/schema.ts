@@ -160,6 +160,9 @@ const backendRef = z.strictObject({
   name: objectName,
   port: portNumber.optional(),
   weight: z.int().min(0).max(1_000_000).default(1),
+});
+
+const httpBackendRef = backendRef.extend({
   filters: z
     .array(z.discriminatedUnion('type', [filters[0], filters[1]]))
     .max(16)
@@ -173,7 +176,7 @@ const rule = z.strictObject({
     .max(64)
     .default([{ path: { type: 'PathPrefix', value: '/' }, headers: [], queryParams: [] }]),
   filters: z.array(z.discriminatedUnion('type', filters)).max(16).default([]),
-  backendRefs: z.array(backendRef).max(16).default([]),
+  backendRefs: z.array(httpBackendRef).max(16).default([]),
   timeouts: z.strictObject({ request: durationMs.optional(), backendRequest: durationMs.optional() }).default({}),
   retry: unsupported('retry'),
   sessionPersistence: unsupported('sessionPersistence'),
@@ -196,6 +199,20 @@ export const httpRouteSchema = z.strictObject({
   useDefaultGateways: unsupported('useDefaultGateways'),
 });
 
+/** It has no conditions, so there is one. */
+const streamRule = z.strictObject({
+  name: sectionName.optional(),
+  backendRefs: z.array(backendRef).min(1).max(16),
+});
+
+export const tcpRouteSchema = z.strictObject({
+  parentRefs: z.array(parentRef).max(32).default([]),
+  rules: z.array(streamRule).length(1, 'a rule without conditions stands alone'),
+  useDefaultGateways: unsupported('useDefaultGateways'),
+});
+
+export const tlsRouteSchema = tcpRouteSchema.extend({ hostnames: z.array(hostname).max(16).default([]) });
+
 export const referenceGrantSchema = z.strictObject({
   from: z.array(z.strictObject({ group: z.string(), kind: z.string(), namespace })).min(1),
   to: z.array(z.strictObject({ group: z.string(), kind: z.string(), name: objectName.optional() })).min(1),
@@ -208,6 +225,7 @@ export type HttpRouteSpec = z.infer<typeof httpRouteSchema>;
 export type HttpRouteRule = HttpRouteSpec['rules'][number];
 export type HttpRouteMatch = HttpRouteRule['matches'][number];
 export type HttpRouteFilter = HttpRouteRule['filters'][number];
-export type HttpBackendRef = HttpRouteRule['backendRefs'][number];
+export type BackendRef = z.infer<typeof backendRef>;
+export type StreamRouteSpec = z.infer<typeof tcpRouteSchema> & { readonly hostnames?: readonly string[] };
 export type ParentRef = HttpRouteSpec['parentRefs'][number];
 export type ReferenceGrantSpec = z.infer<typeof referenceGrantSchema>;

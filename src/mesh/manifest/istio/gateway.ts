@@ -1,22 +1,28 @@
 // Istio Gateways and the VirtualServices that are bound to their servers, or to the mesh.
-import type { Route } from '../../snapshot.ts';
+import type { Protocol, Route, StreamRoute } from '../../snapshot.ts';
 import { noEdits } from '../../snapshot.ts';
 import { type Registry, type Service, serviceKey } from '../../registry/model.ts';
 import { compareAge, type FirstSeen } from '../age.ts';
 import { intersect } from '../hostname.ts';
 import type { OrderedRoutes } from '../hosts.ts';
 import type { MeshRoutes } from '../mesh.ts';
+import type { Manifest } from '../../../config/manifest.ts';
 import type { Typed } from '../read.ts';
 import { bad, good, type StatusBook } from '../status.ts';
 import { serviceOfHost } from './host.ts';
 import type { IstioGatewaySpec, IstioServer } from './schema.ts';
+import { within } from './stream.ts';
 import { type CompiledService, isCatchAll } from './virtualservice.ts';
 
 /** What a server of an Istio Gateway binds, with the routes of its VirtualServices by host. */
 export interface IstioBinding {
+  readonly manifest: Manifest;
+  readonly part: string;
+  readonly protocol: Protocol;
   readonly addresses: readonly string[];
   readonly port: number;
   readonly ordered: readonly OrderedRoutes[];
+  readonly streams: readonly StreamRoute[];
 }
 
 export interface IstioInput {
@@ -53,8 +59,9 @@ function bindGateway(
   const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither bind nor gateway.address names one');
   const bindings = spec.servers.flatMap((server, i): IstioBinding[] => {
     const part = server.name ?? server.port.name ?? `server ${i}`;
-    if (server.port.protocol.toUpperCase() !== 'HTTP') {
-      const message = `protocol ${server.port.protocol} is not supported: HTTP is`;
+    const protocol = protocolOf(server);
+    if (protocol === undefined) {
+      const message = `protocol ${server.port.protocol} is not supported: HTTP, TCP and TLS passed through are`;
       book.set(manifest, bad('Accepted', 'UnsupportedProtocol', message), part);
       book.set(manifest, bad('Programmed', 'Invalid', message), part);
       return [];
@@ -68,8 +75,11 @@ function bindGateway(
       used.add(service);
       book.attach(manifest, part, service.source.key);
     }
+    const here = { manifest, part, protocol, port: server.port.number };
+    const addresses = address === undefined ? [] : [address];
     const ordered = server.tls?.httpsRedirect === true ? toHttps(server, gateway) : merge(server, gateway, bound);
-    return [{ addresses: address === undefined ? [] : [address], port: server.port.number, ordered }];
+    const streams = bound.flatMap((service) => streamsOn(protocol, server, gateway, service));
+    return [{ ...here, addresses, ordered: protocol === 'HTTP' ? ordered : [], streams }];
   });
   const all = bindings.length === spec.servers.length;
   book.set(manifest, all ? good('Accepted') : { ...good('Accepted'), reason: 'ListenersNotValid' });
@@ -80,6 +90,24 @@ function bindGateway(
     book.set(service.source.manifest, used.has(service) ? good('Accepted') : none, `Gateway ${gateway.key}`);
   }
   return bindings;
+}
+
+/** What a server speaks; undefined where it can't be served. */
+function protocolOf({ port, tls }: IstioServer): Protocol | undefined {
+  const protocol = port.protocol.toUpperCase();
+  if (tls?.mode === 'PASSTHROUGH') return protocol === 'TLS' || protocol === 'HTTPS' ? 'TLS' : undefined;
+  return protocol === 'HTTP' || protocol === 'TCP' ? protocol : undefined;
+}
+
+function streamsOn(
+  protocol: Protocol,
+  server: IstioServer,
+  gateway: Typed<IstioGatewaySpec>,
+  service: CompiledService,
+): readonly StreamRoute[] {
+  const { tcp, tls } = service.streams(gateway.key, server.port.number);
+  if (protocol === 'TCP') return tcp;
+  return protocol === 'TLS' ? within(tls, hostsOn(server, gateway, service)) : [];
 }
 
 /** The hosts that a VirtualService serves on a server. "ns/host" takes VirtualServices of one namespace only. */
@@ -154,6 +182,8 @@ export function meshServices(
   return ({ namespace, name }, port) => {
     const owner = owners.get(serviceKey(namespace, name));
     const routes = owner?.routes('mesh', port) ?? [];
-    return owner === undefined || routes.length === 0 ? undefined : { manifest: owner.source.manifest, routes };
+    const streams = owner?.streams('mesh', port).tcp ?? [];
+    const none = owner === undefined || routes.length + streams.length === 0;
+    return none ? undefined : { manifest: owner.source.manifest, routes, streams };
   };
 }

@@ -1,4 +1,5 @@
 // What Istio's own validation asks beyond the shape of the fields.
+import { covers } from '../hostname.ts';
 import type { Rules } from '../read.ts';
 import type { DestinationRuleSpec, IstioHeaders, VirtualServiceSpec } from './schema.ts';
 
@@ -24,6 +25,26 @@ export const virtualServiceRules: Rules<VirtualServiceSpec> = (spec, complain) =
       if (set || editsHost(headers)) {
         complain([...path, 'route', r, 'headers'], 'the Host header is set for a whole rule only');
       }
+    }
+  }
+  streamRules(spec, complain);
+};
+
+const streamRules: Rules<VirtualServiceSpec> = (spec, complain) => {
+  if (spec.tls.length > 0 && spec.gateways.includes('mesh')) {
+    complain(['tls'], 'is supported for Gateways, not for the mesh');
+  }
+  for (const kind of ['tcp', 'tls'] as const) {
+    for (const [i, { route }] of spec[kind].entries()) {
+      if (route.length > 1 && route.every((r) => (r.weight ?? 0) === 0)) {
+        complain([kind, i, 'route'], 'the weights add up to nothing');
+      }
+    }
+  }
+  for (const [i, { match }] of spec.tls.entries()) {
+    for (const [m, { sniHosts }] of match.entries()) {
+      const strange = sniHosts.find((name) => !spec.hosts.some((host) => covers(host, name)));
+      if (strange !== undefined) complain(['tls', i, 'match', m, 'sniHosts'], `"${strange}" is none of the hosts`);
     }
   }
 };

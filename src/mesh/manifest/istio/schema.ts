@@ -10,7 +10,7 @@ const everywhere = z.array(z.literal('*', { error: 'only "*" is supported' })).o
 
 const tls = z.strictObject({
   httpsRedirect: z.boolean().default(false),
-  mode: unsupported('TLS of a server'),
+  mode: z.literal('PASSTHROUGH', { error: 'only PASSTHROUGH is supported' }).optional(),
   credentialName: unsupported('TLS of a server'),
 });
 
@@ -121,13 +121,37 @@ const httpRoute = z.strictObject({
   delegate: unsupported('delegate'),
 });
 
+const streamMatch = z.strictObject({
+  port: portNumber.optional(),
+  gateways: z.array(z.string()).optional(),
+  destinationSubnets: unsupported('destinationSubnets'),
+  sourceLabels: unsupported('sourceLabels'),
+  sourceNamespace: unsupported('sourceNamespace'),
+  sourceSubnet: unsupported('sourceSubnet'),
+});
+
+const streamDestinations = z
+  .array(routeDestination.omit({ headers: true }))
+  .min(1)
+  .max(32);
+
+const tcpRoute = z.strictObject({ match: z.array(streamMatch).max(64).default([]), route: streamDestinations });
+
+const tlsRoute = z.strictObject({
+  match: z
+    .array(streamMatch.extend({ sniHosts: z.array(host).min(1).max(64) }))
+    .min(1)
+    .max(64),
+  route: streamDestinations,
+});
+
 export const virtualServiceSchema = z.strictObject({
   hosts: z.array(host).min(1).max(64),
   gateways: z.array(z.string().min(1)).max(64).default(['mesh']),
   http: z.array(httpRoute).max(256).default([]),
   exportTo: everywhere,
-  tls: unsupported('tls'),
-  tcp: unsupported('tcp'),
+  tls: z.array(tlsRoute).max(256).default([]),
+  tcp: z.array(tcpRoute).max(256).default([]),
 });
 
 const trafficPolicy = z.strictObject({
@@ -168,6 +192,8 @@ export const destinationRuleSchema = z.strictObject({
 export type IstioGatewaySpec = z.infer<typeof istioGatewaySchema>;
 export type IstioServer = IstioGatewaySpec['servers'][number];
 export type VirtualServiceSpec = z.infer<typeof virtualServiceSchema>;
+export type StreamMatch = z.infer<typeof streamMatch>;
+export type StreamDestination = z.infer<typeof streamDestinations>[number];
 export type HttpRoute = VirtualServiceSpec['http'][number];
 export type HttpMatch = HttpRoute['match'][number];
 export type IstioStringMatch = z.infer<typeof stringMatch>;

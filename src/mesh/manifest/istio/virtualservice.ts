@@ -16,6 +16,7 @@ import type { Typed } from '../read.ts';
 import { bad, type Condition, good } from '../status.ts';
 import { serviceOfHost } from './host.ts';
 import { isHost } from './rules.ts';
+import { compileStreams, type StreamsOn } from './stream.ts';
 import type { HttpMatch, HttpRoute, IstioHeaders, IstioStringMatch, VirtualServiceSpec } from './schema.ts';
 
 /** A VirtualService whose destinations have been looked up. */
@@ -26,6 +27,8 @@ export interface CompiledService {
   readonly gateways: readonly string[];
   /** Its routes for a gateway ("mesh" or "namespace/name") on a port. */
   routes(gateway: string, port: number): readonly Route[];
+  /** What it does with connections there that are no HTTP. */
+  readonly streams: StreamsOn;
 }
 
 /** Looks up the destinations of a VirtualService. */
@@ -47,7 +50,8 @@ export function compileVirtualService(source: Typed<VirtualServiceSpec>, backend
       });
     });
   const gateways = [...new Set(spec.gateways.map(absolute))];
-  return { source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), gateways, routes };
+  const streams = compileStreams(source, backends, absolute, troubles);
+  return { source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), gateways, routes, streams };
 }
 
 /** Whether a route takes every request. */

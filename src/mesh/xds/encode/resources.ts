@@ -38,13 +38,16 @@ export type ResourceSet = Readonly<Record<Type, Resources>>;
 
 export const emptySet: ResourceSet = { cds: new Map(), eds: new Map(), lds: new Map(), rds: new Map() };
 
-/** Encodes all of a snapshot but its endpoints. Steered listeners are the switch's own router's business. */
+/** Encodes all of a snapshot but its endpoints. Steered listeners, and what is no HTTP, are the switch's own router's
+ * business. */
 export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
-  const listeners = snapshot.listeners.filter((listener) => listener.steered !== true);
+  const listeners = snapshot.listeners.filter(({ steered, protocol }) => steered !== true && protocol === 'HTTP');
+  const named = new Set(listeners.map((listener) => listener.routes));
+  const tables = snapshot.routes.filter(({ name }) => named.has(name));
   return {
     cds: encodeAll(ClusterSchema, snapshot.clusters, (c) => c.key, clusterOf),
     lds: encodeAll(ListenerSchema, listeners, (l) => l.name, listenerOf),
-    rds: encodeAll(RouteConfigurationSchema, snapshot.routes, (t) => t.name, routeConfiguration),
+    rds: encodeAll(RouteConfigurationSchema, tables, (t) => t.name, routeConfiguration),
   };
 }
 

@@ -1,8 +1,8 @@
 // What people see of the router: data and its rendering for the commands "show http routes" and "show http workers".
 import { z } from 'zod';
-import { type Column, table } from '../lib/table.ts';
-import type { HeaderMatch, Route, RouteMatch, Snapshot, StringMatch } from '../mesh/snapshot.ts';
-import type { RouteRow, WorkerStats } from './router.ts';
+import { type Column, table } from '../../lib/table.ts';
+import type { HeaderMatch, Route, RouteMatch, Snapshot, StreamCluster, StringMatch } from '../../mesh/snapshot.ts';
+import type { RouteRow, WorkerStats } from '../router.ts';
 
 export const httpRoutesData = z.array(
   z.object({
@@ -37,6 +37,11 @@ export function httpRoutes(snapshot: Snapshot | undefined, stats: readonly Route
         row.hosts.push(...host.domains.filter((domain) => !row.hosts.includes(domain)));
         rows.set(route.name, row);
       }
+    }
+    for (const { name, sni = [], clusters } of table.streams ?? []) {
+      const row = counted.get(`${table.name} ${name}`);
+      const action = clusters.length === 0 ? 'close' : clustersText(clusters);
+      list.push({ ...counts(row), route: name, listeners, hosts: [...sni], match: 'connection', action });
     }
     for (const { route, hosts } of rows.values()) {
       const row = counted.get(`${table.name} ${route.name}`);
@@ -88,8 +93,12 @@ function fieldText(name: string, { match, invert }: HeaderMatch): string {
 function actionText({ action }: Route): string {
   if (action.kind === 'redirect') return `redirect ${action.status}`;
   if (action.kind === 'reply') return `reply ${action.status}`;
-  if (action.clusters.length === 1) return action.clusters[0]!.cluster;
-  return action.clusters.map((c) => `${c.cluster} ${c.weight}`).join(', ');
+  return clustersText(action.clusters);
+}
+
+function clustersText(clusters: readonly StreamCluster[]): string {
+  if (clusters.length === 1) return clusters[0]!.cluster;
+  return clusters.map((c) => `${c.cluster} ${c.weight}`).join(', ');
 }
 
 /** A table of what an operator looks at first; data has the rest. Hosts stand before the match: "web.example prefix

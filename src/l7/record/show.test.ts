@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { forward, host, route, snapshot } from '../../test/fake/l7.ts';
-import type { RouteRow } from './router.ts';
+import { forward, host, route, snapshot } from '../../../test/fake/l7.ts';
+import type { RouteRow } from '../router.ts';
 import {
   httpRoutes,
   httpRoutesData,

@@ -1,0 +1,151 @@
+// What a connection is, by its first bytes, before it is known to speak HTTP; and the way of those that never do. The
+// rows of such connections come here in place of chain.ts: HELLO and what may stand in its place, then the failures of
+// a tunnel. Its DONE is chain.ts's.
+import type { Clock } from '../../lib/clock.ts';
+import { nextTarget } from '../head/act.ts';
+import { hello, helloBytes, parseHello } from '../head/hello.ts';
+import { endings, recordOf } from '../head/outcome.ts';
+import type { Exchange, ListenerView } from '../head/outcome.ts';
+import { NO_ROUTE } from '../record/counters.ts';
+import type { CounterWriter } from '../record/counters.ts';
+import type { AccessLog } from '../record/log.ts';
+import * as t from '../transport.ts';
+import type { Backend } from '../upstream/pick.ts';
+import type { Upstreams } from '../upstream/upstream.ts';
+import type { Stream } from './stream.ts';
+import { streamFor } from './stream.ts';
+
+export interface GreeterOptions {
+  readonly clock: Clock;
+  readonly upstreams: Upstreams;
+  readonly counters: CounterWriter;
+  readonly log: AccessLog | undefined;
+  readonly listener: (id: number) => ListenerView | undefined;
+}
+
+/** "-" in place of a method, then the name of a server. */
+const subject = Buffer.alloc(256, '-');
+
+export class Greeter {
+  private readonly engine: t.Engine;
+  private readonly o: GreeterOptions;
+  private readonly arena: Buffer;
+  private readonly rows: Int32Array;
+
+  constructor(engine: t.Engine, o: GreeterOptions) {
+    this.engine = engine;
+    this.o = o;
+    this.arena = engine.arena;
+    this.rows = engine.rows;
+  }
+
+  /** Whether the row is one of a connection that is not known to speak HTTP. */
+  owns(x: Exchange, base: number): boolean {
+    const kind = this.rows[base + t.W_KIND];
+    if (kind === t.HELLO) return true;
+    if (kind === t.FAILED) return x.stream !== undefined;
+    if (kind !== t.TIMEOUT || x.greeted) return false;
+    return x.stream !== undefined || this.view(base)?.protocol !== 'HTTP';
+  }
+
+  /** Fills the out words of a row that it owns. */
+  row(base: number, x: Exchange): void {
+    const kind = this.rows[base + t.W_KIND];
+    if (kind === t.FAILED) return this.failed(base, x);
+    if (x.stream !== undefined) return this.end(base, x);
+    this.meet(base, x);
+    if (kind === t.HELLO) this.hello(base, x);
+    else this.refuse(base, x, 'slow-head');
+  }
+
+  private view(base: number): ListenerView | undefined {
+    return this.o.listener(this.rows[base + t.W_LISTENER]!);
+  }
+
+  private meet(base: number, x: Exchange): void {
+    x.listener = this.view(base);
+    this.name(x, 0);
+    x.status = 0;
+    x.tries = 0;
+    x.flags = '';
+    if (x.since === 0) x.since = this.o.clock.now();
+  }
+
+  private hello(base: number, x: Exchange): void {
+    const { listener } = x;
+    if (listener?.protocol === 'TCP') this.tunnel(base, x, listener.streams.plain);
+    else if (listener?.protocol === 'TLS') this.tls(base, x, listener);
+    else this.plain(base, x);
+  }
+
+  private plain(base: number, x: Exchange): void {
+    x.greeted = true;
+    this.rows[base + t.W_ACTION] = t.PLAIN;
+  }
+
+  /** A TLS connection, by the server that its ClientHello names. */
+  private tls(base: number, x: Exchange, listener: ListenerView): void {
+    const off = this.rows[base + t.W_OFF]!;
+    const got = parseHello(this.arena, off, off + this.rows[base + t.W_LEN]!);
+    if (got === 0) return;
+    if (got < 0) return this.refuse(base, x, 'bad-hello');
+    this.name(x, hello.sniLen);
+    this.tunnel(base, x, streamFor(listener.streams, x.subject.host()));
+  }
+
+  /** What the log says of it: no method, and the name that the ClientHello asks for. */
+  private name(x: Exchange, length: number): void {
+    helloBytes.copy(subject, 1, hello.sniOff, hello.sniOff + length);
+    x.subject.set(subject, 0, 1, 1, length, 0, 0);
+  }
+
+  private tunnel(base: number, x: Exchange, stream: Stream | undefined): void {
+    if (stream === undefined) return this.refuse(base, x, 'no-route');
+    x.stream = stream;
+    x.cluster = nextTarget(stream)?.cluster;
+    if (x.cluster === undefined) return this.refuse(base, x, 'no-cluster');
+    this.take(x, this.o.upstreams.pick(x.cluster));
+    if (x.backend === undefined) return this.refuse(base, x, 'no-endpoint');
+    this.rows[base + t.W_ACTION] = t.TUNNEL;
+    this.rows[base + t.W_ENDPOINT] = x.backend.id;
+  }
+
+  private take(x: Exchange, backend: Backend | undefined): void {
+    if (x.backend !== undefined) x.backend.active -= 1;
+    x.backend = backend;
+    if (backend !== undefined) backend.active += 1;
+  }
+
+  /** The upstream can't be had: one more try, nothing has gone to it. */
+  private failed(base: number, x: Exchange): void {
+    const sent = (this.rows[base + t.W_IN]! & t.IN_SENT) !== 0;
+    if (!sent && x.tries === 0 && x.cluster !== undefined) {
+      x.tries += 1;
+      this.take(x, this.o.upstreams.pick(x.cluster));
+      if (x.backend !== undefined) {
+        this.rows[base + t.W_ACTION] = t.RETRY;
+        this.rows[base + t.W_ENDPOINT] = x.backend.id;
+        return;
+      }
+    }
+    this.end(base, x);
+  }
+
+  /** Its DONE comes. */
+  private end(base: number, x: Exchange): void {
+    x.flags = endings[this.rows[base + t.W_REASON]!] ?? '';
+    this.rows[base + t.W_ACTION] = t.CLOSE;
+  }
+
+  /** Closes a connection that has no exchange, so it is counted and logged here. */
+  private refuse(base: number, x: Exchange, flag: string): void {
+    this.rows[base + t.W_ACTION] = t.CLOSE;
+    x.flags = flag;
+    const now = this.o.clock.now();
+    const us = Math.max(0, now - x.since) * 1000;
+    this.o.counters.done(x.stream?.stat ?? NO_ROUTE, 0, us, 0, 0, true);
+    const peer = this.engine.peer(x.conn);
+    this.o.log?.write(recordOf(x, peer, { now, us, bytesIn: 0, bytesOut: 0, why: t.WHY_CLOSED }));
+    x.stream = undefined;
+  }
+}
