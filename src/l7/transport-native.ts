@@ -54,7 +54,7 @@ export function openEngine(o: EngineOptions): Engine {
     times: [t.headMs, t.idleMs, t.bodyMs, t.stallMs, t.upstreamIdleMs, t.lingerMs],
     tickMs: Math.trunc(Math.max(5, Math.min(TICK_MS, t.idleMs / 4, t.headMs / 4))),
     ...slotsOf(o),
-    maxPerEndpoint: o.maxPerEndpoint ?? 1024,
+    maxPerEndpoint: o.maxPerEndpoint ?? 65_536,
     maxHeldBytes: o.maxHeldBytes ?? HELD_BYTES,
   });
   /** Who is on the other end, by slot: asked of the engine once a connection. */

@@ -69,7 +69,7 @@ class NetEngine implements Engine {
     this.tick = Math.max(5, Math.min(TICK_MS, times.idleMs / 4, times.headMs / 4));
     this.wheel = createWheel(this.tick, now());
     const { wheel } = this;
-    const maxPerEndpoint = options.maxPerEndpoint ?? 1024;
+    const maxPerEndpoint = options.maxPerEndpoint ?? 65_536;
     this.pool = new Pool({ wheel, idleMs: times.upstreamIdleMs, maxPerEndpoint }, () => this.exchanges);
     this.queue = new RowQueue(
       options.onBatch,
