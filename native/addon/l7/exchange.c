@@ -181,7 +181,7 @@ static void put_back(struct engine *e, struct sock *s, const uint8_t *bytes, siz
 
 void discard(struct engine *e, struct conn *c)
 {
-	size_t size = take_bytes(e, &c->s, SCRATCH);
+	size_t size = take_bytes(e, &c->s, bite(e));
 	size_t p = 0;
 	while (p < size && !c->request.done) {
 		size_t start, end;
@@ -257,7 +257,7 @@ void request_more(struct engine *e, struct conn *c)
 	struct up *up = c->up;
 	if (c->request.done || !up || !up->connected || sock_blocked(&up->s))
 		return;
-	size_t size = take_bytes(e, &c->s, SCRATCH);
+	size_t size = take_bytes(e, &c->s, bite(e));
 	if (size > 0) {
 		touch(e, c);
 		return pump_request(e, c, NULL, e->scratch, size);
@@ -304,7 +304,7 @@ void response_more(struct engine *e, struct conn *c, struct up *up)
 {
 	if (sock_blocked(&c->s))
 		return;
-	size_t size = take_bytes(e, &up->s, c->s.script ? STREAM_SCRATCH : SCRATCH);
+	size_t size = take_bytes(e, &up->s, c->s.script ? STREAM_SCRATCH : bite(e));
 	if (size > 0) {
 		touch(e, c);
 		return pump_response(e, c, up, NULL, e->scratch, size);

@@ -15,8 +15,8 @@
 #include <sys/uio.h>
 #include <uv.h>
 
-// What is read at once of a body or a tunnel; with it, what one direction keeps of a peer that does not read.
-#define SCRATCH (256 * 1024)
+// What is read at once of a body or a tunnel, at most.
+#define SCRATCH (512 * 1024)
 // The same of a stream.
 #define STREAM_SCRATCH (64 * 1024)
 #define SLOTS 65536
@@ -260,6 +260,13 @@ void sock_close(struct engine *e, struct sock *s, bool reset);
 // Frees the socket's owner at the end of the turn.
 void sock_bury(struct engine *e, struct sock *s);
 void look_at(struct engine *e, struct sock *s);
+
+// How much is read at once: the more the cheaper, and so much one direction keeps of a peer that does not read. The
+// more is kept in all, the less.
+static inline size_t bite(const struct engine *e)
+{
+	return e->held < e->max_held / 8 ? SCRATCH : e->held < e->max_held / 2 ? SCRATCH / 8 : SCRATCH / 32;
+}
 
 // turn.c
 void turn(struct engine *e);

@@ -19,7 +19,7 @@ static void look_for_end(struct engine *e, struct conn *c)
 
 static void move(struct engine *e, struct conn *c, struct sock *from, struct sock *to, uint64_t *moved)
 {
-	size_t size = sock_blocked(to) ? 0 : sock_read(from, e->scratch, SCRATCH);
+	size_t size = sock_blocked(to) ? 0 : sock_read(from, e->scratch, bite(e));
 	if (size > 0) {
 		touch(e, c);
 		*moved += size;
