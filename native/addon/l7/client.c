@@ -214,13 +214,11 @@ static void admit(struct engine *e, struct listener *l, int fd, const union addr
 void accept_all(struct engine *e, struct listener *l)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
-		// Who comes waits in the listen queue, or one that carries no request makes room.
+		// Who comes waits in the listen queue.
 		if (e->held > e->max_held) {
 			e->starved = true;
 			return;
 		}
-		if (e->held > e->max_held / 4 * 3)
-			shed(e);
 		union address peer = { 0 };
 		socklen_t size = sizeof(peer);
 		int fd = accept4(l->s.fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
