@@ -176,7 +176,11 @@ test(`the lab lives for ${soakMs / 1000} s and holds no more than before`, async
   assert.ok(life.changes > soakMs / changeMs / 4, `${life.changes} changes`);
   assert.ok((life.answers['200'] ?? 0) > life.requests * 0.9, JSON.stringify(life.answers));
   assert.equal((await ask('POST', '/v1/commit', { document })).status, 200);
-  await until('all guests are healthy again', async () => ((await healthy()) ? true : undefined), 90);
+  await until('all guests are healthy again', async () => ((await healthy()) ? true : undefined), 90).catch(
+    async (error: Error) => {
+      throw new Error(`${error.message}: ${await guestsNow()}`, { cause: error });
+    },
+  );
   await until(
     'no descriptor, pin or namespace is left over',
     async () => {
@@ -194,6 +198,13 @@ test(`the lab lives for ${soakMs / 1000} s and holds no more than before`, async
   assert.ok(perMinute < 1, `RSS grows by ${perMinute.toFixed(2)} MiB a minute`);
   assert.ok(p99 < 20, `event loop p99 ${p99} ms`);
 });
+
+/** What is known of the guests, and of what failed. */
+async function guestsNow(): Promise<string> {
+  const line = async (text: string): Promise<unknown> =>
+    (await ask<{ data: unknown }>('POST', '/v1/command', { line: `${text} | json` })).body.data;
+  return JSON.stringify([await line('show guests'), await line('show system')]);
+}
 
 async function healthy(): Promise<boolean> {
   const { body } = await ask<{ data: { healthy: boolean }[] }>('POST', '/v1/command', { line: 'show guests | json' });
