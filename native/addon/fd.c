@@ -2,6 +2,7 @@
 #include "addon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,6 +51,17 @@ static napi_value fd_close(napi_env env, napi_callback_info info)
 	return undefined_value(env);
 }
 
+// fdDup(fd): another descriptor of the same file.
+static napi_value fd_dup(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	int fd;
+	if (!arg_fd(&c, 0, &fd))
+		return NULL;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return copy < 0 ? throw_errno(env, errno, NULL, "duplicate %d", fd) : u32_value(env, (uint32_t)copy);
+}
+
 void close_owned(struct addon *addon)
 {
 	for (size_t fd = 0; fd < addon->capacity; fd++)
@@ -62,4 +74,5 @@ void register_fd(napi_env env, napi_value exports)
 {
 	export_function(env, exports, "fdOwn", fd_own);
 	export_function(env, exports, "fdClose", fd_close);
+	export_function(env, exports, "fdDup", fd_dup);
 }

@@ -14,6 +14,7 @@ export interface Addon {
   errnoName(errno: number): string;
   fdOwn(fd: number): void;
   fdClose(fd: number): void;
+  fdDup(fd: number): number;
   netlinkOpen(protocol: number): number;
   netlinkBatch(fd: number, messages: Uint8Array, firstSeq: number, results: Int32Array, texts: string[]): void;
   netlinkQuery(fd: number, message: Uint8Array, seq: number): { bytes: Uint8Array; interrupted: boolean };
@@ -64,7 +65,9 @@ export interface Addon {
     maxHeldBytes: number,
     maxStreams: number,
   ): NativeEngine;
-  l7Listen(engine: Native, fd: number, hello: 0 | 1 | 2): number;
+  l7Listener(engine: Native, hello: 0 | 1 | 2): number;
+  l7Accept(engine: Native, listener: number, fd: number): void;
+  l7Decline(engine: Native, listener: number, fd: number): void;
   l7Unlisten(engine: Native, listener: number): void;
   l7Endpoint(engine: Native, address: Uint8Array, port: number, connectTimeoutMs: number): number;
   l7DropEndpoint(engine: Native, endpoint: number): void;

@@ -48,9 +48,17 @@ export function openNativeEngine(o: NativeEngineOptions): NativeEngine {
 /** When a listener asks what a connection is. */
 export const helloModes = { never: 0, bytes: 1, 'at-once': 2 } as const;
 
-/** Listens on a bound descriptor, which is the engine's from here on. */
-export function engineListen(engine: Native, fd: number, hello: keyof typeof helloModes): number {
-  return addon().l7Listen(engine, fd, helloModes[hello]);
+export function engineListener(engine: Native, hello: keyof typeof helloModes): number {
+  return addon().l7Listener(engine, helloModes[hello]);
+}
+
+/** KernelError where the socket can't listen. The descriptor stays the caller's. */
+export function engineAccept(engine: Native, listener: number, fd: number): void {
+  addon().l7Accept(engine, listener, fd);
+}
+
+export function engineDecline(engine: Native, listener: number, fd: number): void {
+  addon().l7Decline(engine, listener, fd);
 }
 
 export function engineUnlisten(engine: Native, listener: number): void {

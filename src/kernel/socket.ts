@@ -98,6 +98,11 @@ export function tcpBind(o: TcpBind): number {
   }
 }
 
+/** Another descriptor of the same socket. */
+export function duplicate(fd: number): number {
+  return addon().fdDup(fd);
+}
+
 export interface TcpListen extends TcpBind {
   readonly backlog?: number;
 }

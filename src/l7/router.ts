@@ -1,17 +1,17 @@
-// The router as the main thread knows it: starts the workers, hands each snapshot to all of them in two steps, and
-// gives a worker that was lost a successor that gets the whole.
+// The router as the main thread knows it: starts the workers, hands each snapshot to all of them in two steps, has the
+// sockets that they accept from, and gives a worker that was lost a successor that gets the whole.
 import { closeSync, openSync, renameSync, statSync } from 'node:fs';
-import { getCompileCacheDir } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
 import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './record/counters.ts';
 import type { RouteStats } from './record/counters.ts';
 import type { EngineStats, EngineTimes } from './transport.ts';
-import type { FromWorker, ToWorker, WorkerStart } from './worker.ts';
+import { Hand } from './worker/hand.ts';
+import { Places } from './worker/places.ts';
+import type { Taken } from './worker/places.ts';
+import type { ToWorker } from './worker/worker.ts';
 
 export interface RouterOptions {
   /** Default: one a core. */
@@ -58,20 +58,13 @@ export interface Router extends Consumer, AsyncDisposable {
   workerStats(): Promise<readonly WorkerStats[]>;
   /** Workers that ended by themselves. */
   crashes(): number;
-  /** Ends a worker at once, as a crash would: its connections break, a successor takes its place. */
+  /** Ends a worker at once, as a crash would; a successor takes its place. */
   endWorker(index: number): Promise<void>;
+  /** Makes them so many. Who waits to be accepted by one that goes is accepted by another. */
+  resize(workers: number): Promise<void>;
   /** Stops accepting. Clients are answered, and told to go by their next answer, until all are gone or `drainMs` is
    * over; then ends the workers. */
   stop(drainMs?: number): Promise<void>;
-}
-
-interface Hand {
-  readonly index: number;
-  readonly memory: SharedArrayBuffer;
-  worker: Worker;
-  alive: boolean;
-  /** Times it was lost since it last served. */
-  losses: number;
 }
 
 const ACK_MS = 2_000;
@@ -92,17 +85,19 @@ class WorkerRouter implements Router {
   private readonly o: RouterOptions;
   private readonly clock: Clock;
   private readonly ackMs: number;
-  private readonly hands: readonly Hand[];
+  private readonly hands: Hand[] = [];
+  /** Counters by index of a worker: they outlive it. */
+  private readonly memories: SharedArrayBuffer[] = [];
+  private readonly places = new Places();
   private readonly latest = new Map<ClusterKey, Endpoints>();
   private readonly stats = new StatRows();
-  private readonly waiting = new Map<string, (m: FromWorker) => void>();
   private readonly timers = new Set<Disposable>();
   private inForce: Snapshot | undefined;
   private portNames: ReadonlyMap<number, string> = new Map();
   private seq = 0;
   private lostWorkers = 0;
   private stopping = false;
-  /** One offer at a time. */
+  /** One change at a time. */
   private chain: Promise<unknown> = Promise.resolve();
 
   constructor(o: RouterOptions) {
@@ -110,68 +105,62 @@ class WorkerRouter implements Router {
     this.clock = o.clock ?? systemClock;
     this.ackMs = o.ackMs ?? ACK_MS;
     if (o.accessLog !== undefined) closeSync(openSync(o.accessLog, 'a', 0o640));
-    this.hands = Array.from({ length: o.workers ?? availableParallelism() }, (_, index) => {
-      const memory = counterMemory();
-      return { index, memory, worker: this.spawn(index, memory), alive: true, losses: 0 };
-    });
-    for (const hand of this.hands) this.watch(hand);
+    for (let i = o.workers ?? availableParallelism(); i > 0; i -= 1) this.add();
     this.watchLog();
   }
 
-  private spawn(index: number, counters: SharedArrayBuffer): Worker {
+  private add(): Hand {
+    const hand = new Hand(this.hands.length, this.clock);
+    this.hands.push(hand);
+    this.start(hand);
+    return hand;
+  }
+
+  private start(hand: Hand): void {
     const { o } = this;
-    const workerData: WorkerStart = {
-      counters,
+    const start = {
+      counters: (this.memories[hand.index] ??= counterMemory()),
       accessLog: o.accessLog,
       times: o.times ?? {},
       maxConnections: o.maxConnections ?? 16_384,
       maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
-    // Descriptors of listening sockets are opened outside of node's book-keeping.
-    // What was compiled for one thread is not known to another, but for this variable; Node adds a folder for itself.
-    const compiled = getCompileCacheDir();
-    const env = compiled === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(compiled) };
-    const more = { name: `l7-${index}`, trackUnmanagedFds: false, env };
-    return new Worker(new URL('./worker.ts', import.meta.url), { workerData, ...more });
-  }
-
-  private watch(hand: Hand): void {
-    hand.worker.on('message', (m: FromWorker) => {
-      if (m.type === 'fault') this.o.onFault?.(`l7-${hand.index}: ${m.what}`);
-      else if (m.type === 'stopped') this.waiting.get(`stopped ${hand.index}`)?.(m);
-      else this.waiting.get(`${m.type} ${m.seq} ${hand.index}`)?.(m);
-    });
-    hand.worker.on('error', (error: Error) => this.o.onFault?.(`l7-${hand.index}: ${error.stack ?? error.message}`));
-    hand.worker.on('exit', () => this.lost(hand));
+    const fault = (what: string): void => this.o.onFault?.(what);
+    hand.start(start, fault, () => this.lost(hand));
   }
 
   private lost(hand: Hand): void {
-    hand.alive = false;
-    if (this.stopping) return;
+    if (this.stopping || !this.hands.includes(hand)) return;
     this.lostWorkers += 1;
-    this.o.onFault?.(`l7-${hand.index} ended by itself`);
+    this.o.onFault?.(`${hand.name} ended by itself`);
     hand.losses += 1;
+    void this.inTurn(() => this.share());
     this.later(Math.min(RESTART_MS * 2 ** hand.losses, MAX_RESTART_MS), () => {
-      if (this.stopping) return;
-      hand.worker = this.spawn(hand.index, hand.memory);
-      hand.alive = true;
-      this.watch(hand);
-      this.send(hand, { type: 'ports', names: this.portNames });
-      for (const endpoints of this.latest.values()) this.send(hand, { type: 'endpoints', endpoints });
-      this.chain = this.chain.then(() => this.catchUp(hand));
+      if (this.stopping || !this.hands.includes(hand)) return;
+      this.start(hand);
+      void this.inTurn(() => this.catchUp(hand));
     });
+  }
+
+  private inTurn<T>(change: () => Promise<T> | T): Promise<T> {
+    const result = this.chain.then(change);
+    this.chain = result.catch(() => undefined);
+    return result;
   }
 
   /** Gives a new worker what the others serve; one that can't serve it makes room for the next. */
   private async catchUp(hand: Hand): Promise<void> {
+    hand.say({ type: 'ports', names: this.portNames });
+    for (const endpoints of this.latest.values()) hand.say({ type: 'endpoints', endpoints });
     if (this.inForce === undefined || !hand.alive) return;
-    const why = await this.give([hand], this.inForce, []);
-    if (why === undefined) hand.losses = 0;
-    else {
-      this.o.onFault?.(`l7-${hand.index}: ${why}`);
-      await hand.worker.terminate();
+    const why = await this.give([hand], this.inForce, [], this.places.inForce());
+    if (why === undefined) {
+      hand.losses = 0;
+      return this.share();
     }
+    this.o.onFault?.(`${hand.name}: ${why}`);
+    await hand.end();
   }
 
   private later(ms: number, call: () => void): void {
@@ -182,50 +171,68 @@ class WorkerRouter implements Router {
     this.timers.add(timer);
   }
 
-  private send(hand: Hand, m: ToWorker): void {
-    if (hand.alive) hand.worker.postMessage(m);
-  }
-
-  /** Sends to each and waits for each one's answer; undefined from one that gave none in time. */
-  private ask(to: readonly Hand[], m: ToWorker, key: string, ms: number): Promise<(FromWorker | undefined)[]> {
-    return Promise.all(
-      to.map(
-        (hand) =>
-          new Promise<FromWorker | undefined>((resolve) => {
-            const name = `${key} ${hand.index}`;
-            const settle = (answer: FromWorker | undefined) => {
-              timer[Symbol.dispose]();
-              this.waiting.delete(name);
-              resolve(answer);
-            };
-            const timer = this.clock.after(ms, () => settle(undefined));
-            this.waiting.set(name, settle);
-            this.send(hand, m);
-          }),
-      ),
-    );
-  }
-
-  /** Both steps with some workers. Gives why it failed; then nothing has changed, unless a worker died on the way. */
-  private async give(to: readonly Hand[], snapshot: Snapshot, fresh: readonly number[]): Promise<string | undefined> {
+  private next(): number {
     this.seq += 1;
-    const mine = this.seq;
-    const prepare: ToWorker = { type: 'prepare', seq: mine, snapshot, stats: this.stats.rows(), fresh };
-    const prepared = await this.ask(to, prepare, `prepared ${mine}`, this.ackMs);
-    const failed = prepared.map((m) => (m?.type === 'prepared' ? m.why : `no answer in ${this.ackMs} ms`));
-    const why = failed.find((w) => w !== undefined);
+    return this.seq;
+  }
+
+  private sayAll(m: ToWorker): void {
+    for (const hand of this.hands) hand.say(m);
+  }
+
+  private serving(): readonly number[] {
+    return this.hands.filter((hand) => hand.serves).map((hand) => hand.index);
+  }
+
+  /** Says anew who accepts where. */
+  private share(): void {
+    const serving = this.serving();
+    for (const hand of this.hands) {
+      if (!hand.serves) continue;
+      hand.say({ type: 'accept', sockets: this.places.share(this.places.inForce(), hand.index, serving) });
+    }
+  }
+
+  /** Closes descriptors when no worker can have them yet to use: each has answered something that was said later. */
+  private async closeLater(fds: readonly number[], hands: readonly Hand[] = this.hands): Promise<void> {
+    if (fds.length === 0) return;
+    await Promise.all(hands.map((hand) => hand.ask({ type: 'stats', seq: this.next() }, 'stats')));
+    for (const fd of fds) closeSync(fd);
+  }
+
+  /** Both steps with some workers. Gives why it failed; then nothing has changed. A worker that ends on the way gets
+   * what is in force when it is back. */
+  private async give(
+    to: readonly Hand[],
+    snapshot: Snapshot,
+    fresh: readonly number[],
+    places: Pick<Taken, 'of'>,
+  ): Promise<string | undefined> {
+    const seq = this.next();
+    const late = `no answer in ${this.ackMs} ms`;
+    const prepare = { type: 'prepare', seq, snapshot, stats: this.stats.rows(), fresh } as const;
+    const prepared = await Promise.all(to.map((hand) => hand.ask(prepare, 'prepared', this.ackMs)));
+    const there = to.filter((hand) => hand.alive);
+    const whys = prepared.map((m, i) => (m === undefined ? (to[i]!.alive ? late : undefined) : m.why));
+    const why = there.length === 0 ? 'no worker is running' : whys.find((w) => w !== undefined);
     if (why !== undefined) {
-      for (const hand of to) this.send(hand, { type: 'abort', seq: mine });
+      for (const hand of there) hand.say({ type: 'abort', seq });
       return why;
     }
-    const committed = await this.ask(to, { type: 'commit', seq: mine }, `committed ${mine}`, this.ackMs);
-    return committed.includes(undefined) ? `no answer in ${this.ackMs} ms` : undefined;
+    for (const hand of there) hand.serves = true;
+    const serving = this.serving();
+    const committed = await Promise.all(
+      there.map(async (hand) => {
+        const sockets = this.places.share(places, hand.index, serving);
+        const answer = await hand.ask({ type: 'commit', seq, sockets }, 'committed', this.ackMs);
+        return answer !== undefined || !hand.alive;
+      }),
+    );
+    return committed.includes(false) ? late : undefined;
   }
 
   offer(snapshot: Snapshot): Promise<Ack | Nack> {
-    const result = this.chain.then(() => this.take(snapshot));
-    this.chain = result;
-    return result;
+    return this.inTurn(() => this.take(snapshot));
   }
 
   private async take(snapshot: Snapshot): Promise<Ack | Nack> {
@@ -237,24 +244,55 @@ class WorkerRouter implements Router {
       this.stats.settle(this.inForce);
       return refuse(`more than ${STAT_ROWS - 1} routes`);
     }
-    // A worker that is being replaced gets what is in force when it comes.
-    const alive = this.hands.filter((hand) => hand.alive);
-    const why = alive.length === 0 ? 'no worker is running' : await this.give(alive, snapshot, fresh);
+    const why = await this.putInForce(snapshot, fresh);
     this.stats.settle(why === undefined ? snapshot : this.inForce);
     if (why !== undefined) return refuse(why);
     this.inForce = snapshot;
     return { ok: true, version };
   }
 
+  private async putInForce(snapshot: Snapshot, fresh: readonly number[]): Promise<string | undefined> {
+    let taken: Taken;
+    try {
+      taken = this.places.take(snapshot.listeners, this.hands.length);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    // A worker that is being replaced gets what is in force when it comes.
+    const alive = this.hands.filter((hand) => hand.alive);
+    const why = await this.give(alive, snapshot, fresh, taken);
+    void this.closeLater(why === undefined ? this.places.commit(taken) : this.places.abort(taken));
+    return why;
+  }
+
+  resize(workers: number): Promise<void> {
+    return this.inTurn(async () => {
+      if (this.stopping) return;
+      const leaving = this.hands.splice(workers);
+      for (const hand of leaving) hand.serves = false;
+      this.share();
+      for (const hand of leaving) void this.part(hand);
+      const more = Array.from({ length: workers - this.hands.length }, () => this.add());
+      if (this.inForce !== undefined && more.length > 0) this.places.take(this.inForce.listeners, workers);
+      for (const hand of more) await this.catchUp(hand);
+    });
+  }
+
+  private async part(hand: Hand): Promise<void> {
+    const drainMs = DRAIN_MS;
+    await hand.ask({ type: 'stop', seq: this.next(), drainMs }, 'stopped', drainMs + this.ackMs);
+    await hand.end();
+  }
+
   endpoints(e: Endpoints): void {
     if (e.list.length === 0) this.latest.delete(e.cluster);
     else this.latest.set(e.cluster, e);
-    for (const hand of this.hands) this.send(hand, { type: 'endpoints', endpoints: e });
+    this.sayAll({ type: 'endpoints', endpoints: e });
   }
 
   ports(names: ReadonlyMap<number, string>): void {
     this.portNames = names;
-    for (const hand of this.hands) this.send(hand, { type: 'ports', names });
+    this.sayAll({ type: 'ports', names });
   }
 
   running(): Snapshot | undefined {
@@ -262,27 +300,29 @@ class WorkerRouter implements Router {
   }
 
   async started(): Promise<boolean> {
-    for (let i = 0; i < STARTS && !this.stopping; i += 1) {
+    const until = this.clock.monotonic() + STARTS * this.ackMs;
+    while (!this.stopping && this.clock.monotonic() < until) {
       const answers = await this.workerStats();
       if (answers.length === this.hands.length) return true;
+      await new Promise<void>((resolve) => this.clock.after(RESTART_MS, resolve));
     }
     return false;
   }
 
   routeStats(): readonly RouteRow[] {
-    const memories = this.hands.map((hand) => hand.memory);
     const list: RouteRow[] = [];
-    for (const [table, route, row] of this.stats.inForce()) list.push({ table, route, ...readStats(memories, row) });
-    list.push({ table: '', route: '', ...readStats(memories, NO_ROUTE) });
+    for (const [table, route, row] of this.stats.inForce()) {
+      list.push({ table, route, ...readStats(this.memories, row) });
+    }
+    list.push({ table: '', route: '', ...readStats(this.memories, NO_ROUTE) });
     return list;
   }
 
   async workerStats(): Promise<readonly WorkerStats[]> {
-    this.seq += 1;
-    const { seq } = this;
-    const answers = await this.ask(this.hands, { type: 'stats', seq }, `stats ${seq}`, this.ackMs);
+    const ask = (hand: Hand) => hand.ask({ type: 'stats', seq: this.next() }, 'stats', this.ackMs);
+    const answers = await Promise.all(this.hands.map(ask));
     return answers.flatMap((m, worker) =>
-      m?.type === 'stats' ? [{ worker, ...m.engine, logDropped: m.logDropped, faults: m.faults }] : [],
+      m === undefined ? [] : [{ worker, ...m.engine, logDropped: m.logDropped, faults: m.faults }],
     );
   }
 
@@ -291,7 +331,7 @@ class WorkerRouter implements Router {
   }
 
   async endWorker(index: number): Promise<void> {
-    await this.hands[index]?.worker.terminate();
+    await this.hands[index]?.end();
   }
 
   private watchLog(): void {
@@ -299,8 +339,7 @@ class WorkerRouter implements Router {
     if (file === undefined || this.stopping) return;
     this.later(LOG_LOOK_MS, () => {
       try {
-        const reopen = () => this.hands.forEach((hand) => this.send(hand, { type: 'reopen' }));
-        rotate(file, this.o.accessLogBytes ?? LOG_BYTES, reopen);
+        rotate(file, this.o.accessLogBytes ?? LOG_BYTES, () => this.sayAll({ type: 'reopen' }));
       } catch (error) {
         this.o.onFault?.(`access log: ${(error as Error).message}`);
       }
@@ -312,9 +351,12 @@ class WorkerRouter implements Router {
     if (this.stopping) return;
     this.stopping = true;
     for (const timer of this.timers) timer[Symbol.dispose]();
-    const alive = this.hands.filter((hand) => hand.alive);
-    await this.ask(alive, { type: 'stop', drainMs }, 'stopped', drainMs + this.ackMs);
-    await Promise.all(this.hands.map((hand) => hand.worker.terminate()));
+    const stopped = this.hands.map((hand) =>
+      hand.ask({ type: 'stop', seq: this.next(), drainMs }, 'stopped', drainMs + this.ackMs),
+    );
+    await this.closeLater(this.places.clear());
+    await Promise.all(stopped);
+    await Promise.all(this.hands.map((hand) => hand.end()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, freePort, sleep, upstream } from '../../test/fake/l7.ts';
+import { listenAt } from '../../test/fake/l7-engines.ts';
 import { openEngine } from './transport-native.ts';
 import * as t from './transport.ts';
 
@@ -61,7 +62,7 @@ async function carrier(o: Partial<t.EngineOptions> = {}, take: (len: number) => 
     }
   }
   const port = await freePort();
-  const listener = engine.listen(engine.bind({ address: '127.0.0.1', port, transparent: false }));
+  const listener = listenAt(engine, port);
   return {
     engine,
     port,

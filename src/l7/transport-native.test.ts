@@ -71,11 +71,13 @@ test('endpoints of IPv6, several of a cluster', async () => {
 
 test('a worker that ends with connections open leaves no descriptor', async () => {
   const engine = JSON.stringify(new URL('./transport-native.ts', import.meta.url).href);
+  const engines = JSON.stringify(new URL('../../test/fake/l7-engines.ts', import.meta.url).href);
   const script = `
     const { openEngine } = await import(${engine});
+    const { listenAt } = await import(${engines});
     const { parentPort, workerData } = await import('node:worker_threads');
     const engine = openEngine({ onBatch() {} });
-    engine.listen(engine.bind({ address: '127.0.0.1', port: workerData, transparent: false }));
+    listenAt(engine, workerData);
     parentPort.postMessage('listening');
     parentPort.on('message', () => {});`;
   const url = new URL(`data:text/javascript,${encodeURIComponent(script)}`);

@@ -1,17 +1,18 @@
-// The engine of transport.ts in C (native/addon/l7): the product's. Here is only what is nearer to JavaScript: places
-// and who is on the other end.
+// The engine of transport.ts in C (native/addon/l7): the product's. Here is only what is nearer to JavaScript: who
+// is on the other end.
 import { hash } from 'node:crypto';
-import { closeSync } from 'node:fs';
 import {
+  engineAccept,
   engineClose,
   engineCloseIdle,
   engineCounts,
+  engineDecline,
   engineDropEndpoint,
   engineDropTlsContext,
   engineEndpoint,
   engineEndpointIdle,
   engineEndpointTls,
-  engineListen,
+  engineListener,
   enginePeer,
   engineResume,
   engineSend,
@@ -24,21 +25,14 @@ import {
   engineUnlisten,
   openNativeEngine,
 } from '../kernel/l7.ts';
-import { tcpBind } from '../kernel/socket.ts';
 import { engineTimes, slotOf } from './transport.ts';
-import type { Bound, Engine, EngineOptions, EngineStats, Peer, Place } from './transport.ts';
+import type { Engine, EngineOptions, EngineStats, Peer } from './transport.ts';
 
 const TICK_MS = 50;
 const MAX_CONNECTIONS = 0xffff;
 const STREAMS = 16_384;
 const HELD_BYTES = 256 * 1024 * 1024;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
-
-/** A bound socket by its descriptor, until the engine has it. */
-interface FdBound extends Bound {
-  fd: number;
-  readonly hello: 'never' | 'bytes' | 'at-once';
-}
 
 /** Streams have their slots beside the connections', in one table. */
 function slotsOf(o: EngineOptions): { maxConnections: number; maxStreams: number } {
@@ -63,22 +57,9 @@ export function openEngine(o: EngineOptions): Engine {
   return {
     arena: Buffer.from(arena.buffer),
     rows,
-    bind({ address, port, transparent, hello }: Place): FdBound {
-      const bound: FdBound = {
-        hello: hello ?? 'never',
-        fd: tcpBind({ address, port, transparent, reusePort: true, nonBlocking: true }),
-        close() {
-          if (bound.fd >= 0) closeSync(bound.fd);
-        },
-      };
-      return bound;
-    },
-    listen(bound: Bound): number {
-      const mine = bound as FdBound;
-      const id = engineListen(engine, mine.fd, mine.hello);
-      mine.fd = -1;
-      return id;
-    },
+    listener: (hello = 'never') => engineListener(engine, hello),
+    accept: (listener, fd) => engineAccept(engine, listener, fd),
+    decline: (listener, fd) => engineDecline(engine, listener, fd),
     unlisten: (listener) => engineUnlisten(engine, listener),
     dropEndpoint: (endpoint) => engineDropEndpoint(engine, endpoint),
     endpointIdle: (endpoint, ms) => engineEndpointIdle(engine, endpoint, ms),

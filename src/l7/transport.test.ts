@@ -1,6 +1,6 @@
 // What every engine must do with rows, shown without the chain: rows in, rows out, bytes.
 import assert from 'node:assert/strict';
-import { openEngine, test } from '../../test/fake/l7-engines.ts';
+import { listenAt, openEngine, test } from '../../test/fake/l7-engines.ts';
 import { connect, freePort, sleep, upstream } from '../../test/fake/l7.ts';
 
 import * as t from './transport.ts';
@@ -16,7 +16,7 @@ interface Seen {
 async function engineWith(
   decide: (engine: t.Engine, base: number, seen: Seen) => void,
   times: Partial<t.EngineTimes> = {},
-  hello?: t.Place['hello'],
+  hello?: t.HelloMode,
 ) {
   const seen: Seen[] = [];
   const engine: t.Engine = openEngine({
@@ -38,9 +38,7 @@ async function engineWith(
     },
   });
   const port = await freePort();
-  const listener = engine.listen(
-    engine.bind({ address: '127.0.0.1', port, transparent: false, ...(hello && { hello }) }),
-  );
+  const listener = listenAt(engine, port, hello);
   return { engine, port, listener, seen, [Symbol.dispose]: () => engine.shut() };
 }
 

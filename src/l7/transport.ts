@@ -74,7 +74,7 @@ export const DONE = 7;
 /** Bytes for the peer of a stream: a response, head first. W_HEAD of them are taken, the rest stays until resume().
  * Of a connection in bytes mode: a flag below came about, no bytes. */
 export const OUTPUT = 8;
-/** The first bytes of a connection whose listener asks (Place.hello), none yet where it asks at once. Answers: wait
+/** The first bytes of a connection whose listener asks (HelloMode), none yet where it asks at once. Answers: wait
  * (ask again when more has come; with W_DEADLINE also then, by TIMEOUT), plain, TLS, tunnel, hold, close; W_HEAD bytes
  * are used up. */
 export const HELLO = 9;
@@ -173,21 +173,9 @@ export interface Peer {
   readonly tls?: PeerTls;
 }
 
-/** Where to listen. */
-export interface Place {
-  readonly address: string;
-  readonly port: number;
-  /** IP_TRANSPARENT: connections to addresses that are not ours. */
-  readonly transparent: boolean;
-  /** Ask by a HELLO before anything else: when the first bytes are here, or at once, for protocols whose server speaks
-   * first. */
-  readonly hello?: 'bytes' | 'at-once';
-}
-
-/** A socket that has its place and does not listen yet. */
-export interface Bound {
-  close(): void;
-}
+/** When a connection is asked about by a HELLO before anything else: when its first bytes are here, or at once, for
+ * protocols whose server speaks first. */
+export type HelloMode = 'never' | 'bytes' | 'at-once';
 
 export interface EngineStats extends TlsCounts {
   readonly accepted: number;
@@ -237,12 +225,14 @@ export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
   readonly arena: Buffer;
   readonly rows: Int32Array;
-  /** Takes a place. Throws an Error with the errno's name in `code`. Who connects goes elsewhere, or is refused: a
-   * connection must not wait for what other workers have yet to prepare. */
-  bind(place: Place): Bound;
-  /** Listens and accepts from now on; the id is what W_LISTENER says. */
-  listen(bound: Bound): number;
-  /** Stops accepting. Open connections finish what they are at; rows carry IN_DRAINING. */
+  /** What connections come by, from nowhere yet; the id is what W_LISTENER says. */
+  listener(hello?: HelloMode): number;
+  /** Listens and accepts at a bound socket from now on, among others. The descriptor stays the caller's: what waits in
+   * the socket's queue is lost only when nobody has one any more. */
+  accept(listener: number, fd: number): void;
+  /** Accepts no more at that one. Its connections do not notice. */
+  decline(listener: number, fd: number): void;
+  /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. */
   unlisten(listener: number): void;
   /** With `tls` a connection is one when its handshake is done. */
   endpoint(address: string, port: number, connectTimeoutMs: number, tls?: EndpointTls): number;

@@ -1,10 +1,12 @@
 // One worker's worth of the router in this thread: engine, chain and listeners, without threads and ports between them.
+import { closeSync } from 'node:fs';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Chain } from '../../src/l7/chain.ts';
 import { counterMemory, counterWriter, readStats } from '../../src/l7/record/counters.ts';
 import type { RouteStats } from '../../src/l7/record/counters.ts';
 import { Http2Server } from '../../src/l7/http2/server.ts';
-import { Listeners } from '../../src/l7/listener.ts';
+import { Listeners } from '../../src/l7/worker/listener.ts';
+import { Places } from '../../src/l7/worker/places.ts';
 import type { AccessRecord } from '../../src/l7/record/line.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { openEngine } from './l7-engines.ts';
@@ -64,7 +66,13 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     listener: (id) => listeners.view(id),
     fault,
   });
-  const apply = (s: Snapshot) => listeners.commit(listeners.prepare(s, new Map()));
+  const places = new Places();
+  const apply = (s: Snapshot) => {
+    const prepared = listeners.prepare(s, new Map());
+    const taken = places.take(s.listeners, 1);
+    listeners.commit(prepared, places.share(taken, 0, [0]));
+    for (const fd of places.commit(taken)) closeSync(fd);
+  };
   return {
     port,
     engine,
@@ -79,6 +87,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     stats: () => readStats([memory], 0),
     [Symbol.dispose]() {
       engine.shut();
+      for (const fd of places.clear()) closeSync(fd);
     },
   };
 }

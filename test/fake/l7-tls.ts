@@ -4,6 +4,7 @@ import { hello, helloBytes, parseHello } from '../../src/l7/head/hello.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
 import * as t from '../../src/l7/transport.ts';
 import type { TlsSpec } from '../../src/l7/tls/spec.ts';
+import { listenAt } from './l7-engines.ts';
 import { freePort } from './l7.ts';
 
 export interface TlsFront extends Disposable {
@@ -101,6 +102,6 @@ export async function tlsFront(times: Partial<t.EngineTimes> = {}): Promise<TlsF
       } else if (kind === t.TIMEOUT) rows[base + t.W_ACTION] = t.CLOSE;
     }
   }
-  engine.listen(engine.bind({ address: '127.0.0.1', port, transparent: false, hello: 'bytes' }));
+  listenAt(engine, port, 'bytes');
   return front;
 }

@@ -2,6 +2,7 @@
 // touch what is not its own.
 import { connect as dial } from 'node:net';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
+import { listenAt } from '../fake/l7-engines.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
 import * as t from '../../src/l7/transport.ts';
 import { serverSpec } from '../fake/l7-tls.ts';
@@ -113,8 +114,8 @@ class Hostile {
 
   async listen(): Promise<number> {
     const port = await freePort();
-    const hello = ([{}, { hello: 'bytes' }, { hello: 'at-once' }] as const)[this.below(3)]!;
-    const id = this.engine.listen(this.engine.bind({ address: '127.0.0.1', port, transparent: false, ...hello }));
+    const hello = (['never', 'bytes', 'at-once'] as const)[this.below(3)]!;
+    const id = listenAt(this.engine, port, hello);
     this.places.push({ id, port });
     return port;
   }

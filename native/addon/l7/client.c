@@ -2,10 +2,12 @@
 #include "l7.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BACKLOG 4096
 #define ACCEPTS 256
@@ -24,11 +26,11 @@ static void unlink_age(struct engine *e, struct conn *c)
 	*(c->newer ? &c->newer->older : newest) = c->older;
 }
 
-static void release_listener(struct engine *e, struct listener *l)
+static void release_listener(struct listener *l)
 {
 	l->clients -= 1;
 	if (l->draining && l->clients == 0)
-		sock_bury(e, &l->s);
+		free(l);
 }
 
 static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
@@ -65,7 +67,7 @@ void abort_conn(struct engine *e, struct conn *c, uint8_t why)
 void conn_free(struct engine *e, struct conn *c)
 {
 	uint32_t slot = c->id & 0xffff;
-	release_listener(e, c->listener);
+	release_listener(c->listener);
 	e->slots.entries[slot] = NULL;
 	e->free_slots[e->free_count++] = (uint16_t)slot;
 	free(c->sent);
@@ -211,7 +213,7 @@ static void admit(struct engine *e, struct listener *l, int fd, const union addr
 		push(e, c, HELLO, WHY_NONE);
 }
 
-void accept_all(struct engine *e, struct listener *l)
+void accept_all(struct engine *e, struct gate *g)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
 		// Who comes waits in the listen queue.
@@ -221,9 +223,9 @@ void accept_all(struct engine *e, struct listener *l)
 		}
 		union address peer = { 0 };
 		socklen_t size = sizeof(peer);
-		int fd = accept4(l->s.fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(g->s.fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			admit(e, l, fd, &peer);
+			admit(e, g->listener, fd, &peer);
 			continue;
 		}
 		if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
@@ -235,35 +237,81 @@ void accept_all(struct engine *e, struct listener *l)
 		}
 		return;
 	}
-	look_at(e, &l->s);
+	look_at(e, &g->s);
 }
 
-struct listener *listener_open(struct engine *e, int fd, uint8_t hello)
+struct listener *listener_find(const struct engine *e, uint32_t id)
 {
-	int on = 1;
-	struct listener *l = calloc(1, sizeof(*l));
+	for (uint32_t i = 0; i < e->listeners.size; i++) {
+		struct listener *l = e->listeners.entries[i];
+		if (l && l->id == id)
+			return l;
+	}
+	return NULL;
+}
+
+struct listener *listener_open(struct engine *e, uint8_t hello)
+{
+	uint32_t place = 0;
+	while (place < e->listeners.size && e->listeners.entries[place])
+		place += 1;
+	struct listener *l = table_reach(&e->listeners, place) ? calloc(1, sizeof(*l)) : NULL;
 	if (!l)
 		return NULL;
-	l->s = (struct sock){ .fd = fd, .role = LISTENER };
+	l->id = ++e->listener_count;
 	l->hello = hello;
+	e->listeners.entries[place] = l;
+	return l;
+}
+
+bool gate_open(struct engine *e, struct listener *l, int source)
+{
+	int on = 1;
+	struct gate *g = calloc(1, sizeof(*g));
+	int fd = g ? fcntl(source, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0) {
+		free(g);
+		return false;
+	}
+	*g = (struct gate){ .s = { .fd = fd, .role = GATE }, .listener = l, .source = source, .next = l->gates };
 	// Accepted sockets inherit it.
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (listen(fd, BACKLOG) != 0 || !sock_watch(e, &l->s, EPOLLIN | EPOLLET)) {
-		free(l);
-		return NULL;
+	if (listen(fd, BACKLOG) != 0 || !sock_watch(e, &g->s, EPOLLIN | EPOLLET)) {
+		int error = errno;
+		close(fd);
+		free(g);
+		errno = error;
+		return false;
 	}
-	return l;
+	l->gates = g;
+	return true;
+}
+
+void gate_close(struct engine *e, struct listener *l, int source)
+{
+	for (struct gate **link = &l->gates; *link; link = &(*link)->next) {
+		struct gate *g = *link;
+		if (g->source != source)
+			continue;
+		*link = g->next;
+		sock_close(e, &g->s, false);
+		return sock_bury(e, &g->s);
+	}
 }
 
 void listener_close(struct engine *e, struct listener *l)
 {
 	l->draining = true;
+	for (uint32_t i = 0; i < e->listeners.size; i++)
+		if (e->listeners.entries[i] == l)
+			e->listeners.entries[i] = NULL;
+	while (l->gates)
+		gate_close(e, l, l->gates->source);
 	for (struct conn *c = e->oldest; c; c = c->newer)
 		if (c->listener == l && c->phase == RAWMODE)
 			output(e, c);
-	sock_close(e, &l->s, false);
 	if (l->clients == 0)
-		sock_bury(e, &l->s);
+		free(l);
 }
 
 void client_event(struct engine *e, struct conn *c)

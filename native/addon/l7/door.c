@@ -82,41 +82,59 @@ static napi_value l7_open(napi_env env, napi_callback_info info)
 	return result;
 }
 
-// l7Listen(engine, fd, hello: LISTEN_*): id. The engine owns the bound descriptor from here on, unless it throws.
-static napi_value l7_listen(napi_env env, napi_callback_info info)
+// l7Listener(engine, hello: LISTEN_*): id. It accepts from nowhere yet.
+static napi_value l7_listener(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	struct engine *e = engine_of(&c);
+	uint32_t hello;
+	if (!e || !arg_u32(&c, 1, "hello", LISTEN_AT_ONCE, &hello))
+		return NULL;
+	struct listener *l = listener_open(e, (uint8_t)hello);
+	return l ? u32_value(env, l->id) : throw_errno(env, ENOMEM, NULL, "listener");
+}
+
+// NULL: it names nothing, or an exception is pending.
+static struct listener *listener_of(const struct call *c, struct engine *e)
+{
+	uint32_t id;
+	return e && arg_u32(c, 1, "listener", UINT32_MAX, &id) ? listener_find(e, id) : NULL;
+}
+
+// l7Accept(engine, listener, fd): also from that bound socket. The descriptor stays the caller's.
+static napi_value l7_accept(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	int fd;
 	struct engine *e = engine_of(&c);
-	uint32_t hello;
-	if (!e || !arg_fd(&c, 1, &fd) || !arg_u32(&c, 2, "hello", LISTEN_AT_ONCE, &hello))
+	struct listener *l = listener_of(&c, e);
+	if (!l || !arg_fd(&c, 2, &fd))
 		return NULL;
-	uint32_t id = 1;
-	while (id < e->listeners.size && e->listeners.entries[id])
-		id += 1;
-	struct listener *l = table_reach(&e->listeners, id) ? listener_open(e, fd, (uint8_t)hello) : NULL;
-	if (!l)
+	if (!gate_open(e, l, fd))
 		return throw_errno(env, errno, NULL, "listen");
-	l->id = ++e->listener_count;
-	e->listeners.entries[id] = l;
-	return u32_value(env, l->id);
+	return NULL;
 }
 
-// l7Unlisten(engine, id)
+// l7Decline(engine, listener, fd): no more from that one.
+static napi_value l7_decline(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	int fd;
+	struct engine *e = engine_of(&c);
+	struct listener *l = listener_of(&c, e);
+	if (l && arg_fd(&c, 2, &fd))
+		gate_close(e, l, fd);
+	return NULL;
+}
+
+// l7Unlisten(engine, listener)
 static napi_value l7_unlisten(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
-	uint32_t id;
 	struct engine *e = engine_of(&c);
-	if (!e || !arg_u32(&c, 1, "listener", UINT32_MAX, &id))
-		return NULL;
-	for (uint32_t i = 0; i < e->listeners.size; i++) {
-		struct listener *l = e->listeners.entries[i];
-		if (!l || l->id != id)
-			continue;
-		e->listeners.entries[i] = NULL;
+	struct listener *l = listener_of(&c, e);
+	if (l)
 		listener_close(e, l);
-	}
 	return NULL;
 }
 
@@ -355,7 +373,9 @@ static napi_value l7_shut(napi_env env, napi_callback_info info)
 void register_l7(napi_env env, napi_value exports)
 {
 	export_function(env, exports, "l7Open", l7_open);
-	export_function(env, exports, "l7Listen", l7_listen);
+	export_function(env, exports, "l7Listener", l7_listener);
+	export_function(env, exports, "l7Accept", l7_accept);
+	export_function(env, exports, "l7Decline", l7_decline);
 	export_function(env, exports, "l7Unlisten", l7_unlisten);
 	export_function(env, exports, "l7Endpoint", l7_endpoint);
 	export_function(env, exports, "l7DropEndpoint", l7_drop_endpoint);

@@ -141,9 +141,11 @@ static void on_tick(uv_timer_t *tick)
 	wheel_advance(&e->wheel, e->now_us / 1000, fire, e);
 	if (e->held > e->max_held)
 		shed_held(e);
-	for (uint32_t i = 0; e->starved && i < e->listeners.size; i++)
-		if (e->listeners.entries[i])
-			look_at(e, e->listeners.entries[i]);
+	for (uint32_t i = 0; e->starved && i < e->listeners.size; i++) {
+		const struct listener *l = e->listeners.entries[i];
+		for (struct gate *g = l ? l->gates : NULL; g; g = g->next)
+			look_at(e, &g->s);
+	}
 	e->starved = false;
 }
 
@@ -171,12 +173,9 @@ int engine_start(struct engine *e, napi_env env, napi_value on_batch)
 
 static void close_connections(struct engine *e)
 {
-	for (uint32_t i = 0; i < e->listeners.size; i++) {
-		struct listener *l = e->listeners.entries[i];
-		e->listeners.entries[i] = NULL;
-		if (l)
-			listener_close(e, l);
-	}
+	for (uint32_t i = 0; i < e->listeners.size; i++)
+		if (e->listeners.entries[i])
+			listener_close(e, e->listeners.entries[i]);
 	while (e->oldest_stream)
 		abort_conn(e, e->oldest_stream, WHY_CLOSED);
 	while (e->oldest)

@@ -35,7 +35,7 @@ struct script {
 	bool waits; // wants to hear when `fed` is empty
 };
 
-enum role { LISTENER, CLIENT, UPSTREAM };
+enum role { GATE, CLIENT, UPSTREAM };
 
 // What epoll knows. Edge-triggered, so `readable` and `writable` stay until a call says otherwise.
 struct sock {
@@ -58,12 +58,22 @@ struct sock {
 	struct sock *grave; // in the list of what is freed at the end of the turn
 };
 
+// What connections come by.
 struct listener {
-	struct sock s;
 	uint32_t id;
-	uint32_t clients; // with one or more it outlives its descriptor
+	uint32_t clients; // with one or more it outlives its gates
 	bool draining;
 	uint8_t hello; // LISTEN_*
+	struct gate *gates;
+};
+
+// A listening socket that a listener accepts from, by a descriptor of its own: its queue outlives the engine where
+// somebody else has one too.
+struct gate {
+	struct sock s;
+	struct listener *listener;
+	int source; // the descriptor that it was given by
+	struct gate *next;
 };
 
 union address {
@@ -328,9 +338,13 @@ void script_close(struct engine *e, struct sock *s);
 // client.c
 // Gives it a slot and a place among those of its kind. False: there is none.
 bool conn_enter(struct engine *e, struct conn *c, struct listener *l);
-struct listener *listener_open(struct engine *e, int fd, uint8_t hello);
+struct listener *listener_open(struct engine *e, uint8_t hello);
+struct listener *listener_find(const struct engine *e, uint32_t id);
 void listener_close(struct engine *e, struct listener *l);
-void accept_all(struct engine *e, struct listener *l);
+// False: no memory, or errno says why not.
+bool gate_open(struct engine *e, struct listener *l, int source);
+void gate_close(struct engine *e, struct listener *l, int source);
+void accept_all(struct engine *e, struct gate *g);
 void client_event(struct engine *e, struct conn *c);
 void client_timer(struct engine *e, struct conn *c, bool deadline);
 // Ends those who keep most from moving, until memory is below its mark.

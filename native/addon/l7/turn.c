@@ -27,8 +27,8 @@ static void look(struct engine *e, struct sock *s)
 {
 	if (s->fd < 0)
 		return;
-	if (s->role == LISTENER)
-		accept_all(e, (struct listener *)s);
+	if (s->role == GATE)
+		accept_all(e, (struct gate *)s);
 	else if (s->role == CLIENT)
 		client_event(e, (struct conn *)s);
 	else

@@ -1,6 +1,6 @@
 // The two kinds of connection that the node:net engine keeps, as plain state; exchange.ts moves them.
-import type { Socket } from 'node:net';
-import type { Peer } from '../transport.ts';
+import type { Server, Socket } from 'node:net';
+import type { HelloMode, Peer } from '../transport.ts';
 import { BodyState } from './body.ts';
 import type { Timer } from './wheel.ts';
 
@@ -22,8 +22,9 @@ export const GREETING = 8;
 export interface ListenerState {
   readonly id: number;
   draining: boolean;
-  readonly hello: 'never' | 'bytes' | 'at-once';
-  close(): void;
+  readonly hello: HelloMode;
+  /** By the descriptor that each was given by. */
+  readonly servers: Map<number, Server>;
 }
 
 /** A client's connection. */

@@ -2,8 +2,7 @@
 // run on both).
 import net from 'node:net';
 import type { Socket } from 'node:net';
-import { closeSync } from 'node:fs';
-import { descriptorOf, socketMark, tcpBind } from '../../kernel/socket.ts';
+import { descriptorOf, duplicate, socketMark } from '../../kernel/socket.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, GREETING, RAWMODE, TUNNELED } from './conn.ts';
@@ -16,7 +15,7 @@ import { Timer, createWheel } from './wheel.ts';
 import type { Wheel } from './wheel.ts';
 import { HELLO, TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
 import { noTlsCounts } from '../tls/spec.ts';
-import type { Bound, Engine, EngineOptions, EngineStats, EngineTimes, Peer, Place } from '../transport.ts';
+import type { Engine, EngineOptions, EngineStats, EngineTimes, HelloMode, Peer } from '../transport.ts';
 
 const TICK_MS = 50;
 const BACKLOG = 4096;
@@ -25,12 +24,6 @@ const MAX_CONNECTIONS = 0xffff;
 const SPARE = 64;
 const SHED_LOOK = 4096;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
-
-/** A socket that node does not know of yet, by its descriptor. */
-interface NetBound extends Bound {
-  readonly fd: number;
-  readonly hello: ListenerState['hello'];
-}
 
 /** Opens one; everything it does happens on the thread that called. */
 export function openNetEngine(options: EngineOptions, clock: Clock = systemClock): Engine {
@@ -135,7 +128,7 @@ class NetEngine implements Engine {
     }
   }
 
-  private accept(socket: Socket, listener: ListenerState): void {
+  private admit(socket: Socket, listener: ListenerState): void {
     if (this.spare > 0 && this.open.size + this.spare >= this.maxConnections) this.shed();
     const address = socket.remoteAddress;
     const slot = this.free.pop() ?? (this.open.size < this.maxConnections ? this.open.size : -1);
@@ -186,23 +179,28 @@ class NetEngine implements Engine {
     this.ticking = this.clock.after(this.tick, () => this.onTick());
   }
 
-  bind({ address, port, transparent, hello }: Place): NetBound {
-    const fd = tcpBind({ address, port, transparent, reusePort: true });
-    return { fd, hello: hello ?? 'never', close: () => closeSync(fd) };
+  listener(hello: HelloMode = 'never'): number {
+    this.lastListener += 1;
+    this.listeners.set(this.lastListener, { id: this.lastListener, draining: false, hello, servers: new Map() });
+    return this.lastListener;
   }
 
-  listen(bound: Bound): number {
+  accept(id: number, fd: number): void {
+    const listener = this.listeners.get(id);
+    if (listener === undefined) return;
     const server = net.createServer({ allowHalfOpen: true, noDelay: true });
-    this.lastListener += 1;
-    const { hello } = bound as NetBound;
-    const listener: ListenerState = { id: this.lastListener, draining: false, hello, close: () => server.close() };
-    this.listeners.set(listener.id, listener);
-    server.on('connection', (socket) => this.accept(socket, listener));
+    listener.servers.set(fd, server);
+    server.on('connection', (socket) => this.admit(socket, listener));
     // Running out of descriptors is no reason to stop listening.
     server.on('error', () => (this.totals.refused += 1));
-    server.listen({ fd: (bound as NetBound).fd }, BACKLOG);
+    server.listen({ fd: duplicate(fd) }, BACKLOG);
     if (!server.listening) throw new Error('a bound socket does not listen');
-    return listener.id;
+  }
+
+  decline(id: number, fd: number): void {
+    const listener = this.listeners.get(id);
+    listener?.servers.get(fd)?.close();
+    listener?.servers.delete(fd);
   }
 
   unlisten(id: number): void {
@@ -210,7 +208,7 @@ class NetEngine implements Engine {
     if (listener === undefined) return;
     this.listeners.delete(id);
     listener.draining = true;
-    listener.close();
+    for (const server of listener.servers.values()) server.close();
   }
 
   endpoint(address: string, port: number, connectTimeoutMs: number): number {
@@ -293,8 +291,7 @@ class NetEngine implements Engine {
   shut(): void {
     this.ticking?.[Symbol.dispose]();
     this.ticking = undefined;
-    for (const listener of this.listeners.values()) listener.close();
-    this.listeners.clear();
+    for (const id of this.listeners.keys()) this.unlisten(id);
     for (const c of this.open) c.socket.destroy();
     this.pool.shut();
   }

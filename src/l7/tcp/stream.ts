@@ -1,7 +1,7 @@
 // Routes of connections that go on as they come, compiled: which one takes a connection, and where it goes.
 import type { Listener, StreamRoute } from '../../mesh/snapshot.ts';
 import type { Split } from '../head/act.ts';
-import type { Place } from '../transport.ts';
+import type { HelloMode } from '../transport.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
 
 /** A share of a stream's connections. */
@@ -72,7 +72,7 @@ export function streamFor(table: StreamTable, name: string): Stream | undefined 
 
 /** When the engine is to ask about a connection of the listener: before its first byte where a server may speak
  * first. */
-export function helloOf({ protocol }: Listener): Pick<Place, 'hello'> {
-  if (protocol === 'HTTP') return {};
-  return { hello: protocol === 'TCP' ? 'at-once' : 'bytes' };
+export function helloOf({ protocol }: Listener): HelloMode {
+  if (protocol === 'HTTP') return 'never';
+  return protocol === 'TCP' ? 'at-once' : 'bytes';
 }

@@ -1,22 +1,23 @@
-// A worker thread of the router: one engine, one chain, its own accept queues. It hears of the world through its
-// MessagePort and answers there; requests never wait for it.
+// A worker thread of the router: one engine, one chain. It hears of the world through its MessagePort and answers
+// there; requests never wait for it.
 import { flushCompileCache } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
-import { systemClock } from '../lib/clock.ts';
-import type { Endpoints, Snapshot } from '../mesh/snapshot.ts';
-import { Chain } from './chain.ts';
-import { counterWriter } from './record/counters.ts';
-import type { CounterWriter } from './record/counters.ts';
-import { Http2Server } from './http2/server.ts';
+import { systemClock } from '../../lib/clock.ts';
+import type { Endpoints, Snapshot } from '../../mesh/snapshot.ts';
+import { Chain } from '../chain.ts';
+import { counterWriter } from '../record/counters.ts';
+import type { CounterWriter } from '../record/counters.ts';
+import { Http2Server } from '../http2/server.ts';
 import { Listeners } from './listener.ts';
 import type { Prepared } from './listener.ts';
-import { openAccessLog } from './record/log.ts';
-import type { AccessLog } from './record/log.ts';
-import { createRandom } from './upstream/pick.ts';
-import { openEngine } from './transport-native.ts';
-import type { Engine, EngineStats, EngineTimes } from './transport.ts';
-import { Upstreams } from './upstream/upstream.ts';
+import type { Sockets } from './places.ts';
+import { openAccessLog } from '../record/log.ts';
+import type { AccessLog } from '../record/log.ts';
+import { createRandom } from '../upstream/pick.ts';
+import { openEngine } from '../transport-native.ts';
+import type { Engine, EngineStats, EngineTimes } from '../transport.ts';
+import { Upstreams } from '../upstream/upstream.ts';
 
 export interface WorkerStart {
   readonly counters: SharedArrayBuffer;
@@ -29,20 +30,22 @@ export interface WorkerStart {
 
 export type ToWorker =
   | { type: 'prepare'; seq: number; snapshot: Snapshot; stats: ReadonlyMap<string, number>; fresh: readonly number[] }
-  | { type: 'commit'; seq: number }
+  | { type: 'commit'; seq: number; sockets: Sockets }
+  /** From now on it accepts at these, and at no other. */
+  | { type: 'accept'; sockets: Sockets }
   | { type: 'abort'; seq: number }
   | { type: 'endpoints'; endpoints: Endpoints }
   | { type: 'ports'; names: ReadonlyMap<number, string> }
   | { type: 'stats'; seq: number }
   | { type: 'reopen' }
-  | { type: 'stop'; drainMs: number };
+  | { type: 'stop'; seq: number; drainMs: number };
 
 export type FromWorker =
   | { type: 'prepared'; seq: number; why: string | undefined }
   | { type: 'committed'; seq: number }
   | { type: 'stats'; seq: number; engine: EngineStats; logDropped: number; faults: number }
   | { type: 'fault'; what: string }
-  | { type: 'stopped' };
+  | { type: 'stopped'; seq: number };
 
 /** How often a stopping worker looks whether its connections are done. */
 const DRAIN_LOOK_MS = 20;
@@ -88,7 +91,7 @@ class L7Worker {
   }
 
   private prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
-    this.abort();
+    this.prepared = undefined;
     try {
       this.prepared = this.listeners.prepare(m.snapshot, m.stats);
       this.preparedSeq = m.seq;
@@ -99,27 +102,22 @@ class L7Worker {
     }
   }
 
-  private commit(seq: number): void {
+  private commit(seq: number, sockets: Sockets): void {
     if (this.preparedSeq !== seq || this.prepared === undefined) return;
-    this.listeners.commit(this.prepared);
+    this.listeners.commit(this.prepared, sockets);
     this.prepared = undefined;
     this.say({ type: 'committed', seq });
   }
 
-  private abort(): void {
-    if (this.prepared !== undefined) this.listeners.abort(this.prepared);
-    this.prepared = undefined;
-  }
-
   /** A client hears by its next answer that this is the end; one that asks nothing is let be until the time is over. */
-  private async stop(drainMs: number): Promise<void> {
+  private async stop({ seq, drainMs }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
     this.listeners.stop();
     await this.emptied(drainMs);
     this.engine.closeIdle();
     await this.emptied(Math.min(drainMs, LAST_MS));
     this.engine.shut();
     await this.log?.close();
-    this.say({ type: 'stopped' });
+    this.say({ type: 'stopped', seq });
   }
 
   /** Waits until no client is left, at most so long. */
@@ -132,12 +130,13 @@ class L7Worker {
 
   hear(m: ToWorker): void {
     if (m.type === 'prepare') this.prepare(m);
-    else if (m.type === 'commit') this.commit(m.seq);
-    else if (m.type === 'abort') this.abort();
+    else if (m.type === 'commit') this.commit(m.seq, m.sockets);
+    else if (m.type === 'accept') this.listeners.accept(m.sockets);
+    else if (m.type === 'abort') this.prepared = undefined;
     else if (m.type === 'endpoints') this.upstreams.endpoints(m.endpoints);
     else if (m.type === 'ports') this.log?.ports(m.names);
     else if (m.type === 'reopen') this.log?.reopen();
-    else if (m.type === 'stop') void this.stop(m.drainMs);
+    else if (m.type === 'stop') void this.stop(m);
     else {
       const logDropped = this.log?.dropped() ?? 0;
       this.say({ type: 'stats', seq: m.seq, engine: this.engine.stats(), logDropped, faults: this.faults });

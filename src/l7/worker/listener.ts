@@ -1,17 +1,18 @@
-// The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles and opens
-// all that is new and can fail; commit only swaps references, so that all workers change together or none does.
-import { defaultPaths } from '../mesh/snapshot.ts';
-import type { Listener, Snapshot } from '../mesh/snapshot.ts';
-import type { ListenerView } from './head/outcome.ts';
-import { statKey } from './record/counters.ts';
-import { compileAct } from './head/act.ts';
-import type { Act } from './head/act.ts';
-import { compileTable } from './match.ts';
-import type { Table } from './match.ts';
-import { compileStreams, helloOf } from './tcp/stream.ts';
-import type { StreamTable } from './tcp/stream.ts';
-import type { Bound, Engine } from './transport.ts';
-import type { Upstreams } from './upstream/upstream.ts';
+// The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles all
+// that is new and can fail; commit only swaps references, so that all workers change together or none does.
+import { defaultPaths } from '../../mesh/snapshot.ts';
+import type { Listener, Snapshot } from '../../mesh/snapshot.ts';
+import type { ListenerView } from '../head/outcome.ts';
+import { statKey } from '../record/counters.ts';
+import { compileAct } from '../head/act.ts';
+import type { Act } from '../head/act.ts';
+import { compileTable } from '../match.ts';
+import type { Table } from '../match.ts';
+import { compileStreams, helloOf } from '../tcp/stream.ts';
+import type { StreamTable } from '../tcp/stream.ts';
+import type { Engine } from '../transport.ts';
+import type { Upstreams } from '../upstream/upstream.ts';
+import type { Sockets } from './places.ts';
 
 /** Views of removed listeners that are kept for connections that have not said anything yet. */
 const REMEMBERED = 64;
@@ -19,7 +20,6 @@ const REMEMBERED = 64;
 export interface Prepared {
   readonly snapshot: Snapshot;
   readonly tables: ReadonlyMap<string, Compiled>;
-  readonly opened: ReadonlyMap<string, Bound>;
 }
 
 /** One route table. */
@@ -32,6 +32,8 @@ interface Open {
   readonly id: number;
   readonly spec: Listener;
   readonly view: ListenerView;
+  /** What it accepts from. */
+  readonly at: Set<number>;
 }
 
 function same(a: Listener, b: Listener): boolean {
@@ -58,23 +60,7 @@ export class Listeners {
     if (this.removed.length > REMEMBERED) this.views.delete(this.removed.shift()!);
   }
 
-  private openNew(snapshot: Snapshot): Map<string, Bound> {
-    const opened = new Map<string, Bound>();
-    for (const spec of snapshot.listeners) {
-      const old = this.open.get(spec.name);
-      if (old !== undefined && same(old.spec, spec)) continue;
-      try {
-        const place = { address: spec.address, port: spec.port, transparent: spec.steered === true };
-        opened.set(spec.name, this.engine.bind({ ...place, ...helloOf(spec) }));
-      } catch (error) {
-        for (const bound of opened.values()) bound.close();
-        throw new Error(`listener ${spec.name}: ${(error as Error).message}`, { cause: error });
-      }
-    }
-    return opened;
-  }
-
-  /** Compiles and opens what is new. Throws an Error that says what can't be served, having undone what it opened. */
+  /** Compiles. Throws an Error that says what can't be served. */
   prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Prepared {
     const tables = new Map<string, Compiled>();
     const declared = new Set(snapshot.clusters.map((c) => c.key));
@@ -89,35 +75,43 @@ export class Listeners {
     for (const listener of snapshot.listeners) {
       if (!tables.has(listener.routes)) throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
     }
-    return { snapshot, tables, opened: this.openNew(snapshot) };
+    return { snapshot, tables };
   }
 
   /** Swaps references: what was prepared is in force. */
-  commit({ snapshot, tables, opened }: Prepared): void {
+  commit({ snapshot, tables }: Prepared, sockets: Sockets): void {
     this.upstreams.apply(snapshot.clusters);
+    const before = [...this.open];
     const wanted = new Set(snapshot.listeners.map((l) => l.name));
-    const leaving = [...this.open].filter(([name]) => !wanted.has(name) || opened.has(name));
-    for (const [name] of leaving) this.open.delete(name);
+    for (const [name] of before) if (!wanted.has(name)) this.open.delete(name);
     for (const spec of snapshot.listeners) {
       const { table, streams } = tables.get(spec.routes)!;
       const paths = spec.paths ?? defaultPaths;
       const old = this.open.get(spec.name);
-      if (old !== undefined) {
+      if (old !== undefined && same(old.spec, spec)) {
         Object.assign(old.view, { table, streams, paths });
         continue;
       }
-      const id = this.engine.listen(opened.get(spec.name)!);
+      const id = this.engine.listener(helloOf(spec));
       const { name, port, protocol } = spec;
       const view = { name, port, protocol, table, streams, paths };
       this.views.set(id, view);
-      this.open.set(spec.name, { id, spec, view });
+      this.open.set(spec.name, { id, spec, view, at: new Set() });
     }
-    // Last: connections that wait in one move to its successor, where that has its place.
-    for (const [, o] of leaving) this.unlisten(o);
+    this.accept(sockets);
+    // Last: who waits in a socket that goes over to another listener is accepted by that.
+    for (const [name, o] of before) if (this.open.get(name) !== o) this.unlisten(o);
   }
 
-  abort({ opened }: Prepared): void {
-    for (const bound of opened.values()) bound.close();
+  /** Accepts at these sockets from now on. */
+  accept(sockets: Sockets): void {
+    for (const [name, { id, at }] of this.open) {
+      const wanted = new Set(sockets.get(name));
+      for (const fd of wanted.difference(at)) this.engine.accept(id, fd);
+      for (const fd of at.difference(wanted)) this.engine.decline(id, fd);
+      at.clear();
+      for (const fd of wanted) at.add(fd);
+    }
   }
 
   view(id: number): ListenerView | undefined {
