@@ -168,6 +168,7 @@ export interface NativePeer {
     readonly serverName: string;
     readonly uri: string;
     readonly resumed: boolean;
+    readonly context: number;
   };
 }
 

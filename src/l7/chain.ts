@@ -34,6 +34,8 @@ export interface ChainOptions {
   /** The answer to the last says "connection: close"; 0: any number. */
   readonly maxRequestsPerConnection: number;
   readonly listener: (id: number) => ListenerView | undefined;
+  /** The host that a connection with this context of TLS is for. */
+  readonly host: (context: number) => ListenerView | undefined;
   /** An exception while a row was worked on; it was answered with 500. */
   readonly fault: (error: unknown) => void;
 }
@@ -125,6 +127,14 @@ export class Chain {
     return true;
   }
 
+  /** Over TLS a connection has the routes of the host that it was made for, and no others. */
+  private listenerOf(base: number, x: Exchange): ListenerView | undefined {
+    const listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
+    if (listener?.protocol !== 'HTTPS') return listener;
+    const { tls } = this.engine.peer(x.conn);
+    return tls === undefined ? undefined : this.o.host(tls.context);
+  }
+
   private request(base: number, x: Exchange): void {
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
@@ -139,7 +149,8 @@ export class Chain {
       return;
     }
     x.scanned = 0;
-    x.listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
+    x.listener = this.listenerOf(base, x);
+    x.greeted = true;
     x.status = 0;
     x.tries = 0;
     x.interims = 0;
@@ -201,6 +212,10 @@ export class Chain {
 
   private route(base: number, x: Exchange): void {
     const { listener } = x;
+    if (listener?.retired === true) {
+      x.flags = 'other-rules';
+      return this.answer(x, base, 421, none, false);
+    }
     const act = listener === undefined ? undefined : find(listener.table, this.arena);
     x.act = act;
     if (act === undefined) {
@@ -211,7 +226,16 @@ export class Chain {
     const to = { base, keep: this.mayKeep(x), minor: x.minor, head: x.isHead };
     x.status = act.kind === 'reply' ? act.status : act.redirect!.status;
     if (act.kind === 'reply') emitReply(this.e, to, act.status, act.body, this.o.clock.now(), act.response);
-    else emitRedirect(this.e, to, act.redirect!, act.match, this.o.clock.now(), act.response);
+    else
+      emitRedirect(
+        this.e,
+        to,
+        act.redirect!,
+        act.match,
+        this.o.clock.now(),
+        act.response,
+        listener?.protocol === 'HTTPS',
+      );
   }
 
   private forward(base: number, x: Exchange, act: Act): void {
@@ -226,7 +250,7 @@ export class Chain {
     this.rows[base + t.W_ENDPOINT] = x.backend!.id;
     this.rows[base + t.W_DEADLINE] = Math.min(act.timeoutMs, 0x7fffffff);
     this.e.start(base);
-    emitRequest(this.e, act.change, target.request, this.engine.peer(x.conn).address);
+    emitRequest(this.e, act.change, target.request, this.engine.peer(x.conn).address, x.listener?.protocol === 'HTTPS');
   }
 
   private choose(x: Exchange, target: Target): boolean {
@@ -319,7 +343,7 @@ export class Chain {
     const why = this.rows[base + t.W_REASON]!;
     x.flags = why === t.WHY_DEADLINE ? 'timeout' : why === t.WHY_HEAD ? 'slow-head' : 'stalled';
     if (why === t.WHY_HEAD) {
-      x.listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
+      x.listener = this.listenerOf(base, x);
       x.minor = 1;
       x.isHead = false;
       x.subject.clear();

@@ -8,6 +8,7 @@ import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../me
 import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './record/counters.ts';
 import type { RouteStats } from './record/counters.ts';
 import type { EngineStats, EngineTimes } from './transport.ts';
+import { TICKET_KEY_MS, newTicketKeys, nextTicketKeys } from './tls/tickets.ts';
 import { Hand } from './worker/hand.ts';
 import { Places } from './worker/places.ts';
 import type { Taken } from './worker/places.ts';
@@ -93,6 +94,7 @@ class WorkerRouter implements Router {
   private readonly stats = new StatRows();
   private readonly timers = new Set<Disposable>();
   private inForce: Snapshot | undefined;
+  private tickets = newTicketKeys();
   private portNames: ReadonlyMap<number, string> = new Map();
   private seq = 0;
   private lostWorkers = 0;
@@ -107,6 +109,15 @@ class WorkerRouter implements Router {
     if (o.accessLog !== undefined) closeSync(openSync(o.accessLog, 'a', 0o640));
     for (let i = o.workers ?? availableParallelism(); i > 0; i -= 1) this.add();
     this.watchLog();
+    this.renewTickets();
+  }
+
+  private renewTickets(): void {
+    this.later(TICKET_KEY_MS, () => {
+      this.tickets = nextTicketKeys(this.tickets);
+      for (const hand of this.hands) hand.say({ type: 'tickets', keys: this.tickets });
+      this.renewTickets();
+    });
   }
 
   private add(): Hand {
@@ -119,6 +130,7 @@ class WorkerRouter implements Router {
   private start(hand: Hand): void {
     const { o } = this;
     const start = {
+      tickets: this.tickets,
       counters: (this.memories[hand.index] ??= counterMemory()),
       accessLog: o.accessLog,
       times: o.times ?? {},

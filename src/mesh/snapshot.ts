@@ -15,17 +15,34 @@ export interface Listener {
   readonly address: string;
   readonly port: number;
   readonly protocol: Protocol;
-  /** Name of its RouteTable. */
+  /** Name of its RouteTable; with HTTPS each of `tls` has its own, and this one is empty. */
   readonly routes: string;
+  readonly tls?: readonly TlsHost[];
   /** Connections come here by steering (an IP_TRANSPARENT listener), not by their address. */
   readonly steered?: boolean;
   /** Absent: `defaultPaths`. */
   readonly paths?: PathNormalization;
 }
 
-/** What the connections of a listener speak, and so which routes of its table decide: HTTP by `hosts`, TCP by the
- * stream without `sni`, TLS by the stream whose `sni` has the name that the ClientHello asks for. */
-export type Protocol = 'HTTP' | 'TCP' | 'TLS';
+/** What the connections of a listener speak, and so which routes of its table decide: HTTP by `hosts` (HTTPS by those
+ * of the table that `tls` chooses), TCP by the stream without `sni`, TLS by the stream whose `sni` has the name that
+ * the ClientHello asks for. */
+export type Protocol = 'HTTP' | 'HTTPS' | 'TCP' | 'TLS';
+
+/** What a client gets that names this server (SNI) as it connects. The longest name that covers its own counts, by the
+ * rule of virtual hosts; a client that no name covers is turned away. What is in the table of another host can't be
+ * reached by such a connection, whatever the Host header says: so who need not show a certificate here does not get
+ * where one is asked for. */
+export interface TlsHost {
+  /** "example.com", "*.example.com", "*" (any, and a client that names none). */
+  readonly host: string;
+  readonly routes: string;
+  /** Secrets; several for several kinds of key. */
+  readonly certificates: readonly string[];
+  /** Certificates of clients: asked for, and with `required` not done without. `trust` is a secret. */
+  readonly client?: { readonly required: boolean; readonly trust: string };
+  readonly minimum: 'TLSv1.2' | 'TLSv1.3';
+}
 
 /** What is done to a path before routes, policies and logs see it and before it goes on; names and meaning are those of
  * MeshConfig.pathNormalization of Istio. `base` resolves dot elements and backslashes and writes escapes in one way,
@@ -164,10 +181,29 @@ export interface Cluster {
   readonly protocol: 'HTTP/1.1';
   readonly connectTimeoutMs: number;
   readonly policy: 'round-robin' | 'random' | 'least-request';
+  /** Absent: in the clear. */
+  readonly tls?: ClusterTls;
 }
 
+export interface ClusterTls {
+  /** Secret with the authorities; absent: those that the system trusts. */
+  readonly trust?: string;
+  /** Secret that we show. */
+  readonly certificate?: string;
+  /** SNI; absent: none. */
+  readonly serverName?: string;
+  /** Hosts, addresses or URIs; one of them has to be in the server's certificate. Empty: any name. */
+  readonly names: readonly string[];
+}
+
+/** Certificates and keys as PEM. Never shown, never logged. */
 export interface Secret {
+  /** "namespace/name", of another kind with its kind before: "configmap/namespace/name". */
   readonly name: string;
+  readonly chain?: string;
+  readonly key?: string;
+  readonly ca?: string;
+  readonly crl?: string;
 }
 
 export interface Snapshot {

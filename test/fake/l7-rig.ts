@@ -64,6 +64,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     log: { write: (r) => void log.push(logged(r)), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
     maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
     listener: (id) => listeners.view(id),
+    host: (context) => listeners.host(context),
     fault,
   });
   const places = new Places();

@@ -17,6 +17,16 @@ export interface ListenerView {
   table: Table<Act>;
   streams: StreamTable;
   paths: PathNormalization;
+  /** Of a listener with TLS: whom clients may name as they connect. */
+  hosts?: { find(name: string): TlsHostView | undefined } | undefined;
+  /** Connections that began under other rules of TLS than now: they have to begin anew. */
+  retired?: boolean;
+}
+
+/** One host of a listener with TLS: a view of its own, with its own routes. */
+export interface TlsHostView extends ListenerView {
+  readonly host: string;
+  context: number;
 }
 
 /** What is known of a connection's request between two rows. */
@@ -64,6 +74,7 @@ export const endings: readonly string[] = (() => {
   names[t.WHY_CLIENT] = 'client-gone';
   names[t.WHY_FRAMING] = 'bad-framing';
   names[t.WHY_CLOSED] = 'closed';
+  names[t.WHY_TLS] = 'upstream-tls';
   return names;
 })();
 

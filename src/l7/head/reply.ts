@@ -66,8 +66,8 @@ export function emitReply(e: Emitter, to: ReplyTo, status: number, body: Uint8Ar
   finish(e, to, body, edits);
 }
 
-/** A redirect. Without a port in the action: the new host alone, else the request's Host as it came, less a ":80" where
- * the scheme changes; a port that the scheme implies is not written. */
+/** A redirect. Without a port in the action: the new host alone, else the request's Host as it came, less the port of
+ * its own scheme where that changes; a port that the scheme implies is not written. */
 export function emitRedirect(
   e: Emitter,
   to: ReplyTo,
@@ -75,11 +75,13 @@ export function emitRedirect(
   match: PathMatch | undefined,
   now: number,
   edits: Edits,
+  secure = false,
 ): void {
   begin(e, to, action.status, now);
-  const scheme = action.scheme ?? 'http';
+  const own = secure ? 'https' : 'http';
+  const scheme = action.scheme ?? own;
   e.text(`location: ${scheme}://`);
-  const bare = action.port !== undefined || (scheme !== 'http' && hasPort80(e.arena));
+  const bare = action.port !== undefined || (scheme !== own && hasOwnPort(e.arena, secure));
   if (action.host !== undefined) e.text(action.host);
   else e.copy(head.hostOff, bare ? head.hostOff + head.hostLen : head.authorityOff + head.authorityLen);
   if (action.port !== undefined && action.port !== (scheme === 'https' ? 443 : 80)) e.text(`:${action.port}`);
@@ -89,9 +91,13 @@ export function emitRedirect(
   finish(e, to, empty, edits);
 }
 
-function hasPort80(a: Uint8Array): boolean {
-  const port = head.hostOff + head.hostLen;
-  return head.authorityLen - head.hostLen === 3 && a[port + 1] === 56 && a[port + 2] === 48;
+/** The Host names the port that the connection's own scheme implies. */
+function hasOwnPort(a: Uint8Array, secure: boolean): boolean {
+  const port = head.hostOff + head.hostLen + 1;
+  const own = secure ? '443' : '80';
+  if (head.authorityLen - head.hostLen !== own.length + 1) return false;
+  for (let i = 0; i < own.length; i += 1) if (a[port + i] !== own.charCodeAt(i)) return false;
+  return true;
 }
 
 const empty = Buffer.alloc(0);

@@ -37,6 +37,7 @@ const upgradeLine = Buffer.from('connection: upgrade\r\nupgrade: ');
 const forwardedFor = Buffer.from('x-forwarded-for: ');
 const comma = Buffer.from(',');
 const proto = Buffer.from('x-forwarded-proto: http\r\n');
+const protoSecure = Buffer.from('x-forwarded-proto: https\r\n');
 const crlf = Buffer.from('\r\n');
 const websocket = Buffer.from('websocket');
 
@@ -56,7 +57,7 @@ function canonical(at: number): boolean {
 }
 
 /** Builds the head for the parsed request into the row of `e`. */
-export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, client: string): void {
+export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, client: string, secure = false): void {
   const a = e.arena;
   requestLine(e, change.path === undefined ? undefined : change);
   const hop = head.connection & C_NAMED;
@@ -81,7 +82,7 @@ export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, cli
     e.bytes(crlf);
   }
   if (!edits.forwardedFor) emitForwarded(e, forwarded, client);
-  if (!edits.forwardedProto) e.bytes(proto);
+  if (!edits.forwardedProto) e.bytes(secure ? protoSecure : proto);
   if (edits.added.length > 0) e.bytes(edits.added);
   e.end(END_TEMPLATE);
 }

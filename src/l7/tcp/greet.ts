@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { nextTarget } from '../head/act.ts';
 import { hello, helloBytes, parseHello } from '../head/hello.ts';
 import { endings, recordOf } from '../head/outcome.ts';
-import type { Exchange, ListenerView } from '../head/outcome.ts';
+import type { Exchange, ListenerView, TlsHostView } from '../head/outcome.ts';
 import { NO_ROUTE } from '../record/counters.ts';
 import type { CounterWriter } from '../record/counters.ts';
 import type { AccessLog } from '../record/log.ts';
@@ -74,7 +74,7 @@ export class Greeter {
   private hello(base: number, x: Exchange): void {
     const { listener } = x;
     if (listener?.protocol === 'TCP') this.tunnel(base, x, listener.streams.plain);
-    else if (listener?.protocol === 'TLS') this.tls(base, x, listener);
+    else if (listener?.protocol === 'TLS' || listener?.protocol === 'HTTPS') this.tls(base, x, listener);
     else this.plain(base, x);
   }
 
@@ -90,7 +90,15 @@ export class Greeter {
     if (got === 0) return;
     if (got < 0) return this.refuse(base, x, 'bad-hello');
     this.name(x, hello.sniLen);
+    if (listener.protocol === 'HTTPS') return this.terminate(base, x, listener.hosts?.find(x.subject.host()));
     this.tunnel(base, x, streamFor(listener.streams, x.subject.host()));
+  }
+
+  private terminate(base: number, x: Exchange, host: TlsHostView | undefined): void {
+    if (host === undefined) return this.refuse(base, x, 'no-host');
+    x.greeted = true;
+    this.rows[base + t.W_ACTION] = t.TLS;
+    this.rows[base + t.W_ENDPOINT] = host.context;
   }
 
   /** What the log says of it: no method, and the name that the ClientHello asks for. */

@@ -9,6 +9,8 @@ export interface PeerTls {
   /** The only URI of the client's certificate, which was verified: its SPIFFE ID. "" where it has none, or several. */
   readonly uri: string;
   readonly resumed: boolean;
+  /** The context it was made with; it may be dropped since. */
+  readonly context: number;
 }
 
 /** Certificates and rules of TLS, for connections of clients or to upstreams. All files are PEM. */

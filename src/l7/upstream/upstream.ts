@@ -1,14 +1,19 @@
 // Clusters and their endpoints as a worker knows them. They live longer than any snapshot: an endpoint that stays keeps
 // its connections.
+import { isDeepStrictEqual } from 'node:util';
 import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../../mesh/snapshot.ts';
 import { choiceOf, pick } from './pick.ts';
 import type { Backend, Choice } from './pick.ts';
+import { clusterUser } from '../tls/contexts.ts';
+import type { Context } from '../tls/contexts.ts';
+import type { EndpointTls } from '../tls/spec.ts';
 import type { Engine } from '../transport.ts';
 
 export interface ClusterState {
   readonly key: ClusterKey;
   policy: Cluster['policy'];
   connectTimeoutMs: number;
+  tls: EndpointTls | undefined;
   readonly backends: Map<string, Backend>;
   choice: Choice;
   list: readonly Endpoint[];
@@ -17,6 +22,13 @@ export interface ClusterState {
 const DEFAULT_CONNECT_MS = 5_000;
 /** By so much a server's close of an idle connection is shunned. */
 const CLOSE_MS = 1_000;
+
+function tlsOf({ key, tls }: Cluster, contexts: ReadonlyMap<string, Context>): EndpointTls | undefined {
+  const context = contexts.get(clusterUser(key));
+  if (tls === undefined || context === undefined) return undefined;
+  const { serverName, names } = tls;
+  return { context: context.id, names, ...(serverName !== undefined && { serverName }) };
+}
 
 export class Upstreams {
   private readonly engine: Engine;
@@ -36,6 +48,7 @@ export class Upstreams {
       key,
       policy: 'round-robin',
       connectTimeoutMs: DEFAULT_CONNECT_MS,
+      tls: undefined,
       backends: new Map(),
       choice: choiceOf([], 0),
       list: [],
@@ -52,7 +65,7 @@ export class Upstreams {
       seen.add(at);
       const backend = state.backends.get(at);
       if (backend === undefined) {
-        const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs);
+        const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs, state.tls);
         state.backends.set(at, { ...endpoint, id, active: 0, owed: 0, idleMs: undefined });
       } else {
         backend.weight = endpoint.weight;
@@ -70,12 +83,14 @@ export class Upstreams {
   }
 
   /** Puts the clusters of a snapshot in force; connections to one that it no longer names are given up. */
-  apply(list: readonly Cluster[]): void {
+  apply(list: readonly Cluster[], contexts: ReadonlyMap<string, Context> = new Map()): void {
     for (const c of list) {
       const state = this.cluster(c.key);
       state.policy = c.policy;
-      if (state.connectTimeoutMs === c.connectTimeoutMs) continue;
+      const tls = tlsOf(c, contexts);
+      if (state.connectTimeoutMs === c.connectTimeoutMs && isDeepStrictEqual(state.tls, tls)) continue;
       state.connectTimeoutMs = c.connectTimeoutMs;
+      state.tls = tls;
       const { list: endpoints } = state;
       this.update(state, []);
       this.update(state, endpoints);
@@ -84,6 +99,7 @@ export class Upstreams {
     for (const [key, state] of this.clusters) {
       if (now.has(key)) continue;
       // Its list is kept: a later snapshot may name it again.
+      state.tls = undefined;
       const { list: endpoints } = state;
       this.update(state, []);
       if (endpoints.length === 0) this.clusters.delete(key);

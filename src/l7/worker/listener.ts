@@ -10,6 +10,9 @@ import { compileTable } from '../match.ts';
 import type { Table } from '../match.ts';
 import { compileStreams, helloOf } from '../tcp/stream.ts';
 import type { StreamTable } from '../tcp/stream.ts';
+import { Contexts } from '../tls/contexts.ts';
+import type { Context } from '../tls/contexts.ts';
+import { HostViews } from '../tls/hosts.ts';
 import type { Engine } from '../transport.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
 import type { Sockets } from './places.ts';
@@ -20,6 +23,7 @@ const REMEMBERED = 64;
 export interface Prepared {
   readonly snapshot: Snapshot;
   readonly tables: ReadonlyMap<string, Compiled>;
+  readonly contexts: ReadonlyMap<string, Context>;
 }
 
 /** One route table. */
@@ -47,11 +51,14 @@ export class Listeners {
   private readonly open = new Map<string, Open>();
   private readonly views = new Map<number, ListenerView>();
   private readonly removed: number[] = [];
+  private readonly contexts: Contexts;
+  private readonly hosts = new HostViews();
 
   constructor(engine: Engine, upstreams: Upstreams, random: () => number) {
     this.engine = engine;
     this.upstreams = upstreams;
     this.random = random;
+    this.contexts = new Contexts(engine);
   }
 
   private unlisten(o: Open): void {
@@ -72,15 +79,18 @@ export class Listeners {
       const table = compileTable(routes, (route) => compileAct(route, own(route)));
       tables.set(routes.name, { table, streams: compileStreams(routes.streams ?? [], own) });
     }
-    for (const listener of snapshot.listeners) {
-      if (!tables.has(listener.routes)) throw new Error(`listener ${listener.name}: no route table ${listener.routes}`);
+    for (const { name, routes, tls = [] } of snapshot.listeners) {
+      const missing = [routes, ...tls.map((host) => host.routes)].find((each) => !tables.has(each));
+      if (missing !== undefined) throw new Error(`listener ${name}: no route table ${missing}`);
     }
-    return { snapshot, tables };
+    return { snapshot, tables, contexts: this.contexts.prepare(snapshot) };
   }
 
   /** Swaps references: what was prepared is in force. */
-  commit({ snapshot, tables }: Prepared, sockets: Sockets): void {
-    this.upstreams.apply(snapshot.clusters);
+  commit({ snapshot, tables, contexts }: Prepared, sockets: Sockets): void {
+    this.upstreams.apply(snapshot.clusters, contexts);
+    const hosts = this.hosts.commit(snapshot.listeners, tables, contexts);
+    this.contexts.commit(contexts);
     const before = [...this.open];
     const wanted = new Set(snapshot.listeners.map((l) => l.name));
     for (const [name] of before) if (!wanted.has(name)) this.open.delete(name);
@@ -89,12 +99,12 @@ export class Listeners {
       const paths = spec.paths ?? defaultPaths;
       const old = this.open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) {
-        Object.assign(old.view, { table, streams, paths });
+        Object.assign(old.view, { table, streams, paths, hosts: hosts.get(spec.name) });
         continue;
       }
       const id = this.engine.listener(helloOf(spec));
       const { name, port, protocol } = spec;
-      const view = { name, port, protocol, table, streams, paths };
+      const view = { name, port, protocol, table, streams, paths, hosts: hosts.get(name) };
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view, at: new Set() });
     }
@@ -114,8 +124,18 @@ export class Listeners {
     }
   }
 
+  /** What was prepared will not be in force. */
+  abort({ contexts }: Prepared): void {
+    this.contexts.abort(contexts);
+  }
+
   view(id: number): ListenerView | undefined {
     return this.views.get(id);
+  }
+
+  /** The host that connections with this context of TLS are for. */
+  host(context: number): ListenerView | undefined {
+    return this.hosts.of(context);
   }
 
   /** Stops accepting everywhere. */

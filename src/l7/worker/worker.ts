@@ -15,6 +15,7 @@ import type { Sockets } from './places.ts';
 import { openAccessLog } from '../record/log.ts';
 import type { AccessLog } from '../record/log.ts';
 import { createRandom } from '../upstream/pick.ts';
+import type { TicketKeys } from '../tls/tickets.ts';
 import { openEngine } from '../transport-native.ts';
 import type { Engine, EngineStats, EngineTimes } from '../transport.ts';
 import { Upstreams } from '../upstream/upstream.ts';
@@ -26,6 +27,7 @@ export interface WorkerStart {
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
   readonly seed: number;
+  readonly tickets: TicketKeys;
 }
 
 export type ToWorker =
@@ -35,6 +37,7 @@ export type ToWorker =
   | { type: 'accept'; sockets: Sockets }
   | { type: 'abort'; seq: number }
   | { type: 'endpoints'; endpoints: Endpoints }
+  | { type: 'tickets'; keys: TicketKeys }
   | { type: 'ports'; names: ReadonlyMap<number, string> }
   | { type: 'stats'; seq: number }
   | { type: 'reopen' }
@@ -67,6 +70,7 @@ class L7Worker {
     const { times, maxConnections, maxRequestsPerConnection, accessLog } = start;
     this.say = say;
     this.engine = openEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
+    this.engine.ticketKeys(start.tickets.current, start.tickets.previous);
     const random = createRandom(start.seed);
     this.upstreams = new Upstreams(this.engine, random);
     this.listeners = new Listeners(this.engine, this.upstreams, random);
@@ -81,6 +85,7 @@ class L7Worker {
       log: this.log,
       maxRequestsPerConnection,
       listener: (id) => this.listeners.view(id),
+      host: (context) => this.listeners.host(context),
       fault,
     });
   }
@@ -91,7 +96,7 @@ class L7Worker {
   }
 
   private prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
-    this.prepared = undefined;
+    this.abort();
     try {
       this.prepared = this.listeners.prepare(m.snapshot, m.stats);
       this.preparedSeq = m.seq;
@@ -100,6 +105,11 @@ class L7Worker {
     } catch (error) {
       this.say({ type: 'prepared', seq: m.seq, why: (error as Error).message });
     }
+  }
+
+  private abort(): void {
+    if (this.prepared !== undefined) this.listeners.abort(this.prepared);
+    this.prepared = undefined;
   }
 
   private commit(seq: number, sockets: Sockets): void {
@@ -132,7 +142,8 @@ class L7Worker {
     if (m.type === 'prepare') this.prepare(m);
     else if (m.type === 'commit') this.commit(m.seq, m.sockets);
     else if (m.type === 'accept') this.listeners.accept(m.sockets);
-    else if (m.type === 'abort') this.prepared = undefined;
+    else if (m.type === 'abort') this.abort();
+    else if (m.type === 'tickets') this.engine.ticketKeys(m.keys.current, m.keys.previous);
     else if (m.type === 'endpoints') this.upstreams.endpoints(m.endpoints);
     else if (m.type === 'ports') this.log?.ports(m.names);
     else if (m.type === 'reopen') this.log?.reopen();

@@ -87,5 +87,6 @@ napi_value tls_describe(napi_env env, const struct session *t)
 	set_string(env, object, "uri", t->up && identity(t->ssl, uri) ? uri : "");
 	napi_get_boolean(env, SSL_session_reused(t->ssl), &resumed);
 	set_value(env, object, "resumed", resumed);
+	set_u32(env, object, "context", t->context->id);
 	return object;
 }

@@ -45,7 +45,12 @@ interface Open {
 type AnyRoute = CompiledRoute | CompiledStream;
 
 /** The kind of routes for each protocol that can be served. */
-const kindOf: Readonly<Record<Protocol, AnyRoute['kind']>> = { HTTP: 'HTTPRoute', TCP: 'TCPRoute', TLS: 'TLSRoute' };
+const kindOf: Readonly<Record<Protocol, AnyRoute['kind']>> = {
+  HTTP: 'HTTPRoute',
+  HTTPS: 'HTTPRoute',
+  TCP: 'TCPRoute',
+  TLS: 'TLSRoute',
+};
 
 export interface GatewayInput {
   readonly classes: readonly Typed<GatewayClassSpec>[];
