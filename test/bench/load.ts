@@ -49,6 +49,23 @@ export interface Latency {
 
 export type ConstantRate = (port: number, rate: number, seconds: number) => Promise<Latency>;
 
+/** Runs h2load with 32 streams on each of 8 connections. Throws when an answer was no 2xx or a stream failed. */
+export async function load2(
+  url: string,
+  seconds: number,
+  host: string,
+): Promise<{ requests: number; seconds: number }> {
+  const text = await onLoadCore(
+    ['h2load', '-t1', '-c8', '-m32', `-D${seconds}`, '-H', `:authority: ${host}`, url],
+    seconds,
+  );
+  const [, took] = /finished in ([\d.]+)s/.exec(text) ?? [];
+  const [, done, failed] = /(\d+) succeeded, (\d+) failed/.exec(text) ?? [];
+  if (took === undefined || done === undefined || failed !== '0') throw new Error(`h2load: ${text}`);
+  if (!/ 0 3xx, 0 4xx, 0 5xx/.test(text)) throw new Error(`h2load: ${text}`);
+  return { requests: Number(done), seconds: Number(took) };
+}
+
 /** Compiles rate.c into the folder. */
 export function constantRate(folder: string): ConstantRate {
   const program = join(folder, 'rate');

@@ -13,6 +13,8 @@ export interface FoilInput {
   readonly upstreamPort: number;
   readonly core: string;
   readonly work: Work;
+  /** What clients speak; default HTTP/1.1. */
+  readonly http2?: boolean;
 }
 
 export type Start = (o: FoilInput) => Promise<Proxy>;
@@ -55,7 +57,7 @@ http {
 /** Buffers such that a body of 1 MB is not written to a file. */
 export const startNginx =
   (name: string, binary: string): Start =>
-  ({ folder, port, upstreamPort, core, work }) => {
+  ({ folder, port, upstreamPort, core, work, http2 }) => {
     const own = join(folder, name);
     mkdirSync(own, { recursive: true });
     const locations = each(
@@ -65,7 +67,7 @@ export const startNginx =
     const servers = each(
       work.hosts,
       (i) =>
-        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''};\n` +
+        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}${http2 === true ? ' http2' : ''};\n` +
         `    server_name ${hostName(i)};\n      ${locations} }`,
     ).join('\n  ');
     const text = `${nginxHead(own)}
@@ -83,7 +85,7 @@ http {
 /** It writes a line a request to its standard output, which is a file here. */
 export const startHaproxy =
   (splice: boolean): Start =>
-  async ({ folder, port, upstreamPort, core, work }) => {
+  async ({ folder, port, upstreamPort, core, work, http2 }) => {
     const own = join(folder, splice ? 'haproxy-splice' : 'haproxy');
     mkdirSync(own, { recursive: true });
     const map = each(work.hosts, (h) => each(work.prefixes, (p) => `${hostName(h)}${prefix(p)}/ up`)).flat();
@@ -105,7 +107,7 @@ ${splice ? '  option splice-auto\n' : ''}  http-reuse always
   timeout client 60s
   timeout server 60s
 frontend in
-  bind 127.0.0.1:${port} backlog 4096
+  bind 127.0.0.1:${port} backlog 4096${http2 === true ? ' proto h2' : ''}
   use_backend %[base,map_beg(${own}/routes.map,none)]
 backend none
   http-request return status 404

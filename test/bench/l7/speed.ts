@@ -64,7 +64,12 @@ export function foils(bench: Bench): Record<string, Start> {
 }
 
 /** Starts the upstream and proxies before it. */
-export async function openField(bench: Bench, starts: Readonly<Record<string, Start>>, work: Work): Promise<Field> {
+export async function openField(
+  bench: Bench,
+  starts: Readonly<Record<string, Start>>,
+  work: Work,
+  http2 = false,
+): Promise<Field> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), `${bench.prefix}-l7-`));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -72,7 +77,7 @@ export async function openField(bench: Bench, starts: Readonly<Record<string, St
   stack.use(await startBodies(folder, upstream, loadCore));
   const proxies: Record<string, Proxy> = {};
   for (const [name, start] of Object.entries(starts)) {
-    const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work };
+    const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work, http2 };
     proxies[name] = stack.use(await start(input));
   }
   const kept = stack.move();
