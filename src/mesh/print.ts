@@ -1,5 +1,6 @@
 // Snapshots as people read them: one line a route. What `show routes` prints and what the golden files hold.
 import type {
+  Cluster,
   Endpoints,
   HeaderEdits,
   HeaderMatch,
@@ -8,6 +9,8 @@ import type {
   RouteAction,
   Snapshot,
   StreamRoute,
+  TlsHost,
+  VirtualHost,
   WeightedCluster,
 } from './snapshot.ts';
 
@@ -15,16 +18,34 @@ import type {
 export function printSnapshot(snapshot: Snapshot): string {
   const lines = snapshot.listeners.flatMap((listener) => {
     const table = snapshot.routes.find((t) => t.name === listener.routes);
-    const hosts = (table?.hosts ?? []).flatMap((host) => [
-      `  host ${host.domains.join(' ')}`,
-      ...host.routes.map((route) => `    ${printRoute(route)}`),
+    const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '  '));
+    const secured = (listener.tls ?? []).flatMap((tls) => [
+      `  ${printTls(tls)}`,
+      ...(snapshot.routes.find((t) => t.name === tls.routes)?.hosts ?? []).flatMap((host) => printHost(host, '    ')),
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
-    return [`listener ${listener.name}${how}`, ...hosts, ...streams];
+    return [`listener ${listener.name}${how}`, ...hosts, ...secured, ...streams];
   });
-  const clusters = snapshot.clusters.map((c) => `cluster ${c.key} ${c.policy}`);
+  const clusters = snapshot.clusters.map((c) => `cluster ${c.key} ${c.policy}${printClusterTls(c)}`);
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
+}
+
+function printHost(host: VirtualHost, indent: string): string[] {
+  return [`${indent}host ${host.domains.join(' ')}`, ...host.routes.map((route) => `${indent}  ${printRoute(route)}`)];
+}
+
+/** Names of secrets, never what is in them. */
+function printTls({ host, certificates, client, minimum }: TlsHost): string {
+  const clients = client && `, clients ${client.required ? 'must be' : 'may be'} known to ${client.trust}`;
+  return `tls ${host}: ${certificates.join(', ')} from ${minimum}${clients ?? ''}`;
+}
+
+function printClusterTls({ tls }: Cluster): string {
+  if (tls === undefined) return '';
+  const { serverName = 'no name', names, trust = 'the system', certificate } = tls;
+  const shown = certificate === undefined ? '' : `, shows ${certificate}`;
+  return ` tls ${serverName}: ${names.join(' ')} trusted by ${trust}${shown}`;
 }
 
 /** The endpoints as text, one line each. */

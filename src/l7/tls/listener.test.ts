@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import { endpoint, forward, freePort, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import { pki } from '../../../test/fake/pki.ts';
 import type { Issued } from '../../../test/fake/pki.ts';
+import { startRouter } from '../router.ts';
 import type { ClusterTls, Secret, Snapshot, TlsHost } from '../../mesh/snapshot.ts';
 
 const ours = pki();
@@ -194,4 +195,23 @@ test('a cluster over TLS: verified by name, or answered with 503', async () => {
   one.socket.destroy();
   server.close();
   await sleep(1);
+});
+
+test('workers share the keys of tickets: a session is resumed by whichever takes the connection', async () => {
+  const port = await freePort();
+  await using router = startRouter({ workers: 3 });
+  assert.deepEqual(await router.started(), true);
+  const answer = await router.offer(secure(port, [tlsHost('a.test', 'a')]));
+  assert.ok(answer.ok, JSON.stringify(answer));
+  const first = await client(port, 'a.test', { maxVersion: 'TLSv1.2' });
+  const session = first.socket.getSession();
+  for (let i = 0; i < 12; i += 1) {
+    const again = await client(port, 'a.test', { maxVersion: 'TLSv1.2', session });
+    assert.equal(again.socket.isSessionReused(), true);
+    assert.equal(await again.get('a.test'), '200 a.test');
+    again.socket.destroy();
+  }
+  first.socket.destroy();
+  const stats = await router.workerStats();
+  assert.ok(stats.filter((worker) => worker.tlsResumed > 0).length > 1, JSON.stringify(stats));
 });

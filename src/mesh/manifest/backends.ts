@@ -1,14 +1,20 @@
 // From what a manifest names (a service, a port, a subset) to a cluster, its policy and its endpoints.
-import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../snapshot.ts';
+import type { Cluster, ClusterKey, ClusterTls, Endpoint, Endpoints } from '../snapshot.ts';
 import { type Health, type Registry, type Service, type ServiceEndpoint, serviceKey } from '../registry/model.ts';
 import { versionOf } from '../version.ts';
 
 /** What a DestinationRule says of a service. */
 export interface TrafficRules {
   readonly policy?: Cluster['policy'];
+  /** Text: why nobody may be spoken to. */
+  readonly tls?: ClusterTls | string;
   readonly subsets: ReadonlyMap<
     string,
-    { readonly labels: Readonly<Record<string, string>>; readonly policy?: Cluster['policy'] }
+    {
+      readonly labels: Readonly<Record<string, string>>;
+      readonly policy?: Cluster['policy'];
+      readonly tls?: ClusterTls | string;
+    }
   >;
 }
 
@@ -66,7 +72,8 @@ export function backendsOf(registry: Registry, rules: ReadonlyMap<string, Traffi
     cluster(key) {
       const { rule, subset } = parts(key);
       const policy = subset?.policy ?? rule?.policy ?? 'round-robin';
-      return { key, protocol: 'HTTP/1.1', connectTimeoutMs, policy };
+      const tls = subset?.tls ?? rule?.tls;
+      return { key, protocol: 'HTTP/1.1', connectTimeoutMs, policy, ...(typeof tls === 'object' && { tls }) };
     },
     places(key) {
       const { service, subset } = parts(key);
@@ -88,6 +95,9 @@ function find(registry: Registry, rules: ReadonlyMap<string, TrafficRules>, targ
   if (subset !== undefined && !rules.get(key)?.subsets.has(subset)) {
     return missing(`no DestinationRule gives service ${key} a subset "${subset}"`);
   }
+  const rule = rules.get(key);
+  const tls = (subset === undefined ? undefined : rule?.subsets.get(subset)?.tls) ?? rule?.tls;
+  if (typeof tls === 'string') return missing(`TLS of service ${key}: ${tls}`);
   return { key: wanted };
 }
 

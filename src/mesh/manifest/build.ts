@@ -9,6 +9,7 @@ import type { Problem } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
 import type {
+  Cluster,
   ClusterKey,
   Endpoints,
   Listener,
@@ -18,6 +19,8 @@ import type {
   Scope,
   Snapshot,
 } from '../snapshot.ts';
+import { type Secrets, secretsOf } from '../secret/secrets.ts';
+import { terminate } from '../secret/terminate.ts';
 import { versionOf } from '../version.ts';
 import { compareText, type FirstSeen } from './age.ts';
 import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
@@ -64,8 +67,12 @@ export function buildSnapshots(input: BuildInput): Built {
   const refused = (manifest: Manifest, problems: readonly Problem[]): void =>
     book.set(manifest, bad('Accepted', 'Invalid', problems[0]?.message ?? ''));
 
+  const secrets = secretsOf(
+    ofKind(kinds.secret, input.manifests, refused),
+    ofKind(kinds.configMap, input.manifests, refused),
+  );
   const rules = ofKind(kinds.destinationRule, input.manifests, refused);
-  const backends = backendsOf(services, trafficRules(rules, services, book, firstSeen));
+  const backends = backendsOf(services, trafficRules(rules, services, secrets, book, firstSeen));
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
   const routes = [
     ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants)),
@@ -80,12 +87,15 @@ export function buildSnapshots(input: BuildInput): Built {
     gateways: ofKind(kinds.gateway, input.manifests, refused),
     routes,
     gatewayAddress: input.gatewayAddress,
+    secrets,
+    grants,
     book,
   });
   const istio = {
     gateways: ofKind(kinds.istioGateway, input.manifests, refused),
     services: ofKind(kinds.virtualService, input.manifests, refused).map((v) => compileVirtualService(v, backends)),
     gatewayAddress: input.gatewayAddress,
+    secrets,
     book,
     firstSeen,
   };
@@ -98,14 +108,14 @@ export function buildSnapshots(input: BuildInput): Built {
     ['gateway', socketsOf(sockets, () => ['0.0.0.0'])],
     ['sidecar', outbound(services, policy)],
   ];
-  const snapshots = scopes.map(([scope, all]) => snapshotOf(scope, all, backends, input.paths));
+  const snapshots = scopes.map(([scope, all]) => snapshotOf(scope, all, { backends, secrets, paths: input.paths }));
   const keys = [...new Set(snapshots.flatMap((s) => s.clusters.map((c) => c.key)))].toSorted(compareText);
   const places = keys.map((key) => backends.places(key));
   const endpointsFor = (now: Health): readonly Endpoints[] => places.map((place) => endpointsAt(place, now));
   return { snapshots, endpoints: endpointsFor(health), places, status: book.list(), endpointsFor };
 }
 
-type Socket = readonly [Listener, RouteTable];
+type Socket = readonly [Listener, ...RouteTable[]];
 
 interface Sockets {
   readonly bindings: readonly GatewayBinding[];
@@ -128,6 +138,11 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
     const protocol = onePerSocket([...bindings, ...istio].filter(here), name, book);
     const own = (b: GatewayBinding | IstioBinding): boolean => here(b) && b.protocol === protocol;
     const others = istio.filter(own);
+    if (protocol === 'HTTPS') {
+      const secured = terminate(name, bindings.filter(own), others, book, firstSeen);
+      const tls = secured.map(([host]) => host);
+      return [{ name, address, port, protocol, routes: name, tls }, { name, hosts: [] }, ...secured.map(([, t]) => t)];
+    }
     const hosts = virtualHosts(
       bindings.filter(own),
       others.flatMap((b) => b.ordered),
@@ -197,21 +212,30 @@ function outbound(services: Registry, policy: Policy): Socket[] {
   });
 }
 
-function snapshotOf(
-  scope: Scope,
-  sockets: readonly Socket[],
-  backends: Backends,
-  paths: PathNormalization | undefined,
-): Snapshot {
+interface Parts {
+  readonly backends: Backends;
+  readonly secrets: Secrets;
+  readonly paths: PathNormalization | undefined;
+}
+
+function snapshotOf(scope: Scope, sockets: readonly Socket[], { backends, secrets, paths }: Parts): Snapshot {
   const sorted = sockets.toSorted(([a], [b]) => compareText(a.name, b.name));
-  const routes = sorted.map(([, table]) => table);
-  const content = {
-    listeners: sorted.map(([listener]) => (paths === undefined ? listener : { ...listener, paths })),
-    routes,
-    clusters: clusterKeys(routes).map((key) => backends.cluster(key)),
-    secrets: [],
-  };
+  const routes = sorted.flatMap(([, ...tables]) => tables);
+  const listeners = sorted.map(([listener]) => (paths === undefined ? listener : { ...listener, paths }));
+  const clusters = clusterKeys(routes).map((key) => backends.cluster(key));
+  // Keys go to who terminates TLS, and to nobody else.
+  const named = scope === 'router' ? secrets.named(secretNames(listeners, clusters)) : [];
+  const content = { listeners, routes, clusters, secrets: named };
   return deepFreeze({ scope, version: versionOf(content), ...content });
+}
+
+function secretNames(listeners: readonly Listener[], clusters: readonly Cluster[]): ReadonlySet<string> {
+  return new Set([
+    ...listeners.flatMap(({ tls = [] }) =>
+      tls.flatMap((h) => [...h.certificates, ...(h.client ? [h.client.trust] : [])]),
+    ),
+    ...clusters.flatMap(({ tls }) => [tls?.trust, tls?.certificate].filter((name) => name !== undefined)),
+  ]);
 }
 
 /** The clusters that exist and that some route forwards to, sorted. */

@@ -13,10 +13,14 @@ import {
 } from './gatewayapi/schema.ts';
 import { destinationRuleRules, virtualServiceRules } from './istio/rules.ts';
 import { destinationRuleSchema, istioGatewaySchema, virtualServiceSchema } from './istio/schema.ts';
+import { configMapRules, secretRules } from '../secret/rules.ts';
+import { configMapSchema, secretSchema } from '../secret/schema.ts';
 import { type Kind, readManifest, type Typed } from './read.ts';
 
 const gatewayApi = 'gateway.networking.k8s.io';
 const istio = { group: 'networking.istio.io', versions: ['v1', 'v1beta1', 'v1alpha3'] } as const;
+
+const core = { group: '', versions: ['v1'], whole: true } as const;
 
 export const kinds = {
   gatewayClass: { group: gatewayApi, kind: 'GatewayClass', versions: ['v1', 'v1beta1'], schema: gatewayClassSchema },
@@ -54,6 +58,8 @@ export const kinds = {
     versions: ['v1', 'v1beta1'],
     schema: referenceGrantSchema,
   },
+  secret: { ...core, kind: 'Secret', schema: secretSchema, rules: secretRules },
+  configMap: { ...core, kind: 'ConfigMap', schema: configMapSchema, rules: configMapRules },
   istioGateway: { ...istio, kind: 'Gateway', schema: istioGatewaySchema },
   virtualService: { ...istio, kind: 'VirtualService', schema: virtualServiceSchema, rules: virtualServiceRules },
   destinationRule: { ...istio, kind: 'DestinationRule', schema: destinationRuleSchema, rules: destinationRuleRules },
@@ -93,7 +99,7 @@ export function checkManifests(manifests: readonly Manifest[]): readonly Problem
   return manifests.flatMap((manifest) => {
     const kind = all.find((k) => `${k.group}/${k.kind}` === kindName(manifest));
     if (kind === undefined) return [];
-    const version = manifest.apiVersion.split('/')[1] ?? '';
+    const version = manifest.apiVersion.split('/').at(-1) ?? '';
     if (!kind.versions.includes(version)) {
       const hint = `known: ${kind.versions.join(', ')}`;
       return [problemAt(manifest, ['apiVersion'], `${kind.kind} has no version ${version} here`, hint)];

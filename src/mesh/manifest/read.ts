@@ -23,6 +23,8 @@ export interface Kind<T = unknown> {
   readonly versions: readonly string[];
   readonly schema: z.ZodType<T>;
   readonly rules?: Rules<T>;
+  /** Its fields stand in the object itself, not in a spec. */
+  readonly whole?: boolean;
 }
 
 /** A field of the standard that this implementation lacks: naming it is better than not knowing it. */
@@ -37,15 +39,16 @@ export function readManifest<T>(kind: Kind<T>, manifest: Manifest): Typed<T> | r
     const found = problemAt(manifest, path, message, hint);
     return { ...found, path: `${manifest.kind} ${namespace}/${name}: ${found.path}` };
   };
-  const judged = judge(kind.schema, manifest.spec ?? {});
+  const judged = judge(kind.schema, kind.whole === true ? manifest.object : (manifest.spec ?? {}));
+  const from: Path = kind.whole === true ? [] : ['spec'];
   if ('findings' in judged) {
     return judged.findings.map((f) => {
-      const path = ['spec', ...f.path];
+      const path = [...from, ...f.path];
       return { ...problem(path, f.message, f.hint), ...manifest.at(path, f.part) };
     });
   }
   const spec = judged.value as T; // judged by the schema of T
   const problems: Problem[] = [];
-  kind.rules?.(spec, (path, message, hint) => problems.push(problem(['spec', ...path], message, hint)));
+  kind.rules?.(spec, (path, message, hint) => problems.push(problem([...from, ...path], message, hint)));
   return problems.length > 0 ? problems : { manifest, key: `${namespace}/${name}`, namespace, spec };
 }

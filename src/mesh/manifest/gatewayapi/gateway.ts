@@ -5,7 +5,10 @@ import { covers, intersect } from '../hostname.ts';
 import type { Typed } from '../read.ts';
 import { bad, type Condition, good, type StatusBook } from '../status.ts';
 import type { Protocol } from '../../snapshot.ts';
+import type { Secrets } from '../../secret/secrets.ts';
+import type { Grants } from './grant.ts';
 import type { CompiledRoute } from './httproute.ts';
+import { type BoundTls, listenerTls } from './tls.ts';
 import type { GatewayClassSpec, GatewayListener, GatewaySpec, ParentRef } from './schema.ts';
 import type { CompiledStream } from './stream.ts';
 
@@ -34,6 +37,8 @@ export interface GatewayBinding {
   readonly hostname: string;
   readonly attached: readonly Attached<CompiledRoute>[];
   readonly streams: readonly Attached<CompiledStream>[];
+  /** With HTTPS. */
+  readonly tls?: BoundTls;
 }
 
 interface Open {
@@ -58,6 +63,8 @@ export interface GatewayInput {
   readonly routes: readonly AnyRoute[];
   /** For Gateways that name no address. */
   readonly gatewayAddress: string | undefined;
+  readonly secrets: Secrets;
+  readonly grants: Grants;
   readonly book: StatusBook;
 }
 
@@ -105,19 +112,34 @@ function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, inp
   const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither the Gateway nor gateway.address names one');
   const open = spec.listeners.flatMap((listener): Open[] => {
     const refused = refusalOf(listener, spec.listeners);
+    const secured =
+      listener.protocol === 'HTTPS' ? listenerTls(gateway, listener, input.secrets, input.grants) : undefined;
     book.set(manifest, refsOf(listener), listener.name);
+    for (const trouble of secured?.troubles ?? []) book.set(manifest, trouble, listener.name);
     book.set(manifest, refused ?? good('Accepted'), listener.name);
     if (refused?.type === 'Conflicted')
       book.set(manifest, bad('Accepted', 'Conflicted', refused.message), listener.name);
-    if (refused !== undefined) {
-      book.set(manifest, bad('Programmed', 'Invalid', refused.message), listener.name);
+    const why = refused?.message ?? (secured !== undefined && !secured.tls ? secured.troubles[0]?.message : undefined);
+    if (why !== undefined) {
+      book.set(manifest, bad('Programmed', 'Invalid', why), listener.name);
       return [];
     }
     book.set(manifest, addresses.length === 0 ? noAddress : good('Programmed'), listener.name);
     const { name: part, port, hostname = '*' } = listener;
     const protocol = protocolOf(listener)!;
     const key = `${gateway.key}/${part}`;
-    const binding = { manifest, key, part, protocol, addresses, port, hostname, attached: [], streams: [] };
+    const binding = {
+      manifest,
+      key,
+      part,
+      protocol,
+      addresses,
+      port,
+      hostname,
+      attached: [],
+      streams: [],
+      ...(secured?.tls && { tls: secured.tls }),
+    };
     return [{ gateway, listener, binding }];
   });
   const invalid = {
@@ -147,8 +169,8 @@ function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): 
   if (protocolOf(listener) === undefined) {
     const message =
       protocol === 'TLS'
-        ? 'TLS is passed through, not terminated: tls.mode Passthrough is supported'
-        : `protocol ${protocol} is not supported: HTTP, TCP and TLS are`;
+        ? 'TLS is passed through, not terminated for TCP: tls.mode Passthrough is supported'
+        : `protocol ${protocol} is not supported: HTTP, HTTPS, TCP and TLS are`;
     return bad('Accepted', 'UnsupportedProtocol', message);
   }
   const same = all.find(
@@ -166,9 +188,8 @@ function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): 
 
 /** What is served by the listener; undefined where it can't be. */
 function protocolOf({ protocol, tls }: GatewayListener): Protocol | undefined {
-  if (protocol === 'HTTP' || protocol === 'TCP') return protocol;
-  const mode = typeof tls === 'object' && tls !== null && 'mode' in tls ? tls.mode : undefined;
-  return protocol === 'TLS' && mode === 'Passthrough' ? 'TLS' : undefined;
+  if (protocol === 'HTTP' || protocol === 'HTTPS' || protocol === 'TCP') return protocol;
+  return protocol === 'TLS' && tls?.mode === 'Passthrough' ? 'TLS' : undefined;
 }
 
 function refsOf(listener: GatewayListener): Condition {

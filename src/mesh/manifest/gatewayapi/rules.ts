@@ -81,6 +81,15 @@ export const gatewayRules: Rules<GatewaySpec> = (spec, complain) => {
     if ((listener.protocol === 'HTTP' || listener.protocol === 'TCP') && listener.tls !== undefined) {
       complain(['listeners', i, 'tls'], `has no meaning with protocol ${listener.protocol}`);
     }
+    if (listener.protocol === 'HTTPS' && listener.tls?.mode === 'Passthrough') {
+      complain(
+        ['listeners', i, 'tls', 'mode'],
+        'is Terminate with protocol HTTPS',
+        'TLS is passed through with protocol TLS',
+      );
+    } else if (listener.protocol === 'HTTPS' && (listener.tls?.certificateRefs ?? []).length === 0) {
+      complain(['listeners', i], 'tls.certificateRefs is missing: HTTPS needs a certificate');
+    }
     if (listener.protocol === 'TCP' && listener.hostname !== undefined) {
       complain(['listeners', i, 'hostname'], 'has no meaning with protocol TCP');
     }

@@ -51,12 +51,49 @@ const allowedRoutes = z.strictObject({
     .default([]),
 });
 
+const certificateRef = z.strictObject({
+  group: z.string().default(''),
+  kind: z.string().default('Secret'),
+  namespace: namespace.optional(),
+  name: objectName,
+});
+
+const frontendValidation = z.strictObject({
+  caCertificateRefs: z
+    .array(certificateRef.extend({ kind: z.string().default('ConfigMap') }))
+    .min(1)
+    .max(16),
+  mode: z.literal('AllowValidOnly', { error: 'only AllowValidOnly is supported' }).optional(),
+});
+
+const listenerTls = z.strictObject({
+  mode: z.enum(['Terminate', 'Passthrough']).default('Terminate'),
+  certificateRefs: z.array(certificateRef).max(64).default([]),
+  frontendValidation: frontendValidation.optional(),
+  options: unsupported('options'),
+});
+
+const frontendTls = z.strictObject({ validation: frontendValidation.optional() });
+
+const gatewayTls = z.strictObject({
+  frontend: z
+    .strictObject({
+      default: frontendTls.optional(),
+      perPort: z
+        .array(z.strictObject({ port: portNumber, tls: frontendTls }))
+        .max(64)
+        .default([]),
+    })
+    .optional(),
+  backend: unsupported('a certificate for all backends'),
+});
+
 const listener = z.strictObject({
   name: sectionName,
   hostname: hostname.optional(),
   port: portNumber,
   protocol: z.string(),
-  tls: z.unknown().optional(),
+  tls: listenerTls.optional(),
   allowedRoutes: allowedRoutes.default({ namespaces: { from: 'Same' }, kinds: [] }),
 });
 
@@ -66,7 +103,7 @@ export const gatewaySchema = z.strictObject({
   addresses: z.array(z.strictObject({ type: z.string().default('IPAddress'), value: z.string() })).default([]),
   infrastructure: unsupported('infrastructure'),
   allowedListeners: unsupported('allowedListeners'),
-  tls: unsupported('tls'),
+  tls: gatewayTls.optional(),
 });
 
 const parentRef = z.strictObject({
@@ -220,6 +257,8 @@ export const referenceGrantSchema = z.strictObject({
 
 export type GatewayClassSpec = z.infer<typeof gatewayClassSchema>;
 export type GatewaySpec = z.infer<typeof gatewaySchema>;
+export type CertificateRef = z.infer<typeof certificateRef>;
+export type FrontendValidation = z.infer<typeof frontendValidation>;
 export type GatewayListener = GatewaySpec['listeners'][number];
 export type HttpRouteSpec = z.infer<typeof httpRouteSchema>;
 export type HttpRouteRule = HttpRouteSpec['rules'][number];

@@ -4,6 +4,8 @@ import { compareAge, type FirstSeen } from '../age.ts';
 import type { TrafficRules } from '../backends.ts';
 import type { Typed } from '../read.ts';
 import { bad, good, type StatusBook } from '../status.ts';
+import type { Secrets } from '../../secret/secrets.ts';
+import { upstreamTls } from './tls.ts';
 import { serviceOfHost } from './host.ts';
 import type { DestinationRuleSpec, TrafficPolicy } from './schema.ts';
 
@@ -18,10 +20,14 @@ const policies: Readonly<Record<string, Cluster['policy']>> = {
 export function trafficRules(
   rules: readonly Typed<DestinationRuleSpec>[],
   registry: Registry,
+  secrets: Secrets,
   book: StatusBook,
   firstSeen?: FirstSeen,
 ): ReadonlyMap<string, TrafficRules> {
-  const found = new Map<string, { policy?: Cluster['policy']; subsets: Map<string, Subset> }>();
+  const found = new Map<
+    string,
+    { policy?: Cluster['policy']; tls?: TrafficRules['tls']; subsets: Map<string, Subset> }
+  >();
   for (const { manifest, namespace, spec } of rules.toSorted((a, b) => compareAge(a.manifest, b.manifest, firstSeen))) {
     const target = serviceOfHost(spec.host, namespace);
     const key = target === undefined ? spec.host : serviceKey(target.namespace, target.name);
@@ -35,12 +41,17 @@ export function trafficRules(
     found.set(key, entry);
     const policy = policyOf(spec.trafficPolicy);
     if (policy !== undefined) entry.policy ??= policy;
+    const tls = upstreamTls(spec.trafficPolicy?.tls, spec.host, namespace, secrets);
+    if (typeof tls === 'string') book.set(manifest, bad('ResolvedRefs', 'InvalidCertificateRef', tls));
+    if (tls !== undefined) entry.tls ??= tls;
     for (const { name, labels, trafficPolicy } of spec.subsets) {
       const own = policyOf(trafficPolicy);
+      const ownTls = upstreamTls(trafficPolicy?.tls, spec.host, namespace, secrets);
       if (entry.subsets.has(name)) {
         const message = `an older DestinationRule of ${key} has a subset "${name}"`;
         book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'SubsetConflict', message });
-      } else entry.subsets.set(name, { labels, ...(own !== undefined && { policy: own }) });
+      } else
+        entry.subsets.set(name, { labels, ...(own && { policy: own }), ...(ownTls !== undefined && { tls: ownTls }) });
     }
   }
   return found;

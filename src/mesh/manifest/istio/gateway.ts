@@ -9,6 +9,9 @@ import type { MeshRoutes } from '../mesh.ts';
 import type { Manifest } from '../../../config/manifest.ts';
 import type { Typed } from '../read.ts';
 import { bad, good, type StatusBook } from '../status.ts';
+import type { Secrets } from '../../secret/secrets.ts';
+import type { BoundTls } from '../gatewayapi/tls.ts';
+import { serverTls } from './tls.ts';
 import { serviceOfHost } from './host.ts';
 import type { IstioGatewaySpec, IstioServer } from './schema.ts';
 import { within } from './stream.ts';
@@ -23,12 +26,17 @@ export interface IstioBinding {
   readonly port: number;
   readonly ordered: readonly OrderedRoutes[];
   readonly streams: readonly StreamRoute[];
+  /** Of its server, without namespaces. */
+  readonly hosts: readonly string[];
+  /** With HTTPS. */
+  readonly tls?: BoundTls;
 }
 
 export interface IstioInput {
   readonly gateways: readonly Typed<IstioGatewaySpec>[];
   readonly services: readonly CompiledService[];
   readonly gatewayAddress: string | undefined;
+  readonly secrets: Secrets;
   readonly book: StatusBook;
   readonly firstSeen: FirstSeen | undefined;
 }
@@ -61,9 +69,18 @@ function bindGateway(
     const part = server.name ?? server.port.name ?? `server ${i}`;
     const protocol = protocolOf(server);
     if (protocol === undefined) {
-      const message = `protocol ${server.port.protocol} is not supported: HTTP, TCP and TLS passed through are`;
+      const bare = server.port.protocol.toUpperCase() === 'HTTPS' && server.tls?.mode === undefined;
+      const message = bare
+        ? 'tls.mode is missing: HTTPS needs SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH'
+        : `protocol ${server.port.protocol} is not supported: HTTP, HTTPS, TCP and TLS passed through are`;
       book.set(manifest, bad('Accepted', 'UnsupportedProtocol', message), part);
       book.set(manifest, bad('Programmed', 'Invalid', message), part);
+      return [];
+    }
+    const secured = protocol === 'HTTPS' ? serverTls(server, gateway.namespace, input.secrets) : undefined;
+    if (typeof secured === 'string') {
+      book.set(manifest, bad('ResolvedRefs', 'InvalidCertificateRef', secured), part);
+      book.set(manifest, bad('Programmed', 'Invalid', secured), part);
       return [];
     }
     const address = server.bind ?? gatewayAddress;
@@ -79,7 +96,9 @@ function bindGateway(
     const addresses = address === undefined ? [] : [address];
     const ordered = server.tls?.httpsRedirect === true ? toHttps(server, gateway) : merge(server, gateway, bound);
     const streams = bound.flatMap((service) => streamsOn(protocol, server, gateway, service));
-    return [{ ...here, addresses, ordered: protocol === 'HTTP' ? ordered : [], streams }];
+    const http = protocol === 'HTTP' || protocol === 'HTTPS';
+    const hosts = [...new Set(server.hosts.map((text) => text.slice(text.indexOf('/') + 1).toLowerCase()))];
+    return [{ ...here, addresses, ordered: http ? ordered : [], streams, hosts, ...(secured && { tls: secured }) }];
   });
   const all = bindings.length === spec.servers.length;
   book.set(manifest, all ? good('Accepted') : { ...good('Accepted'), reason: 'ListenersNotValid' });
@@ -96,6 +115,7 @@ function bindGateway(
 function protocolOf({ port, tls }: IstioServer): Protocol | undefined {
   const protocol = port.protocol.toUpperCase();
   if (tls?.mode === 'PASSTHROUGH') return protocol === 'TLS' || protocol === 'HTTPS' ? 'TLS' : undefined;
+  if (tls?.mode !== undefined) return protocol === 'HTTPS' ? 'HTTPS' : undefined;
   return protocol === 'HTTP' || protocol === 'TCP' ? protocol : undefined;
 }
 

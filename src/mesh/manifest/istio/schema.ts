@@ -8,10 +8,28 @@ import { durationMs, headerName, headerValue, hostname, portNumber, regex, urlPa
 const host = z.union([z.literal('*'), hostname]);
 const everywhere = z.array(z.literal('*', { error: 'only "*" is supported' })).optional();
 
+const file = () => unsupported('a file: credentialName is the way, which');
+const credential = z.string().regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'not the name of a Secret');
+
 const tls = z.strictObject({
   httpsRedirect: z.boolean().default(false),
-  mode: z.literal('PASSTHROUGH', { error: 'only PASSTHROUGH is supported' }).optional(),
-  credentialName: unsupported('TLS of a server'),
+  mode: z
+    .enum(['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'OPTIONAL_MUTUAL'], {
+      error: 'PASSTHROUGH, SIMPLE, MUTUAL and OPTIONAL_MUTUAL are supported',
+    })
+    .optional(),
+  credentialName: credential.optional(),
+  credentialNames: z.array(credential).min(1).max(2).optional(),
+  minProtocolVersion: z
+    .enum(['TLS_AUTO', 'TLSV1_2', 'TLSV1_3'], { error: 'TLS_AUTO, TLSV1_2 and TLSV1_3 are supported' })
+    .optional(),
+  maxProtocolVersion: unsupported('maxProtocolVersion'),
+  cipherSuites: unsupported('cipherSuites'),
+  subjectAltNames: unsupported('subjectAltNames of clients'),
+  serverCertificate: file(),
+  privateKey: file(),
+  caCertificates: file(),
+  caCrl: file(),
 });
 
 const server = z.strictObject({
@@ -154,6 +172,27 @@ export const virtualServiceSchema = z.strictObject({
   tcp: z.array(tcpRoute).max(256).default([]),
 });
 
+const upstreamTls = z.strictObject({
+  mode: z.enum(['DISABLE', 'SIMPLE', 'MUTUAL'], { error: 'DISABLE, SIMPLE and MUTUAL are supported' }),
+  credentialName: credential.optional(),
+  sni: hostname.optional(),
+  subjectAltNames: z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(255)
+        .regex(/^[!-~]+$/, 'not a name'),
+    )
+    .max(32)
+    .default([]),
+  insecureSkipVerify: z.literal(false, { error: 'the server is always verified' }).optional(),
+  clientCertificate: file(),
+  privateKey: file(),
+  caCertificates: file(),
+  caCrl: file(),
+});
+
 const trafficPolicy = z.strictObject({
   loadBalancer: z
     .strictObject({
@@ -164,7 +203,7 @@ const trafficPolicy = z.strictObject({
       warmupDurationSecs: unsupported('warmupDurationSecs'),
     })
     .optional(),
-  tls: z.strictObject({ mode: z.literal('DISABLE', { error: 'only DISABLE is supported' }) }).optional(),
+  tls: upstreamTls.optional(),
   connectionPool: unsupported('connectionPool'),
   outlierDetection: unsupported('outlierDetection'),
   portLevelSettings: unsupported('portLevelSettings'),

@@ -45,7 +45,13 @@ export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
   const named = new Set(listeners.map((listener) => listener.routes));
   const tables = snapshot.routes.filter(({ name }) => named.has(name));
   return {
-    cds: encodeAll(ClusterSchema, snapshot.clusters, (c) => c.key, clusterOf),
+    // One that is to be spoken to over TLS must not be spoken to without.
+    cds: encodeAll(
+      ClusterSchema,
+      snapshot.clusters.filter((c) => c.tls === undefined),
+      (c) => c.key,
+      clusterOf,
+    ),
     lds: encodeAll(ListenerSchema, listeners, (l) => l.name, listenerOf),
     rds: encodeAll(RouteConfigurationSchema, tables, (t) => t.name, routeConfiguration),
   };

@@ -1,0 +1,76 @@
+// HTTPS listeners of one socket -> its hosts by server name, each with a table of its own.
+import { isDeepStrictEqual } from 'node:util';
+import { compareText, type FirstSeen } from '../manifest/age.ts';
+import type { GatewayBinding } from '../manifest/gatewayapi/gateway.ts';
+import type { BoundTls } from '../manifest/gatewayapi/tls.ts';
+import { compareHosts, covers } from '../manifest/hostname.ts';
+import { virtualHosts } from '../manifest/hosts.ts';
+import type { IstioBinding } from '../manifest/istio/gateway.ts';
+import { bad, type StatusBook } from '../manifest/status.ts';
+import type { Route, RouteTable, TlsHost } from '../snapshot.ts';
+import { noEdits } from '../snapshot.ts';
+
+type Binding = GatewayBinding | IstioBinding;
+
+/** The answer to a request for a host that another server name stands for: the client has to connect by that name, so
+ * that what is asked of it there is asked (RFC 9110 15.5.20). */
+const misdirected: Route = {
+  name: 'misdirected',
+  match: { headers: [], query: [] },
+  request: noEdits,
+  response: noEdits,
+  action: { kind: 'reply', status: 421, body: 'connect by the name of this host' },
+};
+
+const hostsOf = (binding: Binding): readonly string[] => ('hostname' in binding ? [binding.hostname] : binding.hosts);
+
+/** The hosts of a socket with their tables. Of two that have one name the first counts, unless they say the same. */
+export function terminate(
+  socket: string,
+  gateways: readonly GatewayBinding[],
+  istio: readonly IstioBinding[],
+  book: StatusBook,
+  firstSeen?: FirstSeen,
+): readonly (readonly [TlsHost, RouteTable])[] {
+  const owners = ownersOf([...gateways, ...istio], book);
+  const names = [...owners.keys()].toSorted((a, b) => compareHosts(a, b) || compareText(a, b));
+  const ownerOf = (domain: string) => names.find((name) => covers(name, domain));
+  return names.map((name) => {
+    const { tls, list } = owners.get(name)!;
+    const own = virtualHosts(
+      gateways.filter((b) => list.includes(b)),
+      istio.filter((b) => list.includes(b)).flatMap((b) => b.ordered.filter((o) => covers(name, o.host))),
+      book,
+      firstSeen,
+    ).filter((host) => ownerOf(host.name) === name);
+    const others = names.filter((other) => other !== name);
+    const hosts = [...own, ...others.map((other) => ({ name: other, domains: [other], routes: [misdirected] }))];
+    const routes = `${socket} ${name}`;
+    return [
+      { host: name, routes, ...tls },
+      { name: routes, hosts },
+    ];
+  });
+}
+
+function ownersOf(
+  bindings: readonly Binding[],
+  book: StatusBook,
+): ReadonlyMap<string, { readonly tls: BoundTls; readonly list: readonly Binding[] }> {
+  const owners = new Map<string, { readonly tls: BoundTls; readonly list: Binding[] }>();
+  for (const binding of bindings) {
+    const { tls, manifest, part } = binding;
+    if (tls === undefined) continue;
+    for (const host of hostsOf(binding)) {
+      const owner = owners.get(host);
+      if (owner === undefined) owners.set(host, { tls, list: [binding] });
+      else if (isDeepStrictEqual(owner.tls, tls)) owner.list.push(binding);
+      else {
+        const message = `another listener has other TLS for ${host} on this socket`;
+        book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'HostnameConflict', message }, part);
+        book.set(manifest, bad('Programmed', 'Invalid', message), part);
+      }
+    }
+  }
+  return owners;
+}
