@@ -25,6 +25,7 @@ export interface LoadOptions {
   /** A script of wrk that makes the requests. */
   readonly script: string;
   readonly connections: number;
+  readonly tls?: boolean;
 }
 
 /** Runs wrk. Throws when an answer was no 2xx or a connection broke. */
@@ -33,7 +34,14 @@ export async function load(
   seconds: number,
   o: LoadOptions,
 ): Promise<{ requests: number; seconds: number }> {
-  const args = ['-t1', `-c${o.connections}`, `-d${seconds}s`, '-s', o.script, `http://127.0.0.1:${port}/`];
+  const args = [
+    '-t1',
+    `-c${o.connections}`,
+    `-d${seconds}s`,
+    '-s',
+    o.script,
+    `${o.tls === true ? 'https' : 'http'}://127.0.0.1:${port}/`,
+  ];
   const text = await onLoadCore(['wrk', ...args], seconds);
   const [, requests, took] = /(\d+) requests in ([\d.]+)s/.exec(text) ?? [];
   if (requests === undefined || took === undefined || /Non-2xx|Socket errors/.test(text))

@@ -13,6 +13,7 @@ import { guests } from './guests.ts';
 import { latency } from './l7/latency.ts';
 import { http2 } from './l7/http2.ts';
 import { l7 } from './l7/speed.ts';
+import { tls } from './l7/tls.ts';
 import { idleConnections } from './l7/idle.ts';
 import { lab } from './lab.ts';
 import { mesh } from './mesh.ts';
@@ -20,7 +21,20 @@ import { packet } from './packet.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
 import { xdp } from './xdp.ts';
 
-const groups: readonly Group[] = [forward, packet, xdp, l7, http2, latency, idleConnections, mesh, change, lab, guests];
+const groups: readonly Group[] = [
+  forward,
+  packet,
+  xdp,
+  l7,
+  tls,
+  http2,
+  latency,
+  idleConnections,
+  mesh,
+  change,
+  lab,
+  guests,
+];
 const limitMs = 40 * 60_000;
 // One process that wants a core the whole time.
 const busyLoad = 1;

@@ -15,6 +15,8 @@ export interface FoilInput {
   readonly work: Work;
   /** What clients speak; default HTTP/1.1. */
   readonly http2?: boolean;
+  /** Clients come by TLS; files in PEM, `both` has the chain and the key. */
+  readonly tls?: { readonly chain: string; readonly key: string; readonly both: string };
 }
 
 export type Start = (o: FoilInput) => Promise<Proxy>;
@@ -57,7 +59,7 @@ http {
 /** Buffers such that a body of 1 MB is not written to a file. */
 export const startNginx =
   (name: string, binary: string): Start =>
-  ({ folder, port, upstreamPort, core, work, http2 }) => {
+  ({ folder, port, upstreamPort, core, work, http2, tls }) => {
     const own = join(folder, name);
     mkdirSync(own, { recursive: true });
     const locations = each(
@@ -67,7 +69,7 @@ export const startNginx =
     const servers = each(
       work.hosts,
       (i) =>
-        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}${http2 === true ? ' http2' : ''};\n` +
+        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}${http2 === true ? ' http2' : ''}${tls === undefined ? '' : ' ssl'};\n` +
         `    server_name ${hostName(i)};\n      ${locations} }`,
     ).join('\n  ');
     const text = `${nginxHead(own)}
@@ -77,6 +79,7 @@ http {
   keepalive_requests 1000000000; tcp_nodelay on; server_names_hash_max_size 8192; server_names_hash_bucket_size 128;
   proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0;
   upstream up { server 127.0.0.1:${upstreamPort}; keepalive 64; keepalive_requests 1000000000; }
+  ${tls === undefined ? '' : `ssl_certificate ${tls.chain}; ssl_certificate_key ${tls.key}; ssl_session_tickets on; ssl_protocols TLSv1.3;`}
   ${servers}
 }`;
     return nginx(binary, own, text, core, port);
@@ -85,7 +88,7 @@ http {
 /** It writes a line a request to its standard output, which is a file here. */
 export const startHaproxy =
   (splice: boolean): Start =>
-  async ({ folder, port, upstreamPort, core, work, http2 }) => {
+  async ({ folder, port, upstreamPort, core, work, http2, tls }) => {
     const own = join(folder, splice ? 'haproxy-splice' : 'haproxy');
     mkdirSync(own, { recursive: true });
     const map = each(work.hosts, (h) => each(work.prefixes, (p) => `${hostName(h)}${prefix(p)}/ up`)).flat();
@@ -107,7 +110,7 @@ ${splice ? '  option splice-auto\n' : ''}  http-reuse always
   timeout client 60s
   timeout server 60s
 frontend in
-  bind 127.0.0.1:${port} backlog 4096${http2 === true ? ' proto h2' : ''}
+  bind 127.0.0.1:${port} backlog 4096${http2 === true ? ' proto h2' : ''}${tls === undefined ? '' : ` ssl crt ${tls.both} ssl-min-ver TLSv1.3`}
   use_backend %[base,map_beg(${own}/routes.map,none)]
 backend none
   http-request return status 404
@@ -123,8 +126,15 @@ backend up
     }
   };
 
+function envoyTls({ chain, key }: { readonly chain: string; readonly key: string }): object {
+  const certificate = { certificate_chain: { filename: chain }, private_key: { filename: key } };
+  const type = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext';
+  const config = { '@type': type, common_tls_context: { tls_certificates: [certificate] } };
+  return { name: 'envoy.transport_sockets.tls', typed_config: config };
+}
+
 /** With a plain static bootstrap, one worker. */
-export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work }) => {
+export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work, tls }) => {
   const socket = (n: number) => ({ socket_address: { address: '127.0.0.1', port_value: n } });
   const type = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
   const log = { '@type': type('access_loggers.file.v3.FileAccessLog'), path: join(folder, 'envoy-access.log') };
@@ -138,10 +148,11 @@ export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work }) =>
     http_filters: [{ name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router') } }],
   };
   const filter = { name: 'envoy.filters.network.http_connection_manager', typed_config: manager };
+  const chain = { filters: [filter], ...(tls && { transport_socket: envoyTls(tls) }) };
   const endpoint = { endpoint: { address: socket(upstreamPort) } };
   const bootstrap = {
     static_resources: {
-      listeners: [{ name: 'in', address: socket(port), filter_chains: [{ filters: [filter] }] }],
+      listeners: [{ name: 'in', address: socket(port), filter_chains: [chain] }],
       clusters: [{ name: 'up', load_assignment: { cluster_name: 'up', endpoints: [{ lb_endpoints: [endpoint] }] } }],
     },
   };
@@ -153,10 +164,10 @@ export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work }) =>
 };
 
 /** The in-process router with one worker, in a process of its own so that its time can be told from ours. */
-export const startOurs: Start = ({ folder, port, upstreamPort, core, work }) => {
+export const startOurs: Start = ({ folder, port, upstreamPort, core, work, tls }) => {
   const script = join(import.meta.dirname, 'router.ts');
   const log = join(folder, 'router-access.log');
-  const args = [port, upstreamPort, log, work.hosts, work.prefixes].map(String);
+  const args = [port, upstreamPort, log, work.hosts, work.prefixes, tls?.chain ?? '', tls?.key ?? ''].map(String);
   return startOn(core, [process.execPath, script, ...args], port);
 };
 

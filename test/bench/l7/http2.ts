@@ -16,7 +16,7 @@ async function run(bench: Bench): Promise<readonly Row[]> {
       start === undefined ? [] : [[name, start]],
     ),
   );
-  await using field = await openField(bench, starts, hundred, true);
+  await using field = await openField(bench, starts, hundred, { http2: true });
   const rps: Record<string, number[]> = {};
   const sides = Object.fromEntries(
     Object.entries(field.proxies).map(([name, proxy]) => [

@@ -1,10 +1,13 @@
 // The router of the L7 benchmarks, alone in its process:
-//   node test/bench/l7/router.ts PORT UPSTREAM_PORT ACCESS_LOG HOSTS PREFIXES
+//   node test/bench/l7/router.ts PORT UPSTREAM_PORT ACCESS_LOG HOSTS PREFIXES [CHAIN KEY]
+import { readFileSync } from 'node:fs';
+import type { Snapshot } from '../../../src/mesh/snapshot.ts';
 import { startRouter } from '../../../src/l7/router.ts';
 import { endpoint, forward, host, route, snapshot } from '../../fake/l7.ts';
 import { hostName, prefix } from './work.ts';
 
-const [port = '', upstreamPort = '', accessLog = '', hosts = '10', prefixes = '10'] = process.argv.slice(2);
+const [port = '', upstreamPort = '', accessLog = '', hosts = '10', prefixes = '10', chain = '', key = ''] =
+  process.argv.slice(2);
 const onFault = (what: string): void => void process.stderr.write(`${what}\n`);
 const router = startRouter({ workers: 1, accessLog, maxConnections: 60_000, onFault });
 process.once('SIGTERM', () => void router.stop(0).then(() => process.exit(0)));
@@ -16,6 +19,13 @@ const table = Array.from({ length: Number(hosts) }, (_h, h) =>
     ),
   ),
 );
-const ack = await router.offer(snapshot(Number(port), table, [{ key: 'up' }]));
+const plain = snapshot(Number(port), table, [{ key: 'up' }]);
+const tls = [{ host: '*', routes: 'main', certificates: ['own'], minimum: 'TLSv1.2' }] as const;
+const secured: Snapshot = {
+  ...plain,
+  listeners: plain.listeners.map((l) => ({ ...l, protocol: 'HTTPS', tls })),
+  secrets: chain === '' ? [] : [{ name: 'own', chain: readFileSync(chain, 'utf8'), key: readFileSync(key, 'utf8') }],
+};
+const ack = await router.offer(chain === '' ? plain : secured);
 if (!ack.ok) throw new Error(ack.why);
 router.endpoints({ cluster: 'up', version: '1', list: [endpoint(Number(upstreamPort))] });

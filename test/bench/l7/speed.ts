@@ -10,7 +10,16 @@ import { load, loadCore } from '../load.ts';
 import { needPackages, type Proxy } from '../proxies.ts';
 import { type Bench, type Group, interleave, median, type Row, short } from '../row.ts';
 import { interval } from './interval.ts';
-import { type Start, startBodies, startEnvoy, startHaproxy, startNginx, startOurs, versionOf } from './foils.ts';
+import {
+  type FoilInput,
+  type Start,
+  startBodies,
+  startEnvoy,
+  startHaproxy,
+  startNginx,
+  startOurs,
+  versionOf,
+} from './foils.ts';
 import { type Body, hundred, type Work, wrkScript } from './work.ts';
 
 export const proxyCore = '1';
@@ -68,16 +77,19 @@ export async function openField(
   bench: Bench,
   starts: Readonly<Record<string, Start>>,
   work: Work,
-  http2 = false,
+  more: Pick<FoilInput, 'http2'> & { readonly tls?: (folder: string) => FoilInput['tls'] } = {},
 ): Promise<Field> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), `${bench.prefix}-l7-`));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const upstream = await freePort();
   stack.use(await startBodies(folder, upstream, loadCore));
+  const { http2 = false, tls } = more;
+  const files = tls?.(folder);
+  const listens = { http2, ...(files && { tls: files }) };
   const proxies: Record<string, Proxy> = {};
   for (const [name, start] of Object.entries(starts)) {
-    const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work, http2 };
+    const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work, ...listens };
     proxies[name] = stack.use(await start(input));
   }
   const kept = stack.move();

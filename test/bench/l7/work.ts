@@ -27,15 +27,17 @@ const fields = [
 ] as const;
 
 /** 200 requests, two paths a route, as a script of wrk. */
-export function wrkScript(folder: string, work: Work, body: Body): string {
+export function wrkScript(folder: string, work: Work, body: Body, more: readonly string[] = []): string {
   const requests: string[] = [];
   const count = Math.max(200, work.hosts * work.prefixes);
   for (let i = 0; i < count; i += 1) {
     const path = `${prefix(Math.floor(i / work.hosts) % work.prefixes)}/items/${i % 2}/${body}`;
-    requests.push(`GET ${path} HTTP/1.1\r\nHost: ${hostName(i % work.hosts)}\r\n${fields.join('\r\n')}\r\n\r\n`);
+    requests.push(
+      `GET ${path} HTTP/1.1\r\nHost: ${hostName(i % work.hosts)}\r\n${[...fields, ...more].join('\r\n')}\r\n\r\n`,
+    );
   }
   const list = requests.map((text) => JSON.stringify(text)).join(',\n');
-  const file = join(folder, `${body}-${count}.lua`);
+  const file = join(folder, `${body}-${count}-${more.length}.lua`);
   writeFileSync(
     file,
     `local list = {\n${list}\n}\nlocal at = 0\nfunction request()\n  at = at % #list + 1\n  return list[at]\nend\n`,
