@@ -62,6 +62,9 @@ export const startNginx =
   ({ folder, port, upstreamPort, core, work, http2, tls }) => {
     const own = join(folder, name);
     mkdirSync(own, { recursive: true });
+    const listens = `${http2 === true ? ' http2' : ''}${tls === undefined ? '' : ' ssl'}`;
+    const certificate =
+      tls === undefined ? '' : `ssl_certificate ${tls.chain}; ssl_certificate_key ${tls.key}; ssl_protocols TLSv1.3;`;
     const locations = each(
       work.prefixes,
       (i) => `location ${prefix(i)}/ { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
@@ -69,7 +72,7 @@ export const startNginx =
     const servers = each(
       work.hosts,
       (i) =>
-        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}${http2 === true ? ' http2' : ''}${tls === undefined ? '' : ' ssl'};\n` +
+        `server { listen 127.0.0.1:${port}${i === 0 ? ' backlog=4096' : ''}${listens};\n` +
         `    server_name ${hostName(i)};\n      ${locations} }`,
     ).join('\n  ');
     const text = `${nginxHead(own)}
@@ -79,7 +82,7 @@ http {
   keepalive_requests 1000000000; tcp_nodelay on; server_names_hash_max_size 8192; server_names_hash_bucket_size 128;
   proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0;
   upstream up { server 127.0.0.1:${upstreamPort}; keepalive 64; keepalive_requests 1000000000; }
-  ${tls === undefined ? '' : `ssl_certificate ${tls.chain}; ssl_certificate_key ${tls.key}; ssl_session_tickets on; ssl_protocols TLSv1.3;`}
+  ${certificate}
   ${servers}
 }`;
     return nginx(binary, own, text, core, port);
@@ -91,6 +94,8 @@ export const startHaproxy =
   async ({ folder, port, upstreamPort, core, work, http2, tls }) => {
     const own = join(folder, splice ? 'haproxy-splice' : 'haproxy');
     mkdirSync(own, { recursive: true });
+    const secured = tls === undefined ? '' : ` ssl crt ${tls.both} ssl-min-ver TLSv1.3`;
+    const listens = `${http2 === true ? ' proto h2' : ''}${secured}`;
     const map = each(work.hosts, (h) => each(work.prefixes, (p) => `${hostName(h)}${prefix(p)}/ up`)).flat();
     writeFileSync(join(own, 'routes.map'), `${map.join('\n')}\n`);
     const file = join(own, 'haproxy.cfg');
@@ -110,7 +115,7 @@ ${splice ? '  option splice-auto\n' : ''}  http-reuse always
   timeout client 60s
   timeout server 60s
 frontend in
-  bind 127.0.0.1:${port} backlog 4096${http2 === true ? ' proto h2' : ''}${tls === undefined ? '' : ` ssl crt ${tls.both} ssl-min-ver TLSv1.3`}
+  bind 127.0.0.1:${port} backlog 4096${listens}
   use_backend %[base,map_beg(${own}/routes.map,none)]
 backend none
   http-request return status 404
