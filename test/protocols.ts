@@ -143,6 +143,78 @@ const beneath: readonly Short[] = [
   ],
 ];
 
+const session = 'src/l7/tls/session.test.ts';
+const hosts = 'src/l7/tls/listener.test.ts';
+const behind = 'src/l7/tls/upstream.test.ts';
+const clients = 'client certificates: required, given, revoked; the URI is the identity where it is the only one';
+const refusals = 'older versions, old ciphers and protocols that nobody has are refused with an alert, and counted';
+const tls: readonly Short[] = [
+  ['TLS 1.2 and 1.3 end here', session, 'TLS 1.2 and 1.3, server name and ALPN: openssl s_client', 'OpenSSL'],
+  ['TLS: large bodies', session, 'curl: a request, a large answer, a large body', 'curl'],
+  ['TLS 1.1 and old ciphers are refused', session, refusals, 'OpenSSL'],
+  [
+    'HTTP/2 by ALPN',
+    'test/lab/https.test.ts',
+    'from manifests to curl: HTTP/1.1 and HTTP/2, a new certificate, clients that must be known',
+    'curl',
+  ],
+  ['ALPN: nothing in common', session, refusals, 'RFC 7301 3.2'],
+  [
+    'several certificates, by name and kind of key',
+    session,
+    'several certificates: by server name, and by kind of key',
+    'OpenSSL',
+  ],
+  ['client certificates, required and optional', session, clients, 'Node'],
+  ['client certificates that are revoked', session, clients, 'Node'],
+  ['SPIFFE identity of a client', session, clients, 'Node'],
+  [
+    'tickets, shared by workers',
+    hosts,
+    'workers share the keys of tickets: a session is resumed by whichever takes the connection',
+    'Node',
+  ],
+  [
+    'tickets in their policy only',
+    session,
+    'sessions are resumed by any worker that has the keys, in their policy only',
+    'Node',
+  ],
+  ['renegotiation is refused', session, 'renegotiation and early data are refused', 'OpenSSL'],
+  ['early data is refused', session, 'renegotiation and early data are refused', 'RFC 8446 2.3'],
+  [
+    'certificates change under open connections',
+    hosts,
+    'a new certificate is for new connections; one that stands goes on, with new routes',
+    'Node',
+  ],
+  [
+    '421 for what another name stands for',
+    'src/mesh/secret/secret.test.ts',
+    'listeners of a Gateway: each name has its routes, and another host is another connection',
+    'RFC 9110 15.5.20',
+  ],
+  [
+    'TLS to upstreams',
+    behind,
+    'both sides over TLS: server name, ALPN, a large body; one upstream connection for several requests',
+    'Node',
+  ],
+  [
+    'the name of an upstream is verified',
+    behind,
+    'who the upstream is: a name, an address, a URI, or nobody that is trusted',
+    'Node',
+  ],
+  ['a certificate for an upstream', behind, 'a client certificate for the upstream', 'Node'],
+  [
+    'an end without close_notify is no end',
+    behind,
+    'a body until close ends with close_notify; without it the client sees it broken',
+    'RFC 8446 6.1',
+  ],
+];
+
 const h2 = 'src/l7/http2/server.test.ts';
 const oracles = 'src/l7/http2/oracles.test.ts';
 const floods = 'src/l7/http2/floods.test.ts';
@@ -266,5 +338,6 @@ export const protocolRows: readonly ProtocolRow[] = [
   ...bounds,
   ...http2,
   ...beneath,
+  ...tls,
   ...connectionsAsTheyCome,
 ].map(([feature, file, test, oracle]) => ({ feature, file, test, oracle }));

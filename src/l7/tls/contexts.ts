@@ -42,7 +42,7 @@ function serverSpec(listener: string, host: TlsHost, secrets: Secrets): TlsSpec 
     side: 'server',
     certificates: certificatesOf(host.certificates, secrets),
     ...rules,
-    alpn: ['http/1.1'],
+    alpn: ['h2', 'http/1.1'],
     policy: hash('sha256', JSON.stringify([listener, host.host, rules]), 'hex'),
   };
 }
