@@ -64,11 +64,17 @@ export interface Addon {
     maxPerEndpoint: number,
     maxHeldBytes: number,
     maxStreams: number,
+    home: number,
   ): NativeEngine;
-  l7Listener(engine: Native, hello: 0 | 1 | 2): number;
+  l7Listener(engine: Native, hello: 0 | 1 | 2, tag: number): number;
   l7Accept(engine: Native, listener: number, fd: number): void;
   l7Decline(engine: Native, listener: number, fd: number): void;
-  l7Unlisten(engine: Native, listener: number): void;
+  l7Unlisten(engine: Native, listener: number, leaving: boolean): void;
+  l7Label(engine: Native, conn: number, label: Uint8Array): void;
+  l7Park(engine: Native, tunnels: boolean, most: number): number | undefined;
+  l7Take(engine: Native, parcel: number): NativeTaken | undefined;
+  l7Parked(home: number): number[];
+  l7Discard(home: number): void;
   l7Endpoint(engine: Native, address: Uint8Array, port: number, connectTimeoutMs: number): number;
   l7DropEndpoint(engine: Native, endpoint: number): void;
   l7EndpointIdle(engine: Native, endpoint: number, ms: number): void;
@@ -152,6 +158,11 @@ export interface NativeEngine {
   readonly engine: Native;
   readonly arena: Uint8Array<ArrayBuffer>;
   readonly rows: Int32Array<ArrayBuffer>;
+}
+
+export interface NativeTaken {
+  readonly conn: number;
+  readonly label: Uint8Array;
 }
 
 export interface NativePeer {

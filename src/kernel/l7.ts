@@ -2,7 +2,7 @@
 // l7/transport.ts; numbers that name nothing are ignored there too.
 import { parseIp } from '../lib/ip.ts';
 import { addon } from './addon.ts';
-import type { Native, NativeEngine, NativePeer } from './addon.ts';
+import type { Native, NativeEngine, NativePeer, NativeTaken } from './addon.ts';
 import { KernelError } from './errno.ts';
 
 export interface NativeEngineOptions {
@@ -14,6 +14,8 @@ export interface NativeEngineOptions {
   readonly maxPerEndpoint: number;
   readonly maxStreams: number;
   readonly maxHeldBytes: number;
+  /** Engines of the same one hand connections on, also when a thread ends; 0: none does. */
+  readonly home: number;
 }
 
 /** What l7Stats writes, in this order. */
@@ -41,15 +43,15 @@ export const engineCounts = [
 /** Opens an engine on the calling thread's event loop. KernelError ENOMEM; RangeError for a number out of range. */
 export function openNativeEngine(o: NativeEngineOptions): NativeEngine {
   const times = new Uint8Array(Uint32Array.from(o.times).buffer);
-  const { onBatch, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes, maxStreams } = o;
-  return addon().l7Open(onBatch, times, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes, maxStreams);
+  const { onBatch, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes, maxStreams, home } = o;
+  return addon().l7Open(onBatch, times, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes, maxStreams, home);
 }
 
 /** When a listener asks what a connection is. */
 export const helloModes = { never: 0, bytes: 1, 'at-once': 2 } as const;
 
-export function engineListener(engine: Native, hello: keyof typeof helloModes): number {
-  return addon().l7Listener(engine, helloModes[hello]);
+export function engineListener(engine: Native, hello: keyof typeof helloModes, tag: number): number {
+  return addon().l7Listener(engine, helloModes[hello], tag);
 }
 
 /** KernelError where the socket can't listen. The descriptor stays the caller's. */
@@ -61,8 +63,32 @@ export function engineDecline(engine: Native, listener: number, fd: number): voi
   addon().l7Decline(engine, listener, fd);
 }
 
-export function engineUnlisten(engine: Native, listener: number): void {
-  addon().l7Unlisten(engine, listener);
+export function engineUnlisten(engine: Native, listener: number, leaving: boolean): void {
+  addon().l7Unlisten(engine, listener, leaving);
+}
+
+/** At most 64 KB. */
+export function engineLabel(engine: Native, conn: number, label: Uint8Array): void {
+  addon().l7Label(engine, conn, label);
+}
+
+/** Gives how many. */
+export function enginePark(engine: Native, tunnels: boolean, most: number): number {
+  return addon().l7Park(engine, tunnels, most) ?? 0;
+}
+
+export function engineTake(engine: Native, parcel: number): NativeTaken | undefined {
+  return addon().l7Take(engine, parcel);
+}
+
+/** Numbers of the connections that are parked by engines of that home, on any thread. */
+export function parkedConnections(home: number): readonly number[] {
+  return addon().l7Parked(home);
+}
+
+/** Ends those connections. */
+export function discardParked(home: number): void {
+  addon().l7Discard(home);
 }
 
 /** KernelError EINVAL for text that is no address, ENOSPC beyond a million endpoints. */

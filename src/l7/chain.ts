@@ -10,8 +10,8 @@ import { nextTarget } from './head/act.ts';
 import { noChange } from './head/edits.ts';
 import { Emitter } from './head/emit.ts';
 import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
-import { Exchange, endings, recordOf } from './head/outcome.ts';
-import type { ListenerView } from './head/outcome.ts';
+import { Exchange, adopt, endings, labelOf, recordOf } from './head/outcome.ts';
+import type { Label, ListenerView } from './head/outcome.ts';
 import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
@@ -87,6 +87,11 @@ export class Chain {
       }
     }
     this.o.http2?.flush();
+  }
+
+  /** Goes on with a tunnel that another worker began. */
+  adopt(conn: number, label: Label, listener: ListenerView | undefined, stat: number): void {
+    adopt(this.exchangeOf(conn), label, listener, stat);
   }
 
   private exchangeOf(conn: number): Exchange {
@@ -311,6 +316,7 @@ export class Chain {
     if (!x.upgrade || open) return this.badResponse(base, x, open);
     x.status = 101;
     x.flags = 'upgraded';
+    this.engine.label(x.conn, labelOf(x));
     this.rows[base + t.W_ACTION] = t.TUNNEL;
     this.e.start(base);
     emitResponse(this.e, t.BODY_NONE, t.OUT_KEEP, 1, x.target!.response);

@@ -1,12 +1,15 @@
 // The router as the main thread knows it: starts the workers, hands each snapshot to all of them in two steps, has the
 // sockets that they accept from, and gives a worker that was lost a successor that gets the whole.
-import { closeSync, openSync, renameSync, statSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { discardParked, parkedConnections } from '../kernel/l7.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
 import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './record/counters.ts';
 import type { RouteStats } from './record/counters.ts';
+import { rotate } from './record/rotate.ts';
 import type { EngineStats, EngineTimes } from './transport.ts';
 import { TICKET_KEY_MS, newTicketKeys, nextTicketKeys } from './tls/tickets.ts';
 import { Hand } from './worker/hand.ts';
@@ -59,9 +62,10 @@ export interface Router extends Consumer, AsyncDisposable {
   workerStats(): Promise<readonly WorkerStats[]>;
   /** Workers that ended by themselves. */
   crashes(): number;
-  /** Ends a worker at once, as a crash would; a successor takes its place. */
+  /** Ends a worker at once, as a crash would; a successor takes its place, and others its connections, as far as
+   * nothing was under way on them. */
   endWorker(index: number): Promise<void>;
-  /** Makes them so many. Who waits to be accepted by one that goes is accepted by another. */
+  /** Makes them so many. Who waits to be accepted by one that goes is accepted by another; its connections move. */
   resize(workers: number): Promise<void>;
   /** Stops accepting. Clients are answered, and told to go by their next answer, until all are gone or `drainMs` is
    * over; then ends the workers. */
@@ -90,6 +94,7 @@ class WorkerRouter implements Router {
   /** Counters by index of a worker: they outlive it. */
   private readonly memories: SharedArrayBuffer[] = [];
   private readonly places = new Places();
+  private readonly home = randomInt(1, 2 ** 32);
   private readonly latest = new Map<ClusterKey, Endpoints>();
   private readonly stats = new StatRows();
   private readonly timers = new Set<Disposable>();
@@ -136,10 +141,11 @@ class WorkerRouter implements Router {
       times: o.times ?? {},
       maxConnections: o.maxConnections ?? 16_384,
       maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
+      home: this.home,
       seed: (o.seed ?? (() => (Math.random() * 0x1_0000_0000) >>> 0))(),
     };
     const fault = (what: string): void => this.o.onFault?.(what);
-    hand.start(start, fault, () => this.lost(hand));
+    hand.start(start, { fault, parked: () => this.rehome(), lost: () => this.lost(hand) });
   }
 
   private lost(hand: Hand): void {
@@ -147,7 +153,10 @@ class WorkerRouter implements Router {
     this.lostWorkers += 1;
     this.o.onFault?.(`${hand.name} ended by itself`);
     hand.losses += 1;
-    void this.inTurn(() => this.share());
+    void this.inTurn(() => {
+      this.share();
+      this.rehome();
+    });
     this.later(Math.min(RESTART_MS * 2 ** hand.losses, MAX_RESTART_MS), () => {
       if (this.stopping || !this.hands.includes(hand)) return;
       this.start(hand);
@@ -169,7 +178,8 @@ class WorkerRouter implements Router {
     const why = await this.give([hand], this.inForce, [], this.places.inForce());
     if (why === undefined) {
       hand.losses = 0;
-      return this.share();
+      this.share();
+      return this.rehome();
     }
     this.o.onFault?.(`${hand.name}: ${why}`);
     await hand.end();
@@ -203,6 +213,16 @@ class WorkerRouter implements Router {
       if (!hand.serves) continue;
       hand.say({ type: 'accept', sockets: this.places.share(this.places.inForce(), hand.index, serving) });
     }
+  }
+
+  /** Connections that have no worker go to those that serve. */
+  private rehome(): void {
+    const serving = this.hands.filter((hand) => hand.serves);
+    const parcels = parkedConnections(this.home);
+    serving.forEach((hand, i) => {
+      const mine = parcels.filter((_, n) => n % serving.length === i);
+      if (mine.length > 0) hand.say({ type: 'take', parcels: mine });
+    });
   }
 
   /** Closes descriptors when no worker can have them yet to use: each has answered something that was said later. */
@@ -292,8 +312,9 @@ class WorkerRouter implements Router {
 
   private async part(hand: Hand): Promise<void> {
     const drainMs = DRAIN_MS;
-    await hand.ask({ type: 'stop', seq: this.next(), drainMs }, 'stopped', drainMs + this.ackMs);
+    await hand.ask({ type: 'stop', seq: this.next(), drainMs, leaving: true }, 'stopped', drainMs + this.ackMs);
     await hand.end();
+    this.rehome();
   }
 
   endpoints(e: Endpoints): void {
@@ -364,22 +385,15 @@ class WorkerRouter implements Router {
     this.stopping = true;
     for (const timer of this.timers) timer[Symbol.dispose]();
     const stopped = this.hands.map((hand) =>
-      hand.ask({ type: 'stop', seq: this.next(), drainMs }, 'stopped', drainMs + this.ackMs),
+      hand.ask({ type: 'stop', seq: this.next(), drainMs, leaving: false }, 'stopped', drainMs + this.ackMs),
     );
     await this.closeLater(this.places.clear());
     await Promise.all(stopped);
     await Promise.all(this.hands.map((hand) => hand.end()));
+    discardParked(this.home);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop(0);
   }
-}
-
-/** Moves a log that has grown beyond `bytes` aside. */
-function rotate(file: string, bytes: number, reopen: () => void): void {
-  const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined || stat.size < bytes) return;
-  renameSync(file, `${file}.1`);
-  reopen();
 }

@@ -12,13 +12,16 @@ import {
   engineEndpoint,
   engineEndpointIdle,
   engineEndpointTls,
+  engineLabel,
   engineListener,
+  enginePark,
   enginePeer,
   engineResume,
   engineSend,
   engineShut,
   engineStats,
   engineStream,
+  engineTake,
   engineTemplate,
   engineTicketKeys,
   engineTlsContext,
@@ -32,6 +35,8 @@ const TICK_MS = 50;
 const MAX_CONNECTIONS = 0xffff;
 const STREAMS = 16_384;
 const HELD_BYTES = 256 * 1024 * 1024;
+/** Bytes that a connection keeps when it moves. */
+const MOST_PARKED = 0x7fff_ffff;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
 /** Streams have their slots beside the connections', in one table. */
@@ -50,6 +55,7 @@ export function openEngine(o: EngineOptions): Engine {
     ...slotsOf(o),
     maxPerEndpoint: o.maxPerEndpoint ?? 65_536,
     maxHeldBytes: o.maxHeldBytes ?? HELD_BYTES,
+    home: o.home ?? 0,
   });
   /** Who is on the other end, by slot: asked of the engine once a connection. */
   const ids = new Int32Array(MAX_CONNECTIONS + 1);
@@ -57,10 +63,13 @@ export function openEngine(o: EngineOptions): Engine {
   return {
     arena: Buffer.from(arena.buffer),
     rows,
-    listener: (hello = 'never') => engineListener(engine, hello),
+    listener: (hello = 'never', tag = 0) => engineListener(engine, hello, tag),
     accept: (listener, fd) => engineAccept(engine, listener, fd),
     decline: (listener, fd) => engineDecline(engine, listener, fd),
-    unlisten: (listener) => engineUnlisten(engine, listener),
+    unlisten: (listener, how) => engineUnlisten(engine, listener, how === 'leaving'),
+    label: (conn, label) => engineLabel(engine, conn, label),
+    park: (which) => enginePark(engine, which === 'tunnels', MOST_PARKED),
+    take: (parcel) => engineTake(engine, parcel),
     dropEndpoint: (endpoint) => engineDropEndpoint(engine, endpoint),
     endpointIdle: (endpoint, ms) => engineEndpointIdle(engine, endpoint, ms),
     ...tlsOf(engine),

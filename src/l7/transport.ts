@@ -225,15 +225,25 @@ export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
   readonly arena: Buffer;
   readonly rows: Int32Array;
-  /** What connections come by, from nowhere yet; the id is what W_LISTENER says. */
-  listener(hello?: HelloMode): number;
+  /** What connections come by, from nowhere yet; the id is what W_LISTENER says. Connections that move come by the
+   * listener of the same tag. */
+  listener(hello?: HelloMode, tag?: number): number;
   /** Listens and accepts at a bound socket from now on, among others. The descriptor stays the caller's: what waits in
    * the socket's queue is lost only when nobody has one any more. */
   accept(listener: number, fd: number): void;
   /** Accepts no more at that one. Its connections do not notice. */
   decline(listener: number, fd: number): void;
-  /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. */
-  unlisten(listener: number): void;
+  /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. 'leaving': of those that can move, the
+   * rows do not. */
+  unlisten(listener: number, how?: 'leaving'): void;
+  /** What goes with a connection when it moves. */
+  label(conn: number, label: Uint8Array): void;
+  /** Parks connections, for an engine on another thread of the same home: those between two requests, and tunnels, as
+   * far as they are plain. Gives how many. Only of the engine in C. */
+  park(which: 'all' | 'tunnels'): number;
+  /** Takes one that is parked, by its number, and goes on with it. Undefined: it is none, or there is no place for it;
+   * then it ends. */
+  take(parcel: number): { readonly conn: number; readonly label: Uint8Array } | undefined;
   /** With `tls` a connection is one when its handshake is done. */
   endpoint(address: string, port: number, connectTimeoutMs: number, tls?: EndpointTls): number;
   /** Takes no new request; what is under way finishes. */
@@ -271,6 +281,8 @@ export interface Engine {
 export interface EngineOptions {
   readonly onBatch: (n: number) => void;
   readonly times?: Partial<EngineTimes>;
+  /** Not 0: where connections go when the engine's thread ends (park). */
+  readonly home?: number;
   /** Client connections at once, at most 65,535. */
   readonly maxConnections?: number;
   readonly maxPerEndpoint?: number;

@@ -1,6 +1,7 @@
 // Rows that no sound router would write, and calls at the worst time: the engine may close connections, it may not
 // touch what is not its own.
 import { connect as dial } from 'node:net';
+import { discardParked, parkedConnections } from '../../src/kernel/l7.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { listenAt } from '../fake/l7-engines.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
@@ -9,6 +10,9 @@ import { serverSpec } from '../fake/l7-tls.ts';
 import { freePort, sleep, upstream } from '../fake/l7.ts';
 
 const extremes = [0, 1, -1, 2, 7, 16, 17, 255, 256, 0x7fffffff, -0x80000000, t.ARENA_BYTES, t.READ_BYTES, t.ROW_BYTES];
+
+/** Engines of this and of the run before hand connections on. */
+const home = 77;
 
 /** What one run may do to its engine. */
 class Hostile {
@@ -27,6 +31,7 @@ class Hostile {
       maxConnections: 200,
       maxStreams: 100,
       maxPerEndpoint: 20,
+      home,
       onBatch: (n) => this.batch(n),
     });
   }
@@ -91,6 +96,12 @@ class Hostile {
         () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.unlisten(this.number()),
         () => engine.closeIdle(),
+        () => engine.label(conn, Buffer.alloc(this.below(200))),
+        () => engine.park(this.below(2) === 0 ? 'all' : 'tunnels'),
+        () => engine.take(this.one(parkedConnections(home))),
+        () => engine.take(this.one(parkedConnections(home))),
+        () => engine.take(this.random() * this.below(5)),
+        () => this.below(20) === 0 && discardParked(home),
         () => engine.dropTlsContext(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.endpointIdle(this.one(this.endpoints), this.below(100)),
         () => engine.stats(),
@@ -158,8 +169,10 @@ export async function rows(untilMs: number, seed: number): Promise<number> {
     if (run % 2 === 0) await Promise.all(clients);
     h.engine.shut();
     h.call();
+    if (run % 3 === 0) discardParked(home);
     await Promise.all(clients);
     count += h.rows;
   }
+  discardParked(home);
   return count;
 }

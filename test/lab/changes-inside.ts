@@ -1,6 +1,7 @@
 // Run by changes.test.ts inside a network namespace.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { startRouter } from '../../src/l7/router.ts';
 import type { Router } from '../../src/l7/router.ts';
@@ -11,9 +12,24 @@ interface Site extends AsyncDisposable {
   readonly port: number;
 }
 
+const upgrade = 'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+const ask = (path = '/'): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+
+/** Takes an upgrade and echoes; answers others, /slow late. */
+function serve(socket: Socket, piece: Buffer, all: string): void {
+  if (/upgrade: websocket/i.test(piece.toString('latin1'))) {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  } else if (all.includes('/ws')) socket.write(piece);
+  else {
+    const answer = (): void => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    if (piece.includes('/slow')) setTimeout(answer, 400);
+    else answer();
+  }
+}
+
 async function openSite(workers: number): Promise<Site> {
   const stack = new AsyncDisposableStack();
-  const up = stack.use(await upstream());
+  const up = stack.use(await upstream(serve));
   const port = await freePort();
   const router = stack.use(startRouter({ workers }));
   assert.ok(await router.started());
@@ -70,4 +86,80 @@ test('workers become fewer and more, and every connection is answered', async ()
   await load;
   assert.ok(answered > 200, `${answered} answered`);
   for (const one of held) one.socket.destroy();
+});
+
+/** Connections of three kinds on every worker: idle between two requests, with half a head, and tunnels. */
+async function openHeld(port: number): Promise<{ check(round: string): Promise<void>; close(): void }> {
+  const idle = await many(40, () => connect(port));
+  const half = await many(40, () => connect(port));
+  const tunnels = await many(40, () => connect(port));
+  for (const one of idle) one.send(ask());
+  for (const one of half) one.send(ask().slice(0, 20));
+  for (const one of tunnels) one.send(upgrade);
+  await Promise.all([...idle.map((one) => one.until(/ok$/)), ...tunnels.map((one) => one.until(/\r\n\r\n$/))]);
+  return {
+    async check(round) {
+      for (const one of idle) one.clear();
+      for (const one of half) one.clear();
+      for (const one of idle) one.send(ask());
+      for (const one of half) one.send(`${ask().slice(20)}${ask().slice(0, 20)}`);
+      for (const one of tunnels) one.send(`${round};`);
+      const answers = await Promise.all([...idle, ...half].map((one) => one.until(/ok$/)));
+      for (const answer of answers) assert.doesNotMatch(answer, /connection: close/i);
+      await Promise.all(tunnels.map((one) => one.until(new RegExp(`${round};$`))));
+    },
+    close() {
+      for (const one of [...idle, ...half, ...tunnels]) one.socket.destroy();
+    },
+  };
+}
+
+test('connections move when workers become fewer', async () => {
+  await using site = await openSite(4);
+  const held = await openHeld(site.port);
+  const busy = await many(20, () => connect(site.port));
+  for (const one of busy) one.send(ask('/slow'));
+  await sleep(50);
+  for (const workers of [3, 1, 2]) {
+    await site.router.resize(workers);
+    await held.check(`now ${workers}`);
+  }
+  for (const one of busy) {
+    assert.doesNotMatch(await one.until(/ok$/), /connection: close/i);
+    one.clear();
+    one.send(ask());
+    await one.until(/ok$/);
+    one.socket.destroy();
+  }
+  const stats = await site.router.workerStats();
+  const open = stats.reduce((sum, { connections }) => sum + connections, 0);
+  assert.equal(open, 120);
+  held.close();
+});
+
+test('connections move when a worker crashes: only what was under way fails', async () => {
+  await using site = await openSite(4);
+  const held = await openHeld(site.port);
+  const busy = await many(20, () => connect(site.port));
+  for (const one of busy) one.send(ask('/slow'));
+  await sleep(50);
+  await site.router.endWorker(2);
+  await held.check('once');
+  const ended = await Promise.allSettled(busy.map((one) => one.until(/ok$/)));
+  const failed = ended.filter(({ status }) => status === 'rejected').length;
+  assert.ok(failed > 0 && failed < 20, `${failed} failed`);
+  assert.ok(await site.router.started());
+  await site.router.endWorker(0);
+  await held.check('twice');
+  held.close();
+});
+
+test('also of one alone', async () => {
+  await using site = await openSite(1);
+  const held = await openHeld(site.port);
+  for (const round of ['once', 'twice']) {
+    await site.router.endWorker(0);
+    await held.check(round);
+  }
+  held.close();
 });

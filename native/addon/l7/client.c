@@ -71,6 +71,7 @@ void conn_free(struct engine *e, struct conn *c)
 	e->slots.entries[slot] = NULL;
 	e->free_slots[e->free_count++] = (uint16_t)slot;
 	free(c->sent);
+	free(c->label.data);
 	free(c);
 }
 
@@ -250,7 +251,7 @@ struct listener *listener_find(const struct engine *e, uint32_t id)
 	return NULL;
 }
 
-struct listener *listener_open(struct engine *e, uint8_t hello)
+struct listener *listener_open(struct engine *e, uint8_t hello, uint32_t tag)
 {
 	uint32_t place = 0;
 	while (place < e->listeners.size && e->listeners.entries[place])
@@ -260,6 +261,7 @@ struct listener *listener_open(struct engine *e, uint8_t hello)
 		return NULL;
 	l->id = ++e->listener_count;
 	l->hello = hello;
+	l->tag = tag;
 	e->listeners.entries[place] = l;
 	return l;
 }

@@ -49,18 +49,19 @@ static napi_value memory_of(napi_env env, struct engine *e, void *data, size_t s
 }
 
 // l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes,
-// maxStreams): { engine, arena, rows }.
+// maxStreams, home): { engine, arena, rows }.
 static napi_value l7_open(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	struct bytes words;
 	struct times times;
-	uint32_t tick, connections, per_endpoint, held, streams;
+	uint32_t tick, connections, per_endpoint, held, streams, home;
 	napi_value on_batch, result = NULL, handle = NULL;
 	if (!arg_function(&c, 0, "onBatch", &on_batch) || !arg_bytes(&c, 1, "times", &words) ||
 	    !arg_u32(&c, 2, "tickMs", 1000, &tick) || !arg_u32(&c, 3, "maxConnections", SLOTS - 1, &connections) ||
 	    !arg_u32(&c, 4, "maxPerEndpoint", SLOTS, &per_endpoint) || !arg_u32(&c, 5, "maxHeldBytes", INT32_MAX, &held) ||
-	    !arg_u32(&c, 6, "maxStreams", SLOTS - 1 - connections, &streams))
+	    !arg_u32(&c, 6, "maxStreams", SLOTS - 1 - connections, &streams) ||
+	    !arg_u32(&c, 7, "home", UINT32_MAX, &home))
 		return NULL;
 	if (words.size != sizeof(times) || tick == 0 || connections == 0)
 		return throw_range(env, "times");
@@ -68,6 +69,7 @@ static napi_value l7_open(napi_env env, napi_callback_info info)
 	struct engine *e = engine_new(&times, tick, connections, streams, per_endpoint, held);
 	if (!e)
 		return throw_errno(env, ENOMEM, NULL, "l7 engine");
+	e->home = home;
 	int error = engine_start(e, env, on_batch);
 	if (error) {
 		engine_release(e);
@@ -82,15 +84,15 @@ static napi_value l7_open(napi_env env, napi_callback_info info)
 	return result;
 }
 
-// l7Listener(engine, hello: LISTEN_*): id. It accepts from nowhere yet.
+// l7Listener(engine, hello: LISTEN_*, tag): id. It accepts from nowhere yet.
 static napi_value l7_listener(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	struct engine *e = engine_of(&c);
-	uint32_t hello;
-	if (!e || !arg_u32(&c, 1, "hello", LISTEN_AT_ONCE, &hello))
+	uint32_t hello, tag;
+	if (!e || !arg_u32(&c, 1, "hello", LISTEN_AT_ONCE, &hello) || !arg_u32(&c, 2, "tag", UINT32_MAX, &tag))
 		return NULL;
-	struct listener *l = listener_open(e, (uint8_t)hello);
+	struct listener *l = listener_open(e, (uint8_t)hello, tag);
 	return l ? u32_value(env, l->id) : throw_errno(env, ENOMEM, NULL, "listener");
 }
 
@@ -127,14 +129,16 @@ static napi_value l7_decline(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Unlisten(engine, listener)
+// l7Unlisten(engine, listener, leaving): its connections hear that they are to go, when leaving only those that can't
+// move.
 static napi_value l7_unlisten(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	struct engine *e = engine_of(&c);
 	struct listener *l = listener_of(&c, e);
-	if (l)
-		listener_close(e, l);
+	if (!l || !arg_bool(&c, 2, "leaving", &l->leaving))
+		return NULL;
+	listener_close(e, l);
 	return NULL;
 }
 
@@ -390,4 +394,5 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Stats", l7_stats);
 	export_function(env, exports, "l7Shut", l7_shut);
 	register_l7_tls(env, exports);
+	register_l7_handover(env, exports);
 }

@@ -34,6 +34,9 @@ static void free_table(struct table *t, bool entries)
 
 static void engine_free(struct engine *e)
 {
+	// No turn comes that would look at them.
+	for (struct sock *s = e->ready; s; s = s->next)
+		s->listed = false;
 	dig(e);
 	while (e->gone) {
 		struct conn *c = e->gone;
@@ -113,7 +116,11 @@ static void on_closed(uv_handle_t *handle)
 static void on_teardown(napi_async_cleanup_hook_handle hook, void *data)
 {
 	(void)hook;
-	engine_shut(data);
+	struct engine *e = data;
+	// Its thread ends, and not by a wish: what can be goes over to another.
+	if (!e->closed && e->home)
+		park_all(e, false, UINT32_MAX);
+	engine_shut(e);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -139,6 +146,7 @@ static void on_tick(uv_timer_t *tick)
 	struct engine *e = tick->data;
 	e->now_us = uv_hrtime() / 1000;
 	wheel_advance(&e->wheel, e->now_us / 1000, fire, e);
+	parcels_expire();
 	if (e->held > e->max_held)
 		shed_held(e);
 	for (uint32_t i = 0; e->starved && i < e->listeners.size; i++) {

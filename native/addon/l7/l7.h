@@ -7,6 +7,7 @@
 
 #include "../addon.h"
 #include "base/body.h"
+#include "base/queue.h"
 #include "base/rows.h"
 #include "base/wheel.h"
 
@@ -20,12 +21,6 @@
 // The same of a stream.
 #define STREAM_SCRATCH (64 * 1024)
 #define SLOTS 65536
-
-// Bytes that wait; no memory while there are none.
-struct queue {
-	uint8_t *data;
-	uint32_t start, end, size;
-};
 
 // The other side of a socket that has no descriptor: JavaScript.
 struct script {
@@ -61,8 +56,10 @@ struct sock {
 // What connections come by.
 struct listener {
 	uint32_t id;
+	uint32_t tag; // the same in all engines that have it
 	uint32_t clients; // with one or more it outlives its gates
 	bool draining;
+	bool leaving; // who can move is not told to go
 	uint8_t hello; // LISTEN_*
 	struct gate *gates;
 };
@@ -141,6 +138,7 @@ struct conn {
 	struct body request, response;
 	uint8_t *sent; // last request head as sent, for a retry
 	uint32_t sent_size;
+	struct queue label; // what goes with it when it moves
 	uint32_t mark;
 	uint32_t tunnel_ms; // longest age of the tunnel, 0: any
 	uint32_t tunnel_template; // what the client hears once it stands
@@ -217,6 +215,7 @@ struct engine {
 	uint64_t now_us;
 	struct wheel wheel;
 	struct times times;
+	uint32_t home; // engines of the same one hand connections on
 	uint32_t max_connections, max_streams, spare, max_per_endpoint;
 
 	uint8_t *arena;
@@ -246,10 +245,6 @@ struct engine {
 };
 
 // sock.c
-bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size);
-void queue_skip(struct engine *e, struct queue *q, size_t size);
-void queue_free(struct engine *e, struct queue *q);
-static inline size_t queue_length(const struct queue *q) { return q->end - q->start; }
 bool sock_watch(struct engine *e, struct sock *s, uint32_t events);
 // Bytes read, 0 where none are there now or none will come (s->ended, s->lost).
 size_t sock_read(struct sock *s, void *to, size_t size);
@@ -338,7 +333,7 @@ void script_close(struct engine *e, struct sock *s);
 // client.c
 // Gives it a slot and a place among those of its kind. False: there is none.
 bool conn_enter(struct engine *e, struct conn *c, struct listener *l);
-struct listener *listener_open(struct engine *e, uint8_t hello);
+struct listener *listener_open(struct engine *e, uint8_t hello, uint32_t tag);
 struct listener *listener_find(const struct engine *e, uint32_t id);
 void listener_close(struct engine *e, struct listener *l);
 // False: no memory, or errno says why not.
@@ -379,6 +374,14 @@ struct engine *engine_of(const struct call *c);
 void tls_greet(struct engine *e, struct conn *c, uint32_t context);
 // tls/door.c
 void register_l7_tls(napi_env env, napi_value exports);
+
+// handover.c
+bool conn_moves(const struct conn *c);
+// Parks what can be. Gives how many.
+uint32_t park_all(struct engine *e, bool tunnels, uint32_t most);
+// Ends what nobody took in time.
+void parcels_expire(void);
+void register_l7_handover(napi_env env, napi_value exports);
 
 // engine.c
 // Makes room for that place. False: no memory.

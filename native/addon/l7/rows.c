@@ -111,7 +111,7 @@ static int32_t flags_of(const struct conn *c, uint8_t kind)
 	int32_t flags = kind == FAILED ? c->fail_flags : 0;
 	if (c->s.ended)
 		flags |= IN_EOF;
-	if (c->listener->draining)
+	if (c->listener->draining && !(c->listener->leaving && conn_moves(c)))
 		flags |= IN_DRAINING;
 	if (c->started)
 		flags |= IN_STARTED;

@@ -130,3 +130,47 @@ export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
   record.flags = x.flags === '' ? endingOf(x, m.why) : x.flags;
   return record;
 }
+
+/** What of an exchange goes along when its connection moves. */
+export interface Label {
+  readonly listener: string;
+  readonly route: string;
+  readonly subject: readonly [method: string, host: string, path: string];
+  readonly status: number;
+  readonly flags: string;
+  readonly upstream: string;
+}
+
+export function labelOf(x: Exchange): Uint8Array {
+  const { subject, status, flags } = x;
+  const label: Label = {
+    listener: x.listener?.name ?? '',
+    route: (x.act ?? x.stream)?.name ?? '',
+    subject: [subject.method(), subject.host(), subject.path()],
+    status,
+    flags,
+    upstream: x.backend?.name ?? '',
+  };
+  return Buffer.from(JSON.stringify(label));
+}
+
+/** Undefined: nothing was under way on the connection. */
+export function readLabel(bytes: Uint8Array): Label | undefined {
+  return bytes.length === 0 ? undefined : (JSON.parse(Buffer.from(bytes).toString()) as Label);
+}
+
+/** Goes on with what another worker began. */
+export function adopt(x: Exchange, label: Label, listener: ListenerView | undefined, stat: number): void {
+  const [method, host, path] = label.subject.map((text) => Buffer.from(text, 'latin1'));
+  const bytes = Buffer.concat([method!, host!, path!]);
+  const afterHost = method!.length + host!.length;
+  x.subject.set(bytes, 0, method!.length, method!.length, host!.length, afterHost, path!.length);
+  x.listener = listener;
+  x.greeted = true;
+  x.status = label.status;
+  x.flags = label.flags;
+  x.stream = { name: label.route, stat, turn: 0, targets: [], total: 0 };
+  // Stands for the one that is connected: this worker may not have it.
+  const name = label.upstream;
+  x.backend = { id: 0, address: '', port: 0, weight: 0, name, healthy: false, active: 1, idleMs: undefined, owed: 0 };
+}

@@ -203,6 +203,14 @@ class NetEngine implements Engine {
     listener?.servers.delete(fd);
   }
 
+  label(): void {}
+
+  park(): number {
+    return 0;
+  }
+
+  take(): undefined {}
+
   unlisten(id: number): void {
     const listener = this.listeners.get(id);
     if (listener === undefined) return;

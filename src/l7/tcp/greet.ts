@@ -4,7 +4,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { nextTarget } from '../head/act.ts';
 import { hello, helloBytes, parseHello } from '../head/hello.ts';
-import { endings, recordOf } from '../head/outcome.ts';
+import { endings, labelOf, recordOf } from '../head/outcome.ts';
 import type { Exchange, ListenerView, TlsHostView } from '../head/outcome.ts';
 import { NO_ROUTE } from '../record/counters.ts';
 import type { CounterWriter } from '../record/counters.ts';
@@ -121,7 +121,9 @@ export class Greeter {
   private take(x: Exchange, backend: Backend | undefined): void {
     if (x.backend !== undefined) x.backend.active -= 1;
     x.backend = backend;
-    if (backend !== undefined) backend.active += 1;
+    if (backend === undefined) return;
+    backend.active += 1;
+    this.engine.label(x.conn, labelOf(x));
   }
 
   /** The upstream can't be had: one more try, nothing has gone to it. */

@@ -7,6 +7,15 @@ import type { FromWorker, ToWorker, WorkerStart } from './worker.ts';
 
 type Answer = Extract<FromWorker, { seq: number }>;
 
+/** What is heard of a thread without being asked for. */
+export interface Hearing {
+  fault(what: string): void;
+  /** It parked connections for others. */
+  parked(): void;
+  /** It ended. */
+  lost(): void;
+}
+
 export class Hand {
   readonly index: number;
   /** Times it was lost since it last served. */
@@ -27,8 +36,8 @@ export class Hand {
     return `l7-${this.index}`;
   }
 
-  /** Starts the thread. `lost` is called when it ends, `fault` with what it complains of. */
-  start(workerData: WorkerStart, fault: (what: string) => void, lost: () => void): void {
+  /** Starts the thread. */
+  start(workerData: WorkerStart, { fault, parked, lost }: Hearing): void {
     // What was compiled for one thread is not known to another, but for this variable; Node adds a folder for itself.
     const compiled = getCompileCacheDir();
     const env = compiled === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(compiled) };
@@ -39,6 +48,7 @@ export class Hand {
     this.alive = true;
     worker.on('message', (m: FromWorker) => {
       if (m.type === 'fault') fault(`${this.name}: ${m.what}`);
+      else if (m.type === 'parked') parked();
       else this.waiting.get(`${m.type} ${m.seq}`)?.(m);
     });
     worker.on('error', (error: Error) => fault(`${this.name}: ${error.stack ?? error.message}`));

@@ -3,7 +3,7 @@
 import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener, Snapshot } from '../../mesh/snapshot.ts';
 import type { ListenerView } from '../head/outcome.ts';
-import { statKey } from '../record/counters.ts';
+import { NO_ROUTE, statKey } from '../record/counters.ts';
 import { compileAct } from '../head/act.ts';
 import type { Act } from '../head/act.ts';
 import { compileTable } from '../match.ts';
@@ -22,6 +22,7 @@ const REMEMBERED = 64;
 
 export interface Prepared {
   readonly snapshot: Snapshot;
+  readonly stats: ReadonlyMap<string, number>;
   readonly tables: ReadonlyMap<string, Compiled>;
   readonly contexts: ReadonlyMap<string, Context>;
 }
@@ -53,6 +54,7 @@ export class Listeners {
   private readonly removed: number[] = [];
   private readonly contexts: Contexts;
   private readonly hosts = new HostViews();
+  private stats: ReadonlyMap<string, number> = new Map();
 
   constructor(engine: Engine, upstreams: Upstreams, random: () => number) {
     this.engine = engine;
@@ -61,8 +63,8 @@ export class Listeners {
     this.contexts = new Contexts(engine);
   }
 
-  private unlisten(o: Open): void {
-    this.engine.unlisten(o.id);
+  private unlisten(o: Open, how?: 'leaving'): void {
+    this.engine.unlisten(o.id, how);
     this.removed.push(o.id);
     if (this.removed.length > REMEMBERED) this.views.delete(this.removed.shift()!);
   }
@@ -83,11 +85,12 @@ export class Listeners {
       const missing = [routes, ...tls.map((host) => host.routes)].find((each) => !tables.has(each));
       if (missing !== undefined) throw new Error(`listener ${name}: no route table ${missing}`);
     }
-    return { snapshot, tables, contexts: this.contexts.prepare(snapshot) };
+    return { snapshot, tables, stats, contexts: this.contexts.prepare(snapshot) };
   }
 
   /** Swaps references: what was prepared is in force. */
-  commit({ snapshot, tables, contexts }: Prepared, sockets: Sockets): void {
+  commit({ snapshot, tables, stats, contexts }: Prepared, sockets: Sockets): void {
+    this.stats = stats;
     this.upstreams.apply(snapshot.clusters, contexts);
     const hosts = this.hosts.commit(snapshot.listeners, tables, contexts);
     this.contexts.commit(contexts);
@@ -102,7 +105,7 @@ export class Listeners {
         Object.assign(old.view, { table, streams, paths, hosts: hosts.get(spec.name) });
         continue;
       }
-      const id = this.engine.listener(helloOf(spec));
+      const id = this.engine.listener(helloOf(spec), sockets.get(spec.name)?.tag);
       const { name, port, protocol } = spec;
       const view = { name, port, protocol, table, streams, paths, hosts: hosts.get(name) };
       this.views.set(id, view);
@@ -116,7 +119,7 @@ export class Listeners {
   /** Accepts at these sockets from now on. */
   accept(sockets: Sockets): void {
     for (const [name, { id, at }] of this.open) {
-      const wanted = new Set(sockets.get(name));
+      const wanted = new Set(sockets.get(name)?.fds);
       for (const fd of wanted.difference(at)) this.engine.accept(id, fd);
       for (const fd of at.difference(wanted)) this.engine.decline(id, fd);
       at.clear();
@@ -138,9 +141,16 @@ export class Listeners {
     return this.hosts.of(context);
   }
 
+  /** What is in force by a listener's name, and the row of a route's counters. */
+  find(listener: string, route: string): { readonly view: ListenerView | undefined; readonly stat: number } {
+    const open = this.open.get(listener);
+    const stat = open === undefined ? undefined : this.stats.get(statKey(open.spec.routes, route));
+    return { view: open?.view, stat: stat ?? NO_ROUTE };
+  }
+
   /** Stops accepting everywhere. */
-  stop(): void {
-    for (const o of this.open.values()) this.unlisten(o);
+  stop(how?: 'leaving'): void {
+    for (const o of this.open.values()) this.unlisten(o, how);
     this.open.clear();
   }
 }

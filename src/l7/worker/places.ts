@@ -5,8 +5,14 @@ import { closeSync } from 'node:fs';
 import { tcpBind } from '../../kernel/socket.ts';
 import type { Listener } from '../../mesh/snapshot.ts';
 
-/** Descriptors by the listener's name. */
-export type Sockets = ReadonlyMap<string, readonly number[]>;
+/** What a worker accepts from, by the listener's name. */
+export type Sockets = ReadonlyMap<string, Share>;
+
+export interface Share {
+  /** Of the listener, the same in all workers. */
+  readonly tag: number;
+  readonly fds: readonly number[];
+}
 
 /** Places that are taken and not in force yet. */
 export interface Taken {
@@ -20,6 +26,7 @@ const placeOf = ({ address, port, steered }: Listener): string =>
 
 export class Places {
   private readonly sockets = new Map<string, number[]>();
+  private readonly tags = new Map<string, number>();
   private of: ReadonlyMap<string, string> = new Map();
 
   /** Binds what is missing of so many sockets a place; none of them listens yet, since a connection must not wait for
@@ -70,8 +77,17 @@ export class Places {
   share({ of }: Pick<Taken, 'of'>, worker: number, serving: readonly number[]): Sockets {
     const mine = (slot: number): boolean => (serving.includes(slot) ? slot : serving[slot % serving.length]) === worker;
     return new Map(
-      [...of].map(([name, place]) => [name, (this.sockets.get(place) ?? []).filter((_, slot) => mine(slot))]),
+      [...of].map(([name, place]) => {
+        const fds = (this.sockets.get(place) ?? []).filter((_, slot) => mine(slot));
+        return [name, { tag: this.tagOf(name), fds }];
+      }),
     );
+  }
+
+  private tagOf(name: string): number {
+    const tag = this.tags.get(name) ?? this.tags.size + 1;
+    this.tags.set(name, tag);
+    return tag;
   }
 
   /** The places in force. */

@@ -9,6 +9,7 @@ import { Chain } from '../chain.ts';
 import { counterWriter } from '../record/counters.ts';
 import type { CounterWriter } from '../record/counters.ts';
 import { Http2Server } from '../http2/server.ts';
+import { readLabel } from '../head/outcome.ts';
 import { Listeners } from './listener.ts';
 import type { Prepared } from './listener.ts';
 import type { Sockets } from './places.ts';
@@ -28,6 +29,7 @@ export interface WorkerStart {
   readonly maxRequestsPerConnection: number;
   readonly seed: number;
   readonly tickets: TicketKeys;
+  readonly home: number;
 }
 
 export type ToWorker =
@@ -41,13 +43,18 @@ export type ToWorker =
   | { type: 'ports'; names: ReadonlyMap<number, string> }
   | { type: 'stats'; seq: number }
   | { type: 'reopen' }
-  | { type: 'stop'; seq: number; drainMs: number };
+  /** Connections that another worker parked. */
+  | { type: 'take'; parcels: readonly number[] }
+  /** `leaving`: its connections go to other workers. */
+  | { type: 'stop'; seq: number; drainMs: number; leaving: boolean };
 
 export type FromWorker =
   | { type: 'prepared'; seq: number; why: string | undefined }
   | { type: 'committed'; seq: number }
   | { type: 'stats'; seq: number; engine: EngineStats; logDropped: number; faults: number }
   | { type: 'fault'; what: string }
+  /** It parked connections. */
+  | { type: 'parked' }
   | { type: 'stopped'; seq: number };
 
 /** How often a stopping worker looks whether its connections are done. */
@@ -62,6 +69,7 @@ class L7Worker {
   private readonly listeners: Listeners;
   private readonly counters: CounterWriter;
   private readonly log: AccessLog | undefined;
+  private readonly chain: Chain;
   private faults = 0;
   private prepared: Prepared | undefined;
   private preparedSeq = 0;
@@ -69,7 +77,7 @@ class L7Worker {
   constructor(start: WorkerStart, say: (m: FromWorker) => void) {
     const { times, maxConnections, maxRequestsPerConnection, accessLog } = start;
     this.say = say;
-    this.engine = openEngine({ onBatch: (n) => chain.onBatch(n), times, maxConnections });
+    this.engine = openEngine({ onBatch: (n) => this.chain.onBatch(n), times, maxConnections, home: start.home });
     this.engine.ticketKeys(start.tickets.current, start.tickets.previous);
     const random = createRandom(start.seed);
     this.upstreams = new Upstreams(this.engine, random);
@@ -77,7 +85,7 @@ class L7Worker {
     this.counters = counterWriter(start.counters);
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
     const fault = (error: unknown): void => this.fault(error);
-    const chain = new Chain(this.engine, {
+    this.chain = new Chain(this.engine, {
       http2: new Http2Server(this.engine, { clock: systemClock, fault }),
       clock: systemClock,
       upstreams: this.upstreams,
@@ -120,9 +128,9 @@ class L7Worker {
   }
 
   /** A client hears by its next answer that this is the end; one that asks nothing is let be until the time is over. */
-  private async stop({ seq, drainMs }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
-    this.listeners.stop();
-    await this.emptied(drainMs);
+  private async stop({ seq, drainMs, leaving }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
+    this.listeners.stop(leaving ? 'leaving' : undefined);
+    await this.emptied(drainMs, leaving);
     this.engine.closeIdle();
     await this.emptied(Math.min(drainMs, LAST_MS));
     this.engine.shut();
@@ -131,11 +139,20 @@ class L7Worker {
   }
 
   /** Waits until no client is left, at most so long. */
-  private async emptied(ms: number): Promise<void> {
+  private async emptied(ms: number, leaving = false): Promise<void> {
     const until = performance.now() + ms;
     while (this.engine.stats().connections > 0 && performance.now() < until) {
+      if (leaving && this.engine.park('all') > 0) this.say({ type: 'parked' });
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
     }
+  }
+
+  private take(parcel: number): void {
+    const taken = this.engine.take(parcel);
+    const label = taken && readLabel(taken.label);
+    if (label === undefined) return;
+    const { view, stat } = this.listeners.find(label.listener, label.route);
+    this.chain.adopt(taken!.conn, label, view, stat);
   }
 
   hear(m: ToWorker): void {
@@ -147,6 +164,7 @@ class L7Worker {
     else if (m.type === 'endpoints') this.upstreams.endpoints(m.endpoints);
     else if (m.type === 'ports') this.log?.ports(m.names);
     else if (m.type === 'reopen') this.log?.reopen();
+    else if (m.type === 'take') for (const parcel of m.parcels) this.take(parcel);
     else if (m.type === 'stop') void this.stop(m);
     else {
       const logDropped = this.log?.dropped() ?? 0;

@@ -1,0 +1,21 @@
+// Bytes that wait; no memory while there are none. What all of an engine keep is counted (engine.held). In sock.c.
+#ifndef MIDPLANE_L7_QUEUE_H
+#define MIDPLANE_L7_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine;
+
+struct queue {
+	uint8_t *data;
+	uint32_t start, end, size;
+};
+
+bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size);
+void queue_skip(struct engine *e, struct queue *q, size_t size);
+void queue_free(struct engine *e, struct queue *q);
+static inline size_t queue_length(const struct queue *q) { return q->end - q->start; }
+
+#endif
