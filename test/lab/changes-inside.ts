@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { startRouter } from '../../src/l7/router.ts';
 import type { Router } from '../../src/l7/router.ts';
+import { startLoad } from './changes-load.ts';
 import { connect, endpoint, forward, freePort, get, host, route, sleep, snapshot, upstream } from '../fake/l7.ts';
 
 interface Site extends AsyncDisposable {
@@ -162,4 +163,95 @@ test('also of one alone', async () => {
     await held.check(round);
   }
   held.close();
+});
+
+const long = process.env['MIDPLANE_TEST_LONG'] === '1';
+const load = long
+  ? { tunnels: 4000, held: 100, requests: 1000, fresh: 100, rounds: 200 }
+  : { tunnels: 500, held: 50, requests: 200, fresh: 20, rounds: 12 };
+
+/** Connections over all workers that show which version of the routes decides. */
+async function openProbe(port: number): Promise<{ until(version: string): Promise<void>; close(): void }> {
+  const all = await many(24, () => connect(port));
+  return {
+    /** Each answers by this version to the first request that is asked now. */
+    async until(version) {
+      for (const one of all) {
+        one.clear();
+        one.send(ask('/version'));
+      }
+      const answers = await Promise.all(all.map((one) => one.until(/v\d+$/)));
+      for (const answer of answers) assert.ok(answer.endsWith(version), answer);
+    },
+    close() {
+      for (const one of all) one.socket.destroy();
+    },
+  };
+}
+
+test('changes of every kind, one crash among them, and nobody notices', { timeout: 600_000 }, async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const up = stack.use(await upstream(serve));
+  const other = stack.use(await upstream(serve));
+  const [port, second] = [await freePort(), await freePort()];
+  const router = stack.use(startRouter({ workers: 4 }));
+  assert.ok(await router.started());
+  const offer = async (version: string, more: boolean): Promise<number> => {
+    const hosts = [
+      host(
+        ['*'],
+        route('version', { kind: 'reply', status: 200, body: version }, { path: { kind: 'exact', value: '/version' } }),
+        route('r', forward('a')),
+      ),
+    ];
+    const s = snapshot(port, hosts, [{ key: 'a' }, { key: 'b' }]);
+    const extra = { ...s.listeners[0]!, name: 'second', port: second };
+    const begun = performance.now();
+    assert.deepEqual(await router.offer(more ? { ...s, listeners: [...s.listeners, extra] } : s), {
+      ok: true,
+      version: s.version,
+    });
+    return begun;
+  };
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  await offer('v0', false);
+  const probe = await openProbe(port);
+  const running = await startLoad({ port, ...load });
+  await sleep(1000);
+  const before = process.memoryUsage().rss;
+  const took: number[] = [];
+  let crashed = 0;
+  for (let round = 1; round <= load.rounds; round += 1) {
+    const begun = await offer(`v${round}`, round % 2 === 1);
+    await probe.until(`v${round}`);
+    took.push(performance.now() - begun);
+    if (round % 2 === 1) assert.match(await get(second), /^HTTP\/1.1 200/);
+    else await assert.rejects(get(second));
+    router.endpoints({ cluster: 'b', version: String(round), list: [endpoint(other.port, { weight: round })] });
+    if (round % 4 === 0) await router.resize([2, 4, 3, 4][(round / 4) % 4]!);
+    if (round === 6) {
+      crashed = running.failures.get('request under way lost') ?? 0;
+      assert.equal(crashed, 0);
+      await router.endWorker(1);
+      await sleep(500);
+      crashed = running.failures.get('request under way lost') ?? 0;
+    }
+    await sleep(long ? 300 : 500);
+  }
+  await running.stop(5000);
+  const { failures, done } = running;
+  const lost = failures.get('request under way lost') ?? 0;
+  failures.delete('request under way lost');
+  const sorted = took.toSorted((a, b) => a - b);
+  const mid = sorted[sorted.length >> 1]!;
+  t.diagnostic(`${done.numbers} numbers, ${done.requests} requests, ${done.fresh} new; ${lost} lost by the crash; ms`);
+  t.diagnostic(
+    `from a commit to its first answer on every connection: ${mid.toFixed(1)} ms, at most ${sorted.at(-1)!.toFixed(1)} ms`,
+  );
+  t.diagnostic(`memory of the process ${((process.memoryUsage().rss - before) / 1048576).toFixed(1)} MB more, ms`);
+  assert.deepEqual([...failures], []);
+  assert.equal(lost, crashed, 'only the crash lost any');
+  assert.ok(done.numbers > load.tunnels && done.requests > load.requests && done.fresh > load.fresh);
+  assert.ok(mid < 50, `${mid} ms`);
+  probe.close();
 });

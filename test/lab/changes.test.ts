@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { run } from '../../src/lab/process.ts';
 import { kernel, root } from './rig.ts';
 
-test('the router where a closed queue is a lost one', { timeout: 120_000 }, async (t) => {
+test('the router where a closed queue is a lost one', { timeout: 700_000 }, async (t) => {
   const netns = `mpt-changes-${process.pid}`;
   kernel.netns.add(netns);
   try {
@@ -14,7 +14,7 @@ test('the router where a closed queue is a lost one', { timeout: 120_000 }, asyn
     await run(netns, ['ip', 'link', 'set', 'lo', 'up']);
     // The runner's own variable would make the inner one speak its private language.
     const command = ['env', '-u', 'NODE_TEST_CONTEXT', process.execPath, '--test', '--test-reporter=tap', inside];
-    const { code, stdout, stderr } = await run(netns, command, { timeoutMs: 110_000 });
+    const { code, stdout, stderr } = await run(netns, command, { timeoutMs: 690_000 });
     const passed = Number(/^# pass (\d+)$/m.exec(stdout)?.[1] ?? 0);
     for (const line of stdout.matchAll(/^ *# (.* ms.*)$/gm)) t.diagnostic(line[1] ?? '');
     assert.equal(code, 0, `${stdout}\n${stderr}`);

@@ -9,11 +9,11 @@ type Answer = Extract<FromWorker, { seq: number }>;
 
 /** What is heard of a thread without being asked for. */
 export interface Hearing {
-  fault(what: string): void;
+  readonly fault: (what: string) => void;
   /** It parked connections for others. */
-  parked(): void;
+  readonly parked: () => void;
   /** It ended. */
-  lost(): void;
+  readonly lost: () => void;
 }
 
 export class Hand {
