@@ -12,7 +12,7 @@ if (!nodeFlags.every((flag) => process.execArgv.includes(flag))) {
 }
 rmSync(join(root, 'native/build/compiled'), { recursive: true, force: true });
 enableCompileCache(join(root, 'native/build/compiled'));
-for (const file of ['daemon/run.ts', 'mesh/xds/server.ts', 'l7/worker.ts', 'lab/lab.ts', 'cli/client.ts']) {
+for (const file of ['daemon/run.ts', 'mesh/xds/server.ts', 'l7/worker/worker.ts', 'lab/lab.ts', 'cli/client.ts']) {
   await import(join(root, 'src', file));
 }
 // A function is compiled when it is called for the first time: these go the way of a document.
