@@ -24,6 +24,7 @@ import { terminate } from '../secret/terminate.ts';
 import { versionOf } from '../version.ts';
 import { compareText, type FirstSeen } from './age.ts';
 import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
+import { withBackendTls } from './gatewayapi/backendtls.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { grantsOf } from './gatewayapi/grant.ts';
 import { compileHttpRoute } from './gatewayapi/httproute.ts';
@@ -72,7 +73,9 @@ export function buildSnapshots(input: BuildInput): Built {
     ofKind(kinds.configMap, input.manifests, refused),
   );
   const rules = ofKind(kinds.destinationRule, input.manifests, refused);
-  const backends = backendsOf(services, trafficRules(rules, services, secrets, book, firstSeen));
+  const policies = ofKind(kinds.backendTlsPolicy, input.manifests, refused);
+  const traffic = trafficRules(rules, services, secrets, book, firstSeen);
+  const backends = backendsOf(services, withBackendTls(traffic, policies, secrets, book, firstSeen));
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
   const routes = [
     ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants)),

@@ -2,8 +2,10 @@
 import { nearest } from '../../lib/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
+import { backendTlsPolicyRules } from './gatewayapi/backendtls.ts';
 import { gatewayRules, httpRouteRules, streamRouteRules } from './gatewayapi/rules.ts';
 import {
+  backendTlsPolicySchema,
   gatewayClassSchema,
   gatewaySchema,
   httpRouteSchema,
@@ -57,6 +59,13 @@ export const kinds = {
     kind: 'ReferenceGrant',
     versions: ['v1', 'v1beta1'],
     schema: referenceGrantSchema,
+  },
+  backendTlsPolicy: {
+    group: gatewayApi,
+    kind: 'BackendTLSPolicy',
+    versions: ['v1', 'v1alpha3'],
+    schema: backendTlsPolicySchema,
+    rules: backendTlsPolicyRules,
   },
   secret: { ...core, kind: 'Secret', schema: secretSchema, rules: secretRules },
   configMap: { ...core, kind: 'ConfigMap', schema: configMapSchema, rules: configMapRules },

@@ -166,6 +166,32 @@ cluster default/web/80 round-robin tls web.test: spiffe://td/web trusted by defa
   assert.match(missing.shown, /there is no Secret default\/c/);
 });
 
+test('a BackendTLSPolicy: whom the router takes for a Service', () => {
+  const policy = (validation: string) => `${secret('people', { 'ca.crt': ours.ca }, 'Opaque')}${route}${gateway(
+    '    - { name: http, port: 80, protocol: HTTP }\n',
+  )}apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: { name: web }
+spec:
+  targetRefs: [{ kind: Service, name: web }]
+  validation: ${validation}
+`;
+  const own = '{ caCertificateRefs: [{ kind: Secret, name: people }], hostname: web.test }';
+  assert.match(
+    build(policy(own)).shown,
+    /cluster default\/web\/80 round-robin tls web\.test: web\.test trusted by default\/people\n/,
+  );
+  const uri =
+    '{ wellKnownCACertificates: System, hostname: web.test, subjectAltNames: [{ type: URI, uri: "spiffe://td/web" }] }';
+  assert.match(build(policy(uri)).shown, /tls web\.test: spiffe:\/\/td\/web trusted by the system\n/);
+  const gone = build(policy('{ caCertificateRefs: [{ kind: ConfigMap, name: gone }], hostname: web.test }'));
+  assert.match(gone.shown, /-> none\/default\/web\/80\*1\n/);
+  assert.match(gone.shown, /there is no ConfigMap default\/gone with ca\.crt/);
+  assert.match(read(policy('{ hostname: web.test }')).problems.join(), /one of caCertificateRefs and wellKnown/);
+  const bare = '{ wellKnownCACertificates: System, hostname: web.test, subjectAltNames: [{ type: URI }] }';
+  assert.match(read(policy(bare)).problems.join(), /subjectAltNames\.0: uri is missing/);
+});
+
 test('what is wrong with a certificate or a key is said with its place, and nothing of the key', () => {
   const encrypted = execFileSync(
     '/usr/bin/openssl',

@@ -250,6 +250,43 @@ export const tcpRouteSchema = z.strictObject({
 
 export const tlsRouteSchema = tcpRouteSchema.extend({ hostnames: z.array(hostname).max(16).default([]) });
 
+export const backendTlsPolicySchema = z.strictObject({
+  targetRefs: z
+    .array(
+      z.strictObject({
+        group: z.literal('', { error: 'only Services are supported' }).default(''),
+        kind: z.literal('Service', { error: 'only Services are supported' }),
+        name: objectName,
+        sectionName: unsupported('one port of a Service'),
+      }),
+    )
+    .min(1)
+    .max(16),
+  validation: z.strictObject({
+    caCertificateRefs: z
+      .array(certificateRef.omit({ namespace: true }).extend({ kind: z.string() }))
+      .max(8)
+      .default([]),
+    wellKnownCACertificates: z.literal('System').optional(),
+    hostname: preciseHostname,
+    subjectAltNames: z
+      .array(
+        z.strictObject({
+          type: z.enum(['Hostname', 'URI']),
+          hostname: preciseHostname.optional(),
+          uri: z
+            .string()
+            .max(253)
+            .regex(/^[a-z][a-z0-9+.-]*:\/\/[!-~]+$/, 'not a URI')
+            .optional(),
+        }),
+      )
+      .max(5)
+      .default([]),
+  }),
+  options: unsupported('options'),
+});
+
 export const referenceGrantSchema = z.strictObject({
   from: z.array(z.strictObject({ group: z.string(), kind: z.string(), namespace })).min(1),
   to: z.array(z.strictObject({ group: z.string(), kind: z.string(), name: objectName.optional() })).min(1),
@@ -267,4 +304,5 @@ export type HttpRouteFilter = HttpRouteRule['filters'][number];
 export type BackendRef = z.infer<typeof backendRef>;
 export type StreamRouteSpec = z.infer<typeof tcpRouteSchema> & { readonly hostnames?: readonly string[] };
 export type ParentRef = HttpRouteSpec['parentRefs'][number];
+export type BackendTlsPolicySpec = z.infer<typeof backendTlsPolicySchema>;
 export type ReferenceGrantSpec = z.infer<typeof referenceGrantSchema>;
