@@ -281,6 +281,25 @@ const connectionsAsTheyCome: readonly Short[] = [
   ],
   ['TCP: changes', tcp, 'a change cuts no connection, and the next one goes where it says', 'RFC 9293 3.6'],
   [
+    'TCP, WebSocket: a tunnel that is too old',
+    tcp,
+    'a tunnel ends when it is as old as it may be, though bytes move; so does a WebSocket',
+    'RFC 9293 3.6',
+  ],
+  [
+    'PROXY protocol on listeners',
+    proxy,
+    'the router behind HAProxy: the client is who HAProxy says, in HTTP and in TCP',
+    'HAProxy',
+  ],
+  [
+    'PROXY protocol on listeners: trusted sources only',
+    'src/l7/tcp/introduce.test.ts',
+    'who is not trusted is closed, and who begins with no header; nothing goes on',
+    'RFC 9110 17.1',
+  ],
+  ['PROXY protocol towards upstreams', proxy, 'HAProxy behind the router: it believes who the client is', 'HAProxy'],
+  [
     'TLS passed through by SNI',
     sni,
     'the most specific name decides; without a name, or with one that nobody has, the default or the end',

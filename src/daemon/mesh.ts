@@ -6,7 +6,7 @@ import { listenFault } from '../engine/kinds/listener.ts';
 import type { AnySlice, Host, Look, Read, Slice } from '../engine/slice.ts';
 import { endpointsAt, type Places } from '../mesh/manifest/backends.ts';
 import { type Built, buildSnapshots } from '../mesh/manifest/build.ts';
-import { gatewaySectionSchema } from '../mesh/manifest/schema.ts';
+import { gatewaySectionSchema } from '../mesh/manifest/slice.ts';
 import { kindNames } from '../mesh/manifest/kinds.ts';
 import { registryOf } from '../mesh/registry/compile.ts';
 import type { Health } from '../mesh/registry/model.ts';

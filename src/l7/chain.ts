@@ -21,6 +21,7 @@ import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import type { Http2Server } from './http2/server.ts';
 import { Greeter } from './tcp/greet.ts';
+import { emitProxy } from './tcp/introduce.ts';
 import * as t from './transport.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
@@ -62,7 +63,7 @@ export class Chain {
     this.arena = engine.arena;
     this.rows = engine.rows;
     this.e = new Emitter(engine.arena, engine.rows);
-    this.greeter = new Greeter(engine, o);
+    this.greeter = new Greeter(engine, this.e, o);
     engine.template(END_TEMPLATE, endTemplate);
   }
 
@@ -102,6 +103,7 @@ export class Chain {
       x.scanned = 0;
       x.requests = 0;
       x.greeted = false;
+      x.proxied = false;
       x.since = 0;
     }
     return x;
@@ -255,7 +257,9 @@ export class Chain {
     this.rows[base + t.W_ENDPOINT] = x.backend!.id;
     this.rows[base + t.W_DEADLINE] = Math.min(act.timeoutMs, 0x7fffffff);
     this.e.start(base);
-    emitRequest(this.e, act.change, target.request, this.engine.peer(x.conn).address, x.listener?.protocol === 'HTTPS');
+    const peer = this.engine.peer(x.conn);
+    if (target.cluster.proxyProtocol !== undefined) emitProxy(this.e, target.cluster.proxyProtocol, peer);
+    emitRequest(this.e, act.change, target.request, peer.address, x.listener?.protocol === 'HTTPS');
   }
 
   private choose(x: Exchange, target: Target): boolean {
@@ -290,11 +294,13 @@ export class Chain {
     emitResponse(this.e, body, flags, x.minor, x.target!.response);
   }
 
-  /** A connection that the server closes at once, by its own word, is not used again. */
+  /** A connection that the server closes at once, by its own word, is not used again; nor one that speaks for one
+   * client. */
   private reuse(x: Exchange, flags: number): number {
     const seconds = keepAliveSeconds(this.arena);
     if (seconds >= 0) this.o.upstreams.keeps(x.backend!, seconds);
-    return x.backend!.idleMs === 0 ? flags & ~t.OUT_KEEP_UPSTREAM : flags;
+    const once = x.backend!.idleMs === 0 || x.target!.cluster?.proxyProtocol !== undefined;
+    return once ? flags & ~t.OUT_KEEP_UPSTREAM : flags;
   }
 
   private badResponse(base: number, x: Exchange, open: boolean): void {
@@ -318,6 +324,7 @@ export class Chain {
     x.flags = 'upgraded';
     this.engine.label(x.conn, labelOf(x));
     this.rows[base + t.W_ACTION] = t.TUNNEL;
+    this.rows[base + t.W_DEADLINE] = x.listener?.maxTunnelMs ?? 0;
     this.e.start(base);
     emitResponse(this.e, t.BODY_NONE, t.OUT_KEEP, 1, x.target!.response);
   }

@@ -57,9 +57,6 @@ export function openEngine(o: EngineOptions): Engine {
     maxHeldBytes: o.maxHeldBytes ?? HELD_BYTES,
     home: o.home ?? 0,
   });
-  /** Who is on the other end, by slot: asked of the engine once a connection. */
-  const ids = new Int32Array(MAX_CONNECTIONS + 1);
-  const peers: Peer[] = [];
   return {
     arena: Buffer.from(arena.buffer),
     rows,
@@ -74,19 +71,8 @@ export function openEngine(o: EngineOptions): Engine {
     endpointIdle: (endpoint, ms) => engineEndpointIdle(engine, endpoint, ms),
     ...tlsOf(engine),
     template: (id, bytes) => engineTemplate(engine, id, bytes),
-    peer(conn) {
-      const slot = slotOf(conn);
-      const known = peers[slot];
-      if (known !== undefined && ids[slot] === conn) return known;
-      const peer = enginePeer(engine, conn);
-      if (peer === undefined) return noPeer;
-      if (peer.greeting !== undefined) return peer;
-      ids[slot] = conn;
-      peers[slot] = peer;
-      return peer;
-    },
     resume: (conn) => engineResume(engine, conn),
-    stream: (parent) => engineStream(engine, parent),
+    ...peersOf(engine),
     send: (conn, off, len) => engineSend(engine, conn, off, len),
     close: (conn, how) => engineClose(engine, conn, how === 'reset'),
     closeIdle: () => engineCloseIdle(engine),
@@ -95,6 +81,41 @@ export function openEngine(o: EngineOptions): Engine {
       return Object.fromEntries(engineCounts.map((name, i) => [name, words[i]])) as unknown as EngineStats;
     },
     shut: () => engineShut(engine),
+  };
+}
+
+/** Who is on the other end, by slot: asked of the engine once a connection, unless someone in front says it. */
+function peersOf(engine: ReturnType<typeof openNativeEngine>['engine']): Pick<Engine, 'peer' | 'peerIs' | 'stream'> {
+  const ids = new Int32Array(MAX_CONNECTIONS + 1);
+  const peers: Peer[] = [];
+  const saidIds = new Int32Array(MAX_CONNECTIONS + 1);
+  const said: Pick<Peer, 'address' | 'port'>[] = [];
+  const peerIs = (conn: number, address: string, port: number): void => {
+    const slot = slotOf(conn);
+    saidIds[slot] = conn;
+    said[slot] = { address, port };
+    ids[slot] = 0;
+  };
+  return {
+    peerIs,
+    peer(conn) {
+      const slot = slotOf(conn);
+      const known = peers[slot];
+      if (known !== undefined && ids[slot] === conn) return known;
+      const found = enginePeer(engine, conn);
+      if (found === undefined) return noPeer;
+      const peer = saidIds[slot] === conn ? { ...found, ...said[slot] } : found;
+      if (peer.greeting !== undefined) return peer;
+      ids[slot] = conn;
+      peers[slot] = peer;
+      return peer;
+    },
+    stream(parent) {
+      const conn = engineStream(engine, parent);
+      const of = said[slotOf(parent)];
+      if (conn >= 0 && of !== undefined && saidIds[slotOf(parent)] === parent) peerIs(conn, of.address, of.port);
+      return conn;
+    },
   };
 }
 

@@ -259,6 +259,8 @@ export interface Engine {
   /** Keeps bytes that rows name by id (1 or more). */
   template(id: number, bytes: Uint8Array): void;
   peer(conn: number): Peer;
+  /** Someone in front says who the client is: Peer has it from now on, also that of streams that come later. */
+  peerIs(conn: number, address: string, port: number): void;
   /** Lays out a held row again. */
   resume(conn: number): void;
   /** A connection whose peer is the caller, carried by one in bytes mode: it has that one's listener and Peer. What

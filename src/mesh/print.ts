@@ -25,9 +25,18 @@ export function printSnapshot(snapshot: Snapshot): string {
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
-    return [`listener ${listener.name}${how}`, ...hosts, ...secured, ...streams];
+    const { proxyFrom, maxTunnelMs } = listener;
+    const settings = [
+      proxyFrom === undefined ? '' : ` proxy-protocol from ${proxyFrom.join(' ')}`,
+      maxTunnelMs === undefined ? '' : ` max-tunnel ${maxTunnelMs}ms`,
+    ].join('');
+    return [`listener ${listener.name}${how}${settings}`, ...hosts, ...secured, ...streams];
   });
-  const clusters = snapshot.clusters.map((c) => `cluster ${c.key} ${c.policy}${printClusterTls(c)}`);
+  const clusters = snapshot.clusters.map(
+    (c) =>
+      `cluster ${c.key} ${c.policy}${printClusterTls(c)}` +
+      (c.proxyProtocol === undefined ? '' : ` proxy-protocol v${c.proxyProtocol}`),
+  );
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
 }
 

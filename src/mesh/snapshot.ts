@@ -22,6 +22,11 @@ export interface Listener {
   readonly steered?: boolean;
   /** Absent: `defaultPaths`. */
   readonly paths?: PathNormalization;
+  /** Each connection begins with a header of the PROXY protocol, and comes from one of these prefixes; another is
+   * closed. */
+  readonly proxyFrom?: readonly string[];
+  /** How long a tunnel may be there at most: TCP, TLS passed through, WebSockets. Absent: as long as bytes move. */
+  readonly maxTunnelMs?: number;
 }
 
 /** What the connections of a listener speak, and so which routes of its table decide: HTTP by `hosts` (HTTPS by those
@@ -183,6 +188,8 @@ export interface Cluster {
   readonly policy: 'round-robin' | 'random' | 'least-request';
   /** Absent: in the clear. */
   readonly tls?: ClusterTls;
+  /** Each connection to it begins with a header of the PROXY protocol in that version. */
+  readonly proxyProtocol?: 1 | 2;
 }
 
 export interface ClusterTls {

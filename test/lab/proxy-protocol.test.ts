@@ -9,15 +9,16 @@ import { printIp, ipFromBytes, parseIp } from '../../src/lib/ip.ts';
 import { INET, INET6, STREAM, UNSPEC, findTlv, parseProxy, proxy, proxyInfo, tlv } from '../../src/l7/head/proxy.ts';
 import { writeProxy1, writeProxy2 } from '../../src/l7/head/proxy.ts';
 import type { ProxyInfo } from '../../src/l7/head/proxy.ts';
-import { connect, freePort, upstream } from '../fake/l7.ts';
+import { connect, forward, freePort, host, route, snapshot, stream, streams, upstream } from '../fake/l7.ts';
+import { rig } from '../fake/l7-rig.ts';
 import { foilsMissing, startHaproxyWith } from './smuggling/foils.ts';
 
 const request = 'GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n';
 const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok';
 
 /** A request over a socket of the family; gives the client's port. */
-async function ask(host: string, port: number): Promise<number> {
-  const socket = net.connect({ host, port });
+async function ask(host: string, port: number, localAddress?: string): Promise<number> {
+  const socket = net.connect({ host, port, ...(localAddress !== undefined && { localAddress }) });
   await new Promise((resolve) => socket.once('connect', resolve));
   const { localPort } = socket;
   socket.write(request);
@@ -153,6 +154,84 @@ backend up
       const name = (a: Uint8Array) => printIp(ipFromBytes(a.subarray(0, size)));
       const own = `127.0.0.1 ${c.socket.localPort} 127.0.0.1 ${port}`;
       assert.equal(client, one.family === UNSPEC ? own : `${name(one.from)} 4711 ${name(one.to)} 80`);
+    }
+  }
+});
+
+test(
+  'the router behind HAProxy: the client is who HAProxy says, in HTTP and in TCP',
+  { skip: foilsMissing },
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mpt-proxy-'));
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => rmSync(folder, { recursive: true }));
+    const up = stack.use(await upstream((socket, _, all) => void (all.includes('GET') && socket.end(answer))));
+    const [http, tcp] = [stack.use(await rig()), stack.use(await rig())];
+    const plain = snapshot(http.port, [host(['*'], route('all', forward('a')))], [{ key: 'a' }]);
+    const trusting = (s: typeof plain) => ({
+      ...s,
+      listeners: s.listeners.map((l) => ({ ...l, proxyFrom: ['127.0.0.1/32'] })),
+    });
+    http.apply(trusting(plain));
+    tcp.apply(trusting(streams(tcp.port, 'TCP', [stream('db', 'a')])));
+    for (const r of [http, tcp]) r.endpoints('a', [up.port]);
+    const ways = [http, tcp].flatMap((r) => ['send-proxy', 'send-proxy-v2'].map((way) => ({ r, way })));
+    const ports = await Promise.all(ways.map(freePort));
+    const sections = ways.map(
+      ({ r, way }, i) => `
+frontend in${i}
+  bind 127.0.0.1:${ports[i]}
+  default_backend up${i}
+backend up${i}
+  server one 127.0.0.1:${r.port} ${way}
+`,
+    );
+    stack.use(await startHaproxyWith(join(folder, 'front.cfg'), sections.join(''), ports[0]!));
+    for (const [i, { r, way }] of ways.entries()) {
+      up.seen.length = 0;
+      r.log.length = 0;
+      await ask('127.0.0.1', ports[i]!, '127.0.0.9');
+      for (let n = 0; n < 100 && r.log.length === 0; n += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+      assert.deepEqual(
+        r.log.map((l) => l.client),
+        ['127.0.0.9'],
+        way,
+      );
+      if (r === http) assert.match(up.seen.join(''), /x-forwarded-for: 127\.0\.0\.9\r\n/);
+      else assert.match(up.seen.join(''), /^GET \/x /);
+    }
+  },
+);
+
+test('HAProxy behind the router: it believes who the client is', { skip: foilsMissing }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mpt-proxy-'));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(folder, { recursive: true }));
+  const up = stack.use(await upstream((socket, _, all) => void (all.includes('GET') && socket.end(answer))));
+  const port = await freePort();
+  const sections = `
+frontend in
+  bind 127.0.0.1:${port} accept-proxy
+  http-request set-header x-client "%[src] %[src_port] %[dst_port]"
+  default_backend up
+backend up
+  server one 127.0.0.1:${up.port}
+`;
+  stack.use(await startHaproxyWith(join(folder, 'behind.cfg'), sections, port));
+  const r = stack.use(await rig());
+  r.endpoints('a', [port]);
+  for (const proxyProtocol of [1, 2] as const) {
+    const clusters = [{ key: 'a', proxyProtocol }];
+    const all = [
+      snapshot(r.port, [host(['*'], route('all', forward('a')))], clusters),
+      streams(r.port, 'TCP', [stream('db', 'a')], clusters),
+    ];
+    for (const s of all) {
+      r.apply(s);
+      up.seen.length = 0;
+      const client = await ask('127.0.0.1', r.port, '127.0.0.9');
+      const said = /\r\nx-client: (.*)\r\n/i.exec(up.seen.join(''))?.[1];
+      assert.equal(said, `127.0.0.9 ${client} ${r.port}`, up.seen.join(''));
     }
   }
 });

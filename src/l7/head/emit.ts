@@ -3,7 +3,7 @@ import { MAX_RUNS, READ_BYTES, SCRATCH_END, W_RUNS, W_TAIL } from '../transport.
 
 /** One a worker. Pieces go out in the order in which they are added. */
 export class Emitter {
-  readonly arena: Uint8Array;
+  readonly arena: Buffer;
   readonly rows: Int32Array;
   /** Next free byte of scratch. */
   at = READ_BYTES;
@@ -13,7 +13,7 @@ export class Emitter {
   private last = -1;
   private copying = false;
 
-  constructor(arena: Uint8Array, rows: Int32Array) {
+  constructor(arena: Buffer, rows: Int32Array) {
     this.arena = arena;
     this.rows = rows;
   }
@@ -54,6 +54,13 @@ export class Emitter {
     if (from + end - off > SCRATCH_END) throw new RangeError('scratch is full');
     this.arena.copyWithin(from, off, end);
     this.at = from + end - off;
+    this.keep(from, this.at);
+  }
+
+  /** What `put` writes at the place it is given; it gives the place behind. */
+  write(put: (arena: Buffer, at: number) => number): void {
+    const from = this.at;
+    this.at = put(this.arena, from);
     this.keep(from, this.at);
   }
 

@@ -1,4 +1,5 @@
 // What is known of a request on its way, and how it ended.
+import type { Prefix } from '../../lib/prefix.ts';
 import type { PathNormalization, Protocol } from '../../mesh/snapshot.ts';
 import { Subject } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
@@ -17,6 +18,10 @@ export interface ListenerView {
   table: Table<Act>;
   streams: StreamTable;
   paths: PathNormalization;
+  /** Who may say by a PROXY header whom it speaks for; absent: nobody does. */
+  proxyFrom?: readonly Prefix[] | undefined;
+  /** 0: as long as bytes move. */
+  maxTunnelMs?: number;
   /** Of a listener with TLS: whom clients may name as they connect. */
   hosts?: { find(name: string): TlsHostView | undefined } | undefined;
   /** Connections that began under other rules of TLS than now: they have to begin anew. */
@@ -36,6 +41,8 @@ export class Exchange {
   scanned = 0;
   /** Requests that the connection has brought. */
   requests = 0;
+  /** Its PROXY header has been read. */
+  proxied = false;
   /** It has been found out what the connection speaks. */
   greeted = false;
   /** Milliseconds since 1970, when its first row came; of connections that are greeted. */
@@ -85,8 +92,10 @@ const tunnelEndings: Readonly<Record<number, string>> = {
   [t.WHY_DEADLINE]: 'max-age',
 };
 
-function endingOf(x: Exchange, why: number): string {
-  return (x.stream === undefined ? undefined : tunnelEndings[why]) ?? endings[why] ?? '';
+function flagsOf(x: Exchange, why: number): string {
+  const tunnel = x.stream !== undefined || x.flags === 'upgraded';
+  if (x.flags !== '' && !tunnel) return x.flags;
+  return (tunnel ? tunnelEndings[why] : undefined) ?? (x.flags === '' ? (endings[why] ?? '') : x.flags);
 }
 
 export interface Measure {
@@ -127,7 +136,7 @@ export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
   record.upstream = x.backend?.name ?? '';
   record.client = peer.address;
   record.port = peer.mark & 0xffff;
-  record.flags = x.flags === '' ? endingOf(x, m.why) : x.flags;
+  record.flags = flagsOf(x, m.why);
   return record;
 }
 

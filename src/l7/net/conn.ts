@@ -32,7 +32,7 @@ export class Conn {
   readonly id: number;
   readonly socket: Socket;
   readonly listener: ListenerState;
-  readonly peer: Peer;
+  peer: Peer;
   readonly idle: Timer;
   readonly deadline: Timer;
   phase = AWAIT;

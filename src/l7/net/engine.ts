@@ -247,6 +247,11 @@ class NetEngine implements Engine {
     return this.find(conn)?.peer ?? noPeer;
   }
 
+  peerIs(conn: number, address: string, port: number): void {
+    const c = this.find(conn);
+    if (c !== undefined) c.peer = { ...c.peer, address, port };
+  }
+
   resume(conn: number): void {
     const c = this.find(conn);
     if (c === undefined || c.held === 0) return;

@@ -2,16 +2,22 @@
 // rows of such connections come here in place of chain.ts: HELLO and what may stand in its place, then the failures of
 // a tunnel. Its DONE is chain.ts's.
 import type { Clock } from '../../lib/clock.ts';
+import { ipFromBytes, parseIp, printIp } from '../../lib/ip.ts';
+import { contains } from '../../lib/prefix.ts';
+import type { Prefix } from '../../lib/prefix.ts';
 import { nextTarget } from '../head/act.ts';
+import type { Emitter } from '../head/emit.ts';
 import { hello, helloBytes, parseHello } from '../head/hello.ts';
 import { endings, labelOf, recordOf } from '../head/outcome.ts';
 import type { Exchange, ListenerView, TlsHostView } from '../head/outcome.ts';
+import { INET, INET6, parseProxy, proxy } from '../head/proxy.ts';
 import { NO_ROUTE } from '../record/counters.ts';
 import type { CounterWriter } from '../record/counters.ts';
 import type { AccessLog } from '../record/log.ts';
 import * as t from '../transport.ts';
 import type { Backend } from '../upstream/pick.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
+import { emitProxy, ipBytes } from './introduce.ts';
 import type { Stream } from './stream.ts';
 import { streamFor } from './stream.ts';
 
@@ -29,11 +35,13 @@ const subject = Buffer.alloc(256, '-');
 export class Greeter {
   private readonly engine: t.Engine;
   private readonly o: GreeterOptions;
+  private readonly e: Emitter;
   private readonly arena: Buffer;
   private readonly rows: Int32Array;
 
-  constructor(engine: t.Engine, o: GreeterOptions) {
+  constructor(engine: t.Engine, e: Emitter, o: GreeterOptions) {
     this.engine = engine;
+    this.e = e;
     this.o = o;
     this.arena = engine.arena;
     this.rows = engine.rows;
@@ -45,7 +53,8 @@ export class Greeter {
     if (kind === t.HELLO) return true;
     if (kind === t.FAILED) return x.stream !== undefined;
     if (kind !== t.TIMEOUT || x.greeted) return false;
-    return x.stream !== undefined || this.view(base)?.protocol !== 'HTTP';
+    const view = this.view(base);
+    return x.stream !== undefined || view?.protocol !== 'HTTP' || view.proxyFrom !== undefined;
   }
 
   /** Fills the out words of a row that it owns. */
@@ -73,9 +82,33 @@ export class Greeter {
 
   private hello(base: number, x: Exchange): void {
     const { listener } = x;
+    if (listener?.proxyFrom !== undefined && !x.proxied && !this.introduced(base, x, listener.proxyFrom)) return;
     if (listener?.protocol === 'TCP') this.tunnel(base, x, listener.streams.plain);
     else if (listener?.protocol === 'TLS' || listener?.protocol === 'HTTPS') this.tls(base, x, listener);
     else this.plain(base, x);
+  }
+
+  /** Reads who the client is by the word of the proxy in front. False: the row is filled. */
+  private introduced(base: number, x: Exchange, from: readonly Prefix[]): boolean {
+    const { address } = this.engine.peer(x.conn);
+    const ip = parseIp(address);
+    if (ip === undefined || !from.some((prefix) => contains(prefix, ip))) {
+      this.refuse(base, x, 'proxy-untrusted');
+      return false;
+    }
+    const off = this.rows[base + t.W_OFF]!;
+    const used = parseProxy(this.arena, off, off + this.rows[base + t.W_LEN]!);
+    if (used === 0) return false;
+    if (used < 0) {
+      this.refuse(base, x, 'bad-proxy');
+      return false;
+    }
+    x.proxied = true;
+    this.rows[base + t.W_HEAD] = used;
+    if (proxy.family === INET || proxy.family === INET6) {
+      this.engine.peerIs(x.conn, printIp(ipFromBytes(proxy.from.subarray(0, ipBytes[proxy.family]))), proxy.fromPort);
+    }
+    return true;
   }
 
   private plain(base: number, x: Exchange): void {
@@ -86,7 +119,7 @@ export class Greeter {
   /** A TLS connection, by the server that its ClientHello names. */
   private tls(base: number, x: Exchange, listener: ListenerView): void {
     const off = this.rows[base + t.W_OFF]!;
-    const got = parseHello(this.arena, off, off + this.rows[base + t.W_LEN]!);
+    const got = parseHello(this.arena, off + this.rows[base + t.W_HEAD]!, off + this.rows[base + t.W_LEN]!);
     if (got === 0) return;
     if (got < 0) return this.refuse(base, x, 'bad-hello');
     this.name(x, hello.sniLen);
@@ -116,6 +149,11 @@ export class Greeter {
     if (x.backend === undefined) return this.refuse(base, x, 'no-endpoint');
     this.rows[base + t.W_ACTION] = t.TUNNEL;
     this.rows[base + t.W_ENDPOINT] = x.backend.id;
+    this.rows[base + t.W_DEADLINE] = x.listener?.maxTunnelMs ?? 0;
+    if (x.cluster.proxyProtocol === undefined) return;
+    this.e.start(base);
+    emitProxy(this.e, x.cluster.proxyProtocol, this.engine.peer(x.conn));
+    this.e.end(0);
   }
 
   private take(x: Exchange, backend: Backend | undefined): void {

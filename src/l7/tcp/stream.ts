@@ -72,7 +72,7 @@ export function streamFor(table: StreamTable, name: string): Stream | undefined 
 
 /** When the engine is to ask about a connection of the listener: before its first byte where a server may speak
  * first. */
-export function helloOf({ protocol }: Listener): HelloMode {
-  if (protocol === 'HTTP') return 'never';
-  return protocol === 'TCP' ? 'at-once' : 'bytes';
+export function helloOf({ protocol, proxyFrom }: Listener): HelloMode {
+  if (protocol === 'HTTP' && proxyFrom === undefined) return 'never';
+  return protocol === 'TCP' && proxyFrom === undefined ? 'at-once' : 'bytes';
 }

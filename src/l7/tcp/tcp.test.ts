@@ -1,7 +1,18 @@
 // Connections that go on as they come: a listener of protocol TCP, from the client's first byte to the log.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { connect, freePort, sleep, stream, streams, upstream } from '../../../test/fake/l7.ts';
+import {
+  connect,
+  forward,
+  freePort,
+  host,
+  route,
+  sleep,
+  snapshot,
+  stream,
+  streams,
+  upstream,
+} from '../../../test/fake/l7.ts';
 import { test } from '../../../test/fake/l7-engines.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import type { RigOptions } from '../../../test/fake/l7-rig.ts';
@@ -163,4 +174,36 @@ test('much in both directions arrives as it was', async () => {
   await all;
   assert.equal(c.text(), bytes.toString('latin1'));
   c.socket.destroy();
+});
+
+test('a tunnel ends when it is as old as it may be, though bytes move; so does a WebSocket', async () => {
+  await using s = await tcpRig((socket, piece) => {
+    if (piece.includes('GET'))
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+    else socket.write(piece);
+  });
+  const upgrade = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n';
+  const plain = streams(s.port, 'TCP', [stream('db', 'a')]);
+  const http = snapshot(s.port, [host(['*'], route('all', forward('a')))], [{ key: 'a' }]);
+  for (const [applied, first] of [
+    [plain, 'hello'],
+    [http, upgrade],
+  ] as const) {
+    s.r.apply({ ...applied, listeners: applied.listeners.map((l) => ({ ...l, maxTunnelMs: 300 })) });
+    s.r.log.length = 0;
+    const c = await connect(s.port);
+    c.send(first);
+    const since = Date.now();
+    const over = c.closed(2000);
+    const talk = setInterval(() => c.socket.writable && c.send('.'), 20);
+    await over;
+    clearInterval(talk);
+    const ms = Date.now() - since;
+    assert.ok(ms >= 280 && ms < 800, `${ms}`);
+    await sleep(20);
+    assert.deepEqual(
+      s.r.log.map((l) => l.flags),
+      ['max-age'],
+    );
+  }
 });

@@ -51,7 +51,8 @@ export class HostViews {
       const views = tls.map((host) => {
         const { id, policy } = contexts.get(hostUser(listener, host))!;
         const old = this.inForce.get(hostUser(listener, host));
-        const now = { ...tables.get(host.routes)!, paths: listener.paths ?? defaultPaths, context: id };
+        const { paths = defaultPaths, maxTunnelMs = 0 } = listener;
+        const now = { ...tables.get(host.routes)!, paths, maxTunnelMs, context: id };
         const view =
           old?.policy === policy ? Object.assign(old.view, now) : { name, port, protocol, host: host.host, ...now };
         next.set(hostUser(listener, host), { view, policy });

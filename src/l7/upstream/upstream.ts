@@ -14,6 +14,7 @@ export interface ClusterState {
   policy: Cluster['policy'];
   connectTimeoutMs: number;
   tls: EndpointTls | undefined;
+  proxyProtocol: Cluster['proxyProtocol'];
   readonly backends: Map<string, Backend>;
   choice: Choice;
   list: readonly Endpoint[];
@@ -49,6 +50,7 @@ export class Upstreams {
       policy: 'round-robin',
       connectTimeoutMs: DEFAULT_CONNECT_MS,
       tls: undefined,
+      proxyProtocol: undefined,
       backends: new Map(),
       choice: choiceOf([], 0),
       list: [],
@@ -88,9 +90,10 @@ export class Upstreams {
       const state = this.cluster(c.key);
       state.policy = c.policy;
       const tls = tlsOf(c, contexts);
-      if (state.connectTimeoutMs === c.connectTimeoutMs && isDeepStrictEqual(state.tls, tls)) continue;
-      state.connectTimeoutMs = c.connectTimeoutMs;
-      state.tls = tls;
+      const { connectTimeoutMs, proxyProtocol } = c;
+      const stays = state.connectTimeoutMs === connectTimeoutMs && state.proxyProtocol === proxyProtocol;
+      if (stays && isDeepStrictEqual(state.tls, tls)) continue;
+      Object.assign(state, { connectTimeoutMs, proxyProtocol, tls });
       const { list: endpoints } = state;
       this.update(state, []);
       this.update(state, endpoints);

@@ -1,5 +1,6 @@
 // The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles all
 // that is new and can fail; commit only swaps references, so that all workers change together or none does.
+import { parsePrefix } from '../../lib/prefix.ts';
 import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener, Snapshot } from '../../mesh/snapshot.ts';
 import type { ListenerView } from '../head/outcome.ts';
@@ -42,7 +43,13 @@ interface Open {
 }
 
 function same(a: Listener, b: Listener): boolean {
-  return a.address === b.address && a.port === b.port && a.steered === b.steered && a.protocol === b.protocol;
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.steered === b.steered &&
+    a.protocol === b.protocol &&
+    helloOf(a) === helloOf(b)
+  );
 }
 
 export class Listeners {
@@ -85,6 +92,8 @@ export class Listeners {
       const missing = [routes, ...tls.map((host) => host.routes)].find((each) => !tables.has(each));
       if (missing !== undefined) throw new Error(`listener ${name}: no route table ${missing}`);
     }
+    const both = snapshot.clusters.find((c) => c.proxyProtocol !== undefined && c.tls !== undefined);
+    if (both !== undefined) throw new Error(`cluster ${both.key}: the PROXY protocol before TLS is not supported`);
     return { snapshot, tables, stats, contexts: this.contexts.prepare(snapshot) };
   }
 
@@ -100,14 +109,16 @@ export class Listeners {
     for (const spec of snapshot.listeners) {
       const { table, streams } = tables.get(spec.routes)!;
       const paths = spec.paths ?? defaultPaths;
+      const proxyFrom = spec.proxyFrom?.flatMap((text) => parsePrefix(text) ?? []);
+      const maxTunnelMs = spec.maxTunnelMs ?? 0;
       const old = this.open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) {
-        Object.assign(old.view, { table, streams, paths, hosts: hosts.get(spec.name) });
+        Object.assign(old.view, { table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(spec.name) });
         continue;
       }
       const id = this.engine.listener(helloOf(spec), sockets.get(spec.name)?.tag);
       const { name, port, protocol } = spec;
-      const view = { name, port, protocol, table, streams, paths, hosts: hosts.get(name) };
+      const view = { name, port, protocol, table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(name) };
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view, at: new Set() });
     }

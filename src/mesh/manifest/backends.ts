@@ -54,8 +54,12 @@ export function endpointsAt({ cluster, list }: Places, health: Health): Endpoint
 
 const connectTimeoutMs = 5000;
 
-/** Backends of the registry, with the traffic rules of services by "namespace/name". */
-export function backendsOf(registry: Registry, rules: ReadonlyMap<string, TrafficRules>): Backends {
+/** Backends of the registry, with the traffic rules and the PROXY protocol of services by "namespace/name". */
+export function backendsOf(
+  registry: Registry,
+  rules: ReadonlyMap<string, TrafficRules>,
+  proxyVersions: ReadonlyMap<string, NonNullable<Cluster['proxyProtocol']>> = new Map(),
+): Backends {
   const parts = (key: ClusterKey) => {
     const [namespace = '', name = '', , subset] = key.split('/');
     const service = serviceKey(namespace, name);
@@ -63,6 +67,7 @@ export function backendsOf(registry: Registry, rules: ReadonlyMap<string, Traffi
     return {
       service: registry.get(service),
       rule,
+      proxyProtocol: proxyVersions.get(service),
       subset: subset === undefined ? undefined : rule?.subsets.get(subset),
     };
   };
@@ -70,10 +75,17 @@ export function backendsOf(registry: Registry, rules: ReadonlyMap<string, Traffi
     registry,
     find: (target) => find(registry, rules, target),
     cluster(key) {
-      const { rule, subset } = parts(key);
+      const { rule, subset, proxyProtocol } = parts(key);
       const policy = subset?.policy ?? rule?.policy ?? 'round-robin';
       const tls = subset?.tls ?? rule?.tls;
-      return { key, protocol: 'HTTP/1.1', connectTimeoutMs, policy, ...(typeof tls === 'object' && { tls }) };
+      return {
+        key,
+        protocol: 'HTTP/1.1',
+        connectTimeoutMs,
+        policy,
+        ...(typeof tls === 'object' && { tls }),
+        ...(proxyProtocol && { proxyProtocol }),
+      };
     },
     places(key) {
       const { service, subset } = parts(key);

@@ -26,15 +26,16 @@ import { compareText, type FirstSeen } from './age.ts';
 import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
 import { withBackendTls } from './gatewayapi/backendtls.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
-import { grantsOf } from './gatewayapi/grant.ts';
+import { type Grants, grantsOf } from './gatewayapi/grant.ts';
 import { compileHttpRoute } from './gatewayapi/httproute.ts';
-import { compileStreamRoute } from './gatewayapi/stream.ts';
+import { type CompiledStream, compileStreamRoute } from './gatewayapi/stream.ts';
 import { streamsOf, virtualHosts } from './hosts.ts';
 import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
 import { trafficRules } from './istio/destinationrule.ts';
 import { compileVirtualService } from './istio/virtualservice.ts';
 import { kinds, ofKind } from './kinds.ts';
 import { plainRoute, type Policy, policyOf } from './mesh.ts';
+import { listenerSettings, proxyVersions, type SettingsOf } from './policy/attach.ts';
 import { bad, type ManifestStatus, type StatusBook, statusBook } from './status.ts';
 
 export interface BuildInput {
@@ -72,18 +73,11 @@ export function buildSnapshots(input: BuildInput): Built {
     ofKind(kinds.secret, input.manifests, refused),
     ofKind(kinds.configMap, input.manifests, refused),
   );
-  const rules = ofKind(kinds.destinationRule, input.manifests, refused);
-  const policies = ofKind(kinds.backendTlsPolicy, input.manifests, refused);
-  const traffic = trafficRules(rules, services, secrets, book, firstSeen);
-  const backends = backendsOf(services, withBackendTls(traffic, policies, secrets, book, firstSeen));
+  const backends = backendsFor(input, secrets, book, refused);
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
   const routes = [
     ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants)),
-    ...(['TCPRoute', 'TLSRoute'] as const).flatMap((kind) =>
-      ofKind(kind === 'TCPRoute' ? kinds.tcpRoute : kinds.tlsRoute, input.manifests, refused).map((route) =>
-        compileStreamRoute(kind, route, backends, grants),
-      ),
-    ),
+    ...streamRoutes(input.manifests, refused, backends, grants),
   ];
   const bindings = bindGateways({
     classes: ofKind(kinds.gatewayClass, input.manifests, refused),
@@ -102,7 +96,10 @@ export function buildSnapshots(input: BuildInput): Built {
     book,
     firstSeen,
   };
-  const sockets = { bindings, istio: bindIstio(istio), book, firstSeen };
+  const servers = bindIstio(istio);
+  const policies = ofKind(kinds.listenerPolicy, input.manifests, refused);
+  const settings = listenerSettings(policies, [...bindings, ...servers], book, firstSeen);
+  const sockets = { bindings, istio: servers, settings, book, firstSeen };
   const policy = policyOf(routes, meshServices(istio, services), services, book, firstSeen);
 
   const router = [...socketsOf(sockets, (b) => b.addresses), ...steered(services, policy)];
@@ -118,11 +115,38 @@ export function buildSnapshots(input: BuildInput): Built {
   return { snapshots, endpoints: endpointsFor(health), places, status: book.list(), endpointsFor };
 }
 
+type Refused = (manifest: Manifest, problems: readonly Problem[]) => void;
+
+function backendsFor(input: BuildInput, secrets: Secrets, book: StatusBook, refused: Refused): Backends {
+  const { manifests, services, firstSeen } = input;
+  const rules = ofKind(kinds.destinationRule, manifests, refused);
+  const traffic = trafficRules(rules, services, secrets, book, firstSeen);
+  const secured = ofKind(kinds.backendTlsPolicy, manifests, refused);
+  const policies = ofKind(kinds.backendPolicy, manifests, refused);
+  return backendsOf(
+    services,
+    withBackendTls(traffic, secured, secrets, book, firstSeen),
+    proxyVersions(policies, services, book, firstSeen),
+  );
+}
+
+function streamRoutes(
+  manifests: readonly Manifest[],
+  refused: Refused,
+  backends: Backends,
+  grants: Grants,
+): readonly CompiledStream[] {
+  const compiled = (kind: CompiledStream['kind'], known: typeof kinds.tcpRoute | typeof kinds.tlsRoute) =>
+    ofKind(known, manifests, refused).map((route) => compileStreamRoute(kind, route, backends, grants));
+  return [...compiled('TCPRoute', kinds.tcpRoute), ...compiled('TLSRoute', kinds.tlsRoute)];
+}
+
 type Socket = readonly [Listener, ...RouteTable[]];
 
 interface Sockets {
   readonly bindings: readonly GatewayBinding[];
   readonly istio: readonly IstioBinding[];
+  readonly settings: SettingsOf;
   readonly book: StatusBook;
   readonly firstSeen: FirstSeen | undefined;
 }
@@ -133,7 +157,7 @@ interface Bound {
 }
 
 function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly string[]): Socket[] {
-  const { bindings, istio, book, firstSeen } = input;
+  const { bindings, istio, settings, book, firstSeen } = input;
   const found = [...bindings, ...istio].flatMap((b) => addressesOf(b).map((address) => [address, b.port] as const));
   const unique = new Map(found.map(([address, port]) => [socketName(address, port), { address, port }]));
   return [...unique].map(([name, { address, port }]): Socket => {
@@ -154,7 +178,7 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
     );
     const streams = [...streamsOf(bindings.filter(own), book, firstSeen), ...others.flatMap((b) => b.streams)];
     return [
-      { name, address, port, protocol, routes: name },
+      { name, address, port, protocol, routes: name, ...settings([...bindings, ...istio].filter(own)) },
       protocol === 'HTTP' ? { name, hosts } : { name, hosts: [], streams },
     ];
   });

@@ -17,9 +17,11 @@ import { destinationRuleRules, virtualServiceRules } from './istio/rules.ts';
 import { destinationRuleSchema, istioGatewaySchema, virtualServiceSchema } from './istio/schema.ts';
 import { configMapRules, secretRules } from '../secret/rules.ts';
 import { configMapSchema, secretSchema } from '../secret/schema.ts';
+import { backendPolicySchema, listenerPolicySchema } from './policy/schema.ts';
 import { type Kind, readManifest, type Typed } from './read.ts';
 
 const gatewayApi = 'gateway.networking.k8s.io';
+const own = { group: 'midplane.dev', versions: ['v1alpha1'] } as const;
 const istio = { group: 'networking.istio.io', versions: ['v1', 'v1beta1', 'v1alpha3'] } as const;
 
 const core = { group: '', versions: ['v1'], whole: true } as const;
@@ -72,6 +74,8 @@ export const kinds = {
   istioGateway: { ...istio, kind: 'Gateway', schema: istioGatewaySchema },
   virtualService: { ...istio, kind: 'VirtualService', schema: virtualServiceSchema, rules: virtualServiceRules },
   destinationRule: { ...istio, kind: 'DestinationRule', schema: destinationRuleSchema, rules: destinationRuleRules },
+  listenerPolicy: { ...own, kind: 'ListenerPolicy', schema: listenerPolicySchema },
+  backendPolicy: { ...own, kind: 'BackendPolicy', schema: backendPolicySchema },
 } as const;
 
 type AnyKind = Kind<any>; // oxlint-disable-line typescript/no-explicit-any

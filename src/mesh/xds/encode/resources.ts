@@ -38,20 +38,18 @@ export type ResourceSet = Readonly<Record<Type, Resources>>;
 
 export const emptySet: ResourceSet = { cds: new Map(), eds: new Map(), lds: new Map(), rds: new Map() };
 
-/** Encodes all of a snapshot but its endpoints. Steered listeners, and what is no HTTP, are the switch's own router's
- * business. */
+/** Encodes all of a snapshot but its endpoints. Steered listeners, what is no HTTP and what has to do with the PROXY
+ * protocol are the switch's own router's business: an Envoy serves none of them, rather than in another way. */
 export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
-  const listeners = snapshot.listeners.filter(({ steered, protocol }) => steered !== true && protocol === 'HTTP');
+  const listeners = snapshot.listeners.filter(
+    ({ steered, protocol, proxyFrom }) => steered !== true && protocol === 'HTTP' && proxyFrom === undefined,
+  );
+  // One that is to be spoken to over TLS, or of its clients, must not be spoken to without.
+  const clusters = snapshot.clusters.filter((c) => c.tls === undefined && c.proxyProtocol === undefined);
   const named = new Set(listeners.map((listener) => listener.routes));
   const tables = snapshot.routes.filter(({ name }) => named.has(name));
   return {
-    // One that is to be spoken to over TLS must not be spoken to without.
-    cds: encodeAll(
-      ClusterSchema,
-      snapshot.clusters.filter((c) => c.tls === undefined),
-      (c) => c.key,
-      clusterOf,
-    ),
+    cds: encodeAll(ClusterSchema, clusters, (c) => c.key, clusterOf),
     lds: encodeAll(ListenerSchema, listeners, (l) => l.name, listenerOf),
     rds: encodeAll(RouteConfigurationSchema, tables, (t) => t.name, routeConfiguration),
   };

@@ -1,0 +1,36 @@
+// Our own kinds, where no standard manifest exists: policies attached to objects of the standards (GEP-713), in the shape
+// of Envoy Gateway's ClientTrafficPolicy and BackendTrafficPolicy.
+import { z } from 'zod';
+import { prefix } from '../../../config/types.ts';
+import { durationMs } from '../text.ts';
+
+const name = z.string().min(1).max(253);
+
+const gatewayRef = z.strictObject({
+  group: z.enum(['gateway.networking.k8s.io', 'networking.istio.io']).default('gateway.networking.k8s.io'),
+  kind: z.literal('Gateway', { error: 'a ListenerPolicy is for Gateways' }).default('Gateway'),
+  name,
+  sectionName: name.optional(),
+});
+
+export const listenerPolicySchema = z.strictObject({
+  targetRefs: z.array(gatewayRef).min(1).max(16),
+  proxyProtocol: z.strictObject({ trustedSources: z.array(prefix).min(1).max(64) }).optional(),
+  timeout: z
+    .strictObject({ maxTunnelDuration: durationMs.refine((ms) => ms > 0, 'has to be more than nothing').optional() })
+    .default({}),
+});
+
+const serviceRef = z.strictObject({
+  group: z.literal('', { error: 'a BackendPolicy is for Services' }).default(''),
+  kind: z.literal('Service', { error: 'a BackendPolicy is for Services' }).default('Service'),
+  name,
+});
+
+export const backendPolicySchema = z.strictObject({
+  targetRefs: z.array(serviceRef).min(1).max(16),
+  proxyProtocol: z.strictObject({ version: z.enum(['V1', 'V2']) }).optional(),
+});
+
+export type ListenerPolicySpec = z.infer<typeof listenerPolicySchema>;
+export type BackendPolicySpec = z.infer<typeof backendPolicySchema>;
