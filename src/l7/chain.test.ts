@@ -266,7 +266,7 @@ test('bad heads: 400 with the reason, and the connection ends', async () => {
     ],
     [`GET /${'x'.repeat(9000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],
     [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(40_000)}`, 431],
-    ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', 501],
+    ['CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 501],
     ['GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505],
     ['GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n', 417],
   ];

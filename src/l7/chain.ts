@@ -16,10 +16,11 @@ import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/path.ts';
-import { HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
+import { CONNECT, HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import type { Http2Server } from './http2/server.ts';
+import { CONNECT_TEMPLATE, connectTemplate, emitConnect } from './tcp/connect.ts';
 import { Greeter } from './tcp/greet.ts';
 import { emitProxy } from './tcp/introduce.ts';
 import * as t from './transport.ts';
@@ -45,6 +46,7 @@ const INTERIMS = 16;
 const none = Buffer.alloc(0);
 const noEndpoint = Buffer.from('no healthy upstream');
 const lostUpstream = Buffer.from('upstream connect error or disconnect/reset before headers');
+const connectRefused = Buffer.from('CONNECT is not served');
 const tooSlow = Buffer.from('upstream request timeout');
 
 /** The chain of one worker, on its engine's memory. */
@@ -65,6 +67,7 @@ export class Chain {
     this.e = new Emitter(engine.arena, engine.rows);
     this.greeter = new Greeter(engine, this.e, o);
     engine.template(END_TEMPLATE, endTemplate);
+    engine.template(CONNECT_TEMPLATE, connectTemplate);
   }
 
   /** Fills the out words of rows 0..n-1. */
@@ -90,35 +93,16 @@ export class Chain {
     this.o.http2?.flush();
   }
 
-  /** Goes on with a tunnel that another worker began. */
+  /** Goes on with what another worker began. */
   adopt(conn: number, label: Label, listener: ListenerView | undefined, stat: number): void {
+    if (label.client !== undefined) this.engine.peerIs(conn, ...label.client);
     adopt(this.exchangeOf(conn), label, listener, stat);
   }
 
   private exchangeOf(conn: number): Exchange {
     const x = (this.exchanges[t.slotOf(conn)] ??= new Exchange());
-    if (x.conn !== conn) {
-      this.release(x);
-      x.conn = conn;
-      x.scanned = 0;
-      x.requests = 0;
-      x.greeted = false;
-      x.proxied = false;
-      x.since = 0;
-    }
+    if (x.conn !== conn) x.begin(conn);
     return x;
-  }
-
-  private release(x: Exchange): void {
-    if (x.backend !== undefined) x.backend.active -= 1;
-    x.backend = undefined;
-    x.act = undefined;
-    x.target = undefined;
-    x.stream = undefined;
-    x.cluster = undefined;
-    x.listener = undefined;
-    x.subject.clear();
-    x.scanned = 0;
   }
 
   private answer(x: Exchange, base: number, status: number, body: Uint8Array, keep: boolean): void {
@@ -167,10 +151,12 @@ export class Chain {
     this.rows[base + t.W_HEAD] = got;
     x.minor = head.minor;
     x.isHead = head.method === HEAD;
-    x.safe = head.method !== OTHER;
+    x.safe = head.method !== OTHER && head.method !== CONNECT;
     x.requests += 1;
     const last = x.requests === this.o.maxRequestsPerConnection || this.ending(base);
     x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !last;
+    // What follows CONNECT is no request.
+    if (head.method === CONNECT) x.keep = false;
     x.upgrade = upgrades(this.arena);
     this.requestBody(base);
     if (this.o.log !== undefined) this.remember(x);
@@ -225,6 +211,11 @@ export class Chain {
     }
     const act = listener === undefined ? undefined : find(listener.table, this.arena);
     x.act = act;
+    const connect = head.method === CONNECT;
+    if (connect && (act === undefined || this.o.http2?.ownerOf(x.conn) !== undefined)) {
+      x.flags = 'connect-refused';
+      return this.answer(x, base, 501, connectRefused, false);
+    }
     if (act === undefined) {
       x.flags = 'no-route';
       return this.answer(x, base, 404, none, this.mayKeep(x));
@@ -232,17 +223,10 @@ export class Chain {
     if (act.kind === 'forward') return this.forward(base, x, act);
     const to = { base, keep: this.mayKeep(x), minor: x.minor, head: x.isHead };
     x.status = act.kind === 'reply' ? act.status : act.redirect!.status;
-    if (act.kind === 'reply') emitReply(this.e, to, act.status, act.body, this.o.clock.now(), act.response);
-    else
-      emitRedirect(
-        this.e,
-        to,
-        act.redirect!,
-        act.match,
-        this.o.clock.now(),
-        act.response,
-        listener?.protocol === 'HTTPS',
-      );
+    const now = this.o.clock.now();
+    const secure = listener?.protocol === 'HTTPS';
+    if (act.kind === 'reply') emitReply(this.e, to, act.status, act.body, now, act.response);
+    else emitRedirect(this.e, to, act.redirect!, act.match, now, act.response, secure);
   }
 
   private forward(base: number, x: Exchange, act: Act): void {
@@ -259,6 +243,10 @@ export class Chain {
     this.e.start(base);
     const peer = this.engine.peer(x.conn);
     if (target.cluster.proxyProtocol !== undefined) emitProxy(this.e, target.cluster.proxyProtocol, peer);
+    if (head.method === CONNECT) {
+      emitConnect(this.e, base, x);
+      return this.engine.label(x.conn, labelOf(x));
+    }
     emitRequest(this.e, act.change, target.request, peer.address, x.listener?.protocol === 'HTTPS');
   }
 
@@ -376,7 +364,7 @@ export class Chain {
     this.o.counters.done((x.act ?? x.stream)?.stat ?? NO_ROUTE, x.status, us, bytesIn, bytesOut, why !== t.WHY_NONE);
     if (this.o.log !== undefined)
       this.o.log.write(recordOf(x, this.engine.peer(x.conn), { now: this.o.clock.now(), us, bytesIn, bytesOut, why }));
-    this.release(x);
+    x.release();
   }
 
   private row(base: number): void {

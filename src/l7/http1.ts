@@ -27,7 +27,7 @@ const MAX_METHOD = 32;
 export const OTHER = 0;
 export const HEAD = 2;
 export const CONNECT = 3;
-const OPTIONS = 4;
+export const OPTIONS = 4;
 const methods = ['', 'GET', 'HEAD', 'CONNECT', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'];
 
 function more(size: number): number {
@@ -103,10 +103,10 @@ function target(a: Uint8Array): number {
     if (bytesAre(a, head.methodOff, head.methodLen, methodBytes[m]!)) head.method = m;
   }
   head.absolute = false;
-  if (head.method === CONNECT) return refuse(501, 'CONNECT is not served');
   if (head.host < 0) return refuse(400, 'no Host');
   head.authorityOff = fields[head.host + F_VALUE]!;
   head.authorityLen = fields[head.host + F_VALUE_LEN]!;
+  if (head.method === CONNECT) return authorityForm(a);
   const first = a[head.targetOff];
   if (first === 42 && head.targetLen === 1) {
     if (head.method !== OPTIONS) return refuse(400, 'bad target');
@@ -135,7 +135,27 @@ function splitQuery(a: Uint8Array): void {
 
 const schemes = [Buffer.from('http://'), Buffer.from('https://')];
 
-/** "http://authority/path" (RFC 9112 3.2.2): the authority counts, and Host must not say another. */
+/** [off, end) is what Host says, letter case aside. */
+function isHost(a: Uint8Array, off: number, end: number): boolean {
+  if (end - off !== head.authorityLen) return false;
+  for (let i = 0; i < head.authorityLen; i += 1) {
+    if (lower[a[off + i]!] !== lower[a[head.authorityOff + i]!]) return false;
+  }
+  return true;
+}
+
+/** "host:port" of CONNECT (RFC 9112 3.2.3): Host must say the same. It has no path, and no body that means anything. */
+function authorityForm(a: Uint8Array): number {
+  if (!isHost(a, head.targetOff, head.targetOff + head.targetLen)) return refuse(400, 'Host and target differ');
+  if (head.chunked || head.contentLength > 0) return refuse(400, 'CONNECT with a body');
+  head.pathOff = head.targetOff;
+  head.pathLen = head.queryLen = 0;
+  head.queryOff = -1;
+  return authority(a);
+}
+
+/** "http://authority/path" (RFC 9112 3.2.2): the authority counts, and Host must not say another. The path may be
+ * missing: normalisePath() says what it is then. */
 function absoluteForm(a: Uint8Array): number {
   const end = head.targetOff + head.targetLen;
   for (const scheme of schemes) {
@@ -143,11 +163,8 @@ function absoluteForm(a: Uint8Array): number {
     const from = head.targetOff + scheme.length;
     let p = from;
     while (p < end && a[p] !== 47 && a[p] !== 63) p += 1;
-    if (p - from !== head.authorityLen) return refuse(400, 'Host and target differ');
-    for (let i = 0; i < head.authorityLen; i += 1) {
-      if (lower[a[from + i]!] !== lower[a[head.authorityOff + i]!]) return refuse(400, 'Host and target differ');
-    }
-    if (a[p] !== 47) return refuse(400, 'bad target');
+    if (!isHost(a, from, p)) return refuse(400, 'Host and target differ');
+    if (p < end && a[p] !== 47) return refuse(400, 'bad target');
     head.absolute = true;
     head.targetOff = p;
     head.targetLen = end - p;

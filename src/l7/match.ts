@@ -13,6 +13,7 @@ import {
   head,
   nameHash,
 } from './head/fields.ts';
+import { CONNECT } from './http1.ts';
 
 const MAX_REGEX = 1024;
 
@@ -191,7 +192,9 @@ function matchesPath(route: CompiledRoute<unknown>, a: Uint8Array): boolean {
   return len === head.pathLen || len === 0 || a[head.pathOff + len] === 47;
 }
 
+/** CONNECT needs a route that names it: "any request" is not meant to be a way into the network. */
 function matchesRest(route: CompiledRoute<unknown>, a: Uint8Array): boolean {
+  if (route.method === undefined && head.method === CONNECT) return false;
   if (route.method !== undefined && !bytesAre(a, head.methodOff, head.methodLen, route.method)) return false;
   for (let i = 0; i < route.headers.length; i += 1) if (!matchesHeader(route.headers[i]!, a)) return false;
   for (let i = 0; i < route.query.length; i += 1) if (!matchesQuery(route.query[i]!, a)) return false;

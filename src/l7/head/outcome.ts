@@ -64,6 +64,32 @@ export class Exchange {
   interims = 0;
   readonly subject = new Subject();
   flags = '';
+  /** Who the client is, where a PROXY header said it. */
+  client: readonly [address: string, port: number] | undefined;
+
+  /** For a connection that is new in its slot. */
+  begin(conn: number): void {
+    this.release();
+    this.conn = conn;
+    this.requests = 0;
+    this.greeted = false;
+    this.proxied = false;
+    this.since = 0;
+    this.client = undefined;
+  }
+
+  /** For the connection's next request. */
+  release(): void {
+    if (this.backend !== undefined) this.backend.active -= 1;
+    this.backend = undefined;
+    this.act = undefined;
+    this.target = undefined;
+    this.stream = undefined;
+    this.cluster = undefined;
+    this.listener = undefined;
+    this.subject.clear();
+    this.scanned = 0;
+  }
 }
 
 /** Flags of a request that ended early for this reason. */
@@ -93,7 +119,7 @@ const tunnelEndings: Readonly<Record<number, string>> = {
 };
 
 function flagsOf(x: Exchange, why: number): string {
-  const tunnel = x.stream !== undefined || x.flags === 'upgraded';
+  const tunnel = x.stream !== undefined || x.flags === 'upgraded' || x.flags === 'connected';
   if (x.flags !== '' && !tunnel) return x.flags;
   return (tunnel ? tunnelEndings[why] : undefined) ?? (x.flags === '' ? (endings[why] ?? '') : x.flags);
 }
@@ -148,6 +174,7 @@ export interface Label {
   readonly status: number;
   readonly flags: string;
   readonly upstream: string;
+  readonly client?: readonly [address: string, port: number];
 }
 
 export function labelOf(x: Exchange): Uint8Array {
@@ -159,23 +186,26 @@ export function labelOf(x: Exchange): Uint8Array {
     status,
     flags,
     upstream: x.backend?.name ?? '',
+    ...(x.client !== undefined && { client: x.client }),
   };
   return Buffer.from(JSON.stringify(label));
 }
 
-/** Undefined: nothing was under way on the connection. */
+/** Undefined: nothing is known of the connection that its next worker would not find out. */
 export function readLabel(bytes: Uint8Array): Label | undefined {
   return bytes.length === 0 ? undefined : (JSON.parse(Buffer.from(bytes).toString()) as Label);
 }
 
-/** Goes on with what another worker began. */
+/** Goes on with what another worker began: a tunnel where the label names its route. */
 export function adopt(x: Exchange, label: Label, listener: ListenerView | undefined, stat: number): void {
+  x.greeted = x.proxied = true;
+  x.client = label.client;
+  if (label.route === '') return;
   const [method, host, path] = label.subject.map((text) => Buffer.from(text, 'latin1'));
   const bytes = Buffer.concat([method!, host!, path!]);
   const afterHost = method!.length + host!.length;
   x.subject.set(bytes, 0, method!.length, method!.length, host!.length, afterHost, path!.length);
   x.listener = listener;
-  x.greeted = true;
   x.status = label.status;
   x.flags = label.flags;
   x.stream = { name: label.route, stat, turn: 0, targets: [], total: 0 };

@@ -2,10 +2,12 @@
 // the ways: what routes, log and upstream see is one path. The outcome is made normal already: doing it twice changes
 // nothing more.
 import type { PathNormalization } from '../../mesh/snapshot.ts';
+import { CONNECT, OPTIONS } from '../http1.ts';
 import { head, refuse } from './fields.ts';
 import type { Emitter } from './emit.ts';
 
 const SLASH = 47;
+const ASTERISK = 42;
 const DOT = 46;
 const SEMICOLON = 59;
 const BACKSLASH = 92;
@@ -142,6 +144,7 @@ function mergeSlashes(a: Uint8Array): void {
  * minus the status to refuse with. */
 export function normalisePath(e: Emitter, mode: PathNormalization): number {
   const a = e.arena;
+  if (head.pathLen === 0) return noPath(e);
   if (mode === 'none' || a[head.pathOff] !== SLASH) return 0;
   const merge = mode !== 'base';
   if (!needsChange(a, merge)) return 0;
@@ -159,6 +162,16 @@ export function normalisePath(e: Emitter, mode: PathNormalization): number {
   }
   endElement(a);
   if (merge) mergeSlashes(a);
+  point(e);
+  return 0;
+}
+
+/** An absolute target without a path is "/", but for OPTIONS "*" (RFC 9112 3.2.1, 3.2.4); CONNECT has none at all. */
+function noPath(e: Emitter): number {
+  if (head.method === CONNECT) return 0;
+  from = e.at;
+  to = from + 1;
+  e.arena[from] = head.method === OPTIONS ? ASTERISK : SLASH;
   point(e);
   return 0;
 }

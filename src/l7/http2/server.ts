@@ -118,7 +118,8 @@ export class Http2Server implements Role {
     }
   }
 
-  private ownerOf(conn: number): Session | undefined {
+  /** The session that a stream belongs to. */
+  ownerOf(conn: number): Session | undefined {
     const s = this.owners[t.slotOf(conn)];
     return s !== undefined && s.streams.words[this.places[t.slotOf(conn)]! + CONN] === conn ? s : undefined;
   }

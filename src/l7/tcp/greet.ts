@@ -105,9 +105,10 @@ export class Greeter {
     }
     x.proxied = true;
     this.rows[base + t.W_HEAD] = used;
-    if (proxy.family === INET || proxy.family === INET6) {
-      this.engine.peerIs(x.conn, printIp(ipFromBytes(proxy.from.subarray(0, ipBytes[proxy.family]))), proxy.fromPort);
-    }
+    if (proxy.family !== INET && proxy.family !== INET6) return true;
+    x.client = [printIp(ipFromBytes(proxy.from.subarray(0, ipBytes[proxy.family]))), proxy.fromPort];
+    this.engine.peerIs(x.conn, ...x.client);
+    this.engine.label(x.conn, labelOf(x));
     return true;
   }
 

@@ -1,5 +1,5 @@
-// Our own kinds, where no standard manifest exists: policies attached to objects of the standards (GEP-713), in the shape
-// of Envoy Gateway's ClientTrafficPolicy and BackendTrafficPolicy.
+// Our own kinds, where no standard manifest exists: policies attached to objects of the standards (GEP-713), in the
+// shape of Envoy Gateway's ClientTrafficPolicy and BackendTrafficPolicy.
 import { z } from 'zod';
 import { prefix } from '../../../config/types.ts';
 import { durationMs } from '../text.ts';
