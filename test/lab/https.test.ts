@@ -1,6 +1,7 @@
 // Manifests with certificates, through the router, to the clients that everybody has.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
@@ -95,7 +96,15 @@ test(
     assert.equal(up.seen.join('\n').match(/\r\nx-forwarded-proto: https\r\n/g)?.length, 2);
     assert.equal(await curl(port, '--tls-max', '1.1'), 'curl 35');
 
-    const socket = tls.connect({ port, host: '127.0.0.1', ca: ours.ca, servername: 'a.test' });
+    const to = { port, host: '127.0.0.1', ca: ours.ca, servername: 'a.test' };
+    const liar = tls.connect({ ...to, ALPNProtocols: ['h2'] });
+    let heard = '';
+    liar.on('data', (piece: Buffer) => (heard += piece.toString()));
+    liar.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await once(liar, 'close');
+    assert.equal(heard, '', 'who agreed on HTTP/2 is not answered in HTTP/1.1');
+
+    const socket = tls.connect(to);
     let said = '';
     socket.on('data', (piece: Buffer) => (said += piece.toString()));
     const ask = async () => {

@@ -85,8 +85,9 @@ class L7Worker {
     this.counters = counterWriter(start.counters);
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
     const fault = (error: unknown): void => this.fault(error);
+    const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
     this.chain = new Chain(this.engine, {
-      http2: new Http2Server(this.engine, { clock: systemClock, fault }),
+      http2: new Http2Server(this.engine, { clock: systemClock, fault, agreed }),
       clock: systemClock,
       upstreams: this.upstreams,
       counters: this.counters,
