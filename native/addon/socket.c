@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define MAX_OPTION 4096
+#define MAX_MESSAGE (16 * 1024)
+#define MAX_DESCRIPTORS 64
 
 // socketOpen(domain, type, protocol): a descriptor in the thread's namespace, close-on-exec.
 static napi_value socket_open(napi_env env, napi_callback_info info)
@@ -117,6 +119,70 @@ static napi_value sockopt_get(napi_env env, napi_callback_info info)
 	return bytes_value(env, value, size < capacity ? size : capacity);
 }
 
+// descriptorsSend(fd, bytes, fds: bytes of 32-bit numbers): over a unix socket, in one message. False: not now.
+static napi_value descriptors_send(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	int fd;
+	struct bytes bytes, fds;
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(MAX_DESCRIPTORS * sizeof(int))];
+	} control = { 0 };
+	if (!arg_fd(&c, 0, &fd) || !arg_bytes(&c, 1, "bytes", &bytes) || !arg_bytes(&c, 2, "fds", &fds))
+		return NULL;
+	if (bytes.size == 0 || bytes.size > MAX_MESSAGE || fds.size % sizeof(int) != 0 ||
+	    fds.size > MAX_DESCRIPTORS * sizeof(int))
+		return throw_range(env, "message");
+	struct iovec piece = { bytes.data, bytes.size };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+	if (fds.size > 0) {
+		message.msg_control = control.room;
+		message.msg_controllen = CMSG_SPACE(fds.size);
+		control.header = (struct cmsghdr){ CMSG_LEN(fds.size), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.header), fds.data, fds.size);
+	}
+	ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno != EAGAIN)
+		return throw_errno(env, errno, NULL, "send descriptors");
+	napi_value sent = NULL;
+	napi_get_boolean(env, n >= 0, &sent);
+	return sent;
+}
+
+// descriptorsReceive(fd): { bytes, fds } of one message, the descriptors close-on-exec and the caller's; no bytes: the
+// end. Undefined: nothing yet.
+static napi_value descriptors_receive(napi_env env, napi_callback_info info)
+{
+	struct call c = call_of(env, info);
+	int fd;
+	uint8_t bytes[MAX_MESSAGE];
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(MAX_DESCRIPTORS * sizeof(int))];
+	} control = { 0 };
+	if (!arg_fd(&c, 0, &fd))
+		return NULL;
+	struct iovec piece = { bytes, sizeof(bytes) };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.room };
+	message.msg_controllen = sizeof(control.room);
+	ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == EAGAIN ? NULL : throw_errno(env, errno, NULL, "receive descriptors");
+	napi_value result = NULL;
+	const void *fds = NULL;
+	size_t size = 0;
+	const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+		fds = CMSG_DATA(header);
+		size = header->cmsg_len - CMSG_LEN(0);
+	}
+	napi_create_object(env, &result);
+	set_value(env, result, "bytes", bytes_value(env, bytes, (size_t)n));
+	set_value(env, result, "fds", bytes_value(env, fds ? fds : bytes, size));
+	return result;
+}
+
 void register_socket(napi_env env, napi_value exports)
 {
 	export_function(env, exports, "socketOpen", socket_open);
@@ -125,4 +191,6 @@ void register_socket(napi_env env, napi_value exports)
 	export_function(env, exports, "socketListen", socket_listen);
 	export_function(env, exports, "sockoptSet", sockopt_set);
 	export_function(env, exports, "sockoptGet", sockopt_get);
+	export_function(env, exports, "descriptorsSend", descriptors_send);
+	export_function(env, exports, "descriptorsReceive", descriptors_receive);
 }

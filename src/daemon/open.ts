@@ -10,7 +10,7 @@ import { type Control, type ControlInput, openControl } from './control.ts';
 import { version } from './doors.ts';
 import { holderOf, takeLock } from './lock.ts';
 import { privateFolder, runFolder } from './places.ts';
-import { askForPlace, type Giver, offerTakeover } from './takeover.ts';
+import { askForPlace, type Giver, offerTakeover } from './takeover/takeover.ts';
 
 export interface DaemonInput extends Omit<ControlInput, 'run' | 'router' | 'healthy'> {
   /** Takes the place of the daemon that runs, which goes on with its L7 connections for at most so long. */
@@ -39,6 +39,7 @@ export async function openDaemon(input: DaemonInput): Promise<Daemon> {
   const before = takes ? await askForPlace(run, version) : undefined;
   if (takes) stack.use(takeLock(run, before?.process));
   if (before === undefined) stack.use(await offer());
+  else router.places.adopt(await before.sockets());
   const held: Held = { input: { ...input, run, router, healthy: before?.healthy ?? [] }, control: undefined };
   stack.defer(() => held.control?.[Symbol.asyncDispose]());
   held.control = await openControl(held.input);
@@ -84,6 +85,7 @@ function giverOf(held: Held, retire: Giver['retire']): Giver {
       held.control = await openControl({ ...held.input, healthy });
       return true;
     },
+    sockets: () => held.input.router.places.all(),
     retire,
   };
 }

@@ -31,6 +31,8 @@ export interface Addon {
   socketListen(fd: number, backlog: number): void;
   sockoptSet(fd: number, level: number, option: number, value: Uint8Array): void;
   sockoptGet(fd: number, level: number, option: number, size: number): Uint8Array;
+  descriptorsSend(fd: number, bytes: Uint8Array, fds: Uint8Array): boolean;
+  descriptorsReceive(fd: number): { bytes: Uint8Array; fds: Uint8Array } | undefined;
   tapAdd(name: string, owner: number): void;
   tapOpen(name: string): number;
   ethtool(name: string, command: number, data: number): number;

@@ -98,6 +98,18 @@ export function tcpBind(o: TcpBind): number {
   }
 }
 
+/** Passes descriptors on over a unix socket: at most 64, with at most 16 KB of text, in one message. False: not now. */
+export function sendDescriptors(fd: number, text: string, fds: readonly number[]): boolean {
+  return addon().descriptorsSend(fd, Buffer.from(text), new Uint8Array(Int32Array.from(fds).buffer));
+}
+
+/** One such message; its descriptors are the caller's. Empty text: the end. Undefined: nothing yet. */
+export function receiveDescriptors(fd: number): { readonly text: string; readonly fds: readonly number[] } | undefined {
+  const got = addon().descriptorsReceive(fd);
+  if (got === undefined) return undefined;
+  return { text: Buffer.from(got.bytes).toString(), fds: [...new Int32Array(got.fds.buffer)] };
+}
+
 /** Another descriptor of the same socket. */
 export function duplicate(fd: number): number {
   return addon().fdDup(fd);

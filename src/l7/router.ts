@@ -67,6 +67,8 @@ export interface Router extends Consumer, AsyncDisposable {
   endWorker(index: number): Promise<void>;
   /** Makes them so many. Who waits to be accepted by one that goes is accepted by another; its connections move. */
   resize(workers: number): Promise<void>;
+  /** Where it listens. */
+  readonly places: Pick<Places, 'all' | 'adopt'>;
   /** Stops accepting. Clients are answered, and told to go by their next answer, until all are gone or `drainMs` is
    * over; then ends the workers. */
   stop(drainMs?: number): Promise<void>;
@@ -93,7 +95,7 @@ class WorkerRouter implements Router {
   private readonly hands: Hand[] = [];
   /** Counters by index of a worker: they outlive it. */
   private readonly memories: SharedArrayBuffer[] = [];
-  private readonly places = new Places();
+  readonly places = new Places();
   private readonly home = randomInt(1, 2 ** 32);
   private readonly latest = new Map<ClusterKey, Endpoints>();
   private readonly stats = new StatRows();
@@ -209,8 +211,7 @@ class WorkerRouter implements Router {
   /** Says anew who accepts where. */
   private share(): void {
     const serving = this.serving();
-    for (const hand of this.hands) {
-      if (!hand.serves) continue;
+    for (const hand of this.hands.filter(({ serves }) => serves)) {
       hand.say({ type: 'accept', sockets: this.places.share(this.places.inForce(), hand.index, serving) });
     }
   }
@@ -311,8 +312,8 @@ class WorkerRouter implements Router {
   }
 
   private async part(hand: Hand): Promise<void> {
-    const drainMs = DRAIN_MS;
-    await hand.ask({ type: 'stop', seq: this.next(), drainMs, leaving: true }, 'stopped', drainMs + this.ackMs);
+    const stop = { type: 'stop', seq: this.next(), drainMs: DRAIN_MS, leaving: true } as const;
+    await hand.ask(stop, 'stopped', DRAIN_MS + this.ackMs);
     await hand.end();
     this.rehome();
   }

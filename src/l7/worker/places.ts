@@ -95,6 +95,16 @@ export class Places {
     return { of: this.of };
   }
 
+  /** Descriptors by place; they stay its own. */
+  all(): ReadonlyMap<string, readonly number[]> {
+    return this.sockets;
+  }
+
+  /** Has these from now on, before anything is put in force: what that does not need is closed then. */
+  adopt(sockets: ReadonlyMap<string, readonly number[]>): void {
+    for (const [place, fds] of sockets) this.sockets.set(place, [...fds]);
+  }
+
   /** All descriptors, which are the caller's from now on. */
   clear(): readonly number[] {
     return this.commit({ of: new Map(), fresh: [] });

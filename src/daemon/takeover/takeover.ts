@@ -3,6 +3,8 @@
 //
 //   new: ask       when all is ready that can be made ready beside the old one
 //   old: released  its engine has stopped and its doors are closed: world and lock are the new one's. Or busy: not now
+//   new: sockets   on a connection of its own: the old one's listening sockets, as descriptors (descriptors.ts). One
+//                  that does not know how to closes; then the new one listens beside it
 //   new: serving   its L7 listeners accept, beside the old one's
 //   old: retiring  it accepts no more, answers what it has, ends
 //
@@ -14,12 +16,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { FaultError } from '../engine/faults.ts';
-import { isAlive, type ProcessId, processOf } from '../lib/process.ts';
-import { holderOf } from './lock.ts';
+import { FaultError } from '../../engine/faults.ts';
+import { isAlive, type ProcessId, processOf } from '../../lib/process.ts';
+import { type ListeningSockets, receiveSockets, sendSockets } from './descriptors.ts';
+import { holderOf } from '../lock.ts';
 
 const message = z.union([
   z.object({ say: z.literal('ask'), pid: z.int(), version: z.string() }),
+  z.object({ say: z.literal('sockets') }),
   z.object({ say: z.literal('busy'), why: z.string() }),
   z.object({ say: z.literal('released'), healthy: z.array(z.string()) }),
   z.object({ say: z.literal('serving'), drainMs: z.int().min(0).max(600_000) }),
@@ -31,6 +35,8 @@ type Message = z.infer<typeof message>;
 export interface Giver {
   /** Lets go of the world; gives the guests that services may send traffic to. */
   release(): Promise<readonly string[]>;
+  /** Where the L7 router listens. */
+  sockets(): ListeningSockets;
   /** Takes world and lock back. False: another daemon has them. */
   resume(): Promise<boolean>;
   /** Stops accepting, answers what it has for at most `drainMs`, ends. */
@@ -42,6 +48,8 @@ export interface Predecessor {
   readonly process: ProcessId;
   /** Guests that services sent traffic to. */
   readonly healthy: readonly string[];
+  /** Its listening sockets, which are the caller's now; none where it can't give them. */
+  sockets(): Promise<ListeningSockets>;
   /** Says that the L7 listeners here accept; resolves when the old one's no longer do. */
   serving(drainMs: number): Promise<void>;
 }
@@ -50,12 +58,14 @@ const pathIn = (folder: string): string => join(folder, 'takeover.sock');
 const askMs = 5_000;
 const releaseMs = 60_000;
 const retireMs = 5_000;
+const socketsMs = 5_000;
 const goneMs = 2_000;
 const mostLine = 1 << 20;
 
 /** Answers who asks for this daemon's place: 'busy' until `ready` resolves. */
 export async function offerTakeover(folder: string, log: Logger, ready: Promise<Giver>): Promise<AsyncDisposable> {
   let giver: Giver | undefined;
+  let handing: Giver | undefined;
   let busy = 'it is starting';
   void ready.then(
     (one) => (giver = one),
@@ -65,6 +75,10 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
   const answer = async (socket: Socket): Promise<void> => {
     const talk = talkOver(socket);
     const asked = await talk.hear(askMs);
+    if (asked?.say === 'sockets' && handing !== undefined) {
+      await sendSockets(socket, handing.sockets(), socketsMs);
+      return void socket.end();
+    }
     if (asked?.say !== 'ask') return void socket.destroy();
     if (giver === undefined) {
       talk.say({ say: 'busy', why: busy });
@@ -72,10 +86,12 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
     }
     const giving = giver;
     giver = undefined;
+    handing = giving;
     busy = `it is handing over to pid ${asked.pid}`;
     log.info({ to: asked.pid, version: asked.version }, 'handing over');
     talk.say({ say: 'released', healthy: [...(await giving.release())] });
     const next = await talk.hear();
+    handing = undefined;
     if (next?.say === 'serving') {
       // The path is the new one's from here on.
       server.close();
@@ -124,6 +140,7 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
   return {
     process: old,
     healthy: answer.healthy,
+    sockets: () => askForSockets(pathIn(folder)),
     async serving(drainMs) {
       talk.say({ say: 'serving', drainMs });
       await talk.hear(retireMs);
@@ -132,8 +149,19 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
   };
 }
 
-async function reach(path: string): Promise<Socket | undefined> {
+/** On a connection that node does not read from: it would let the descriptors go. */
+async function askForSockets(path: string): Promise<ListeningSockets> {
+  const socket = await reach(path, true);
+  if (socket === undefined) return new Map();
+  socket.write(`${JSON.stringify({ say: 'sockets' })}\n`);
+  const sockets = await receiveSockets(socket, socketsMs);
+  socket.destroy();
+  return sockets ?? new Map();
+}
+
+async function reach(path: string, paused = false): Promise<Socket | undefined> {
   const socket = connect(path);
+  if (paused) socket.pause();
   try {
     await once(socket, 'connect');
     return socket;
