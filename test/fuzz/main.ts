@@ -2,6 +2,7 @@
 // not its own is AddressSanitizer's to say, where that is preloaded.
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { pki } from '../fake/pki.ts';
 import { cuts } from './cuts.ts';
 import { handshakes } from './handshakes.ts';
@@ -13,6 +14,13 @@ const descriptors = (): number => readdirSync('/proc/self/fd').length;
 // OpenSSL's command, which makes the certificates, is not watched.
 delete process.env['LD_PRELOAD'];
 using ours = pki();
+// Children that look for their program for long hold a copy of every descriptor meanwhile.
+const spawner = new Worker(
+  `const { spawn } = require('node:child_process');
+  const env = { PATH: '/nowhere:'.repeat(12_000) };
+  setInterval(() => spawn('nothing', { env, stdio: 'ignore' }).on('error', () => {}), 1000);`,
+  { eval: true },
+);
 
 await handshakes(performance.now() + 500, seed, ours);
 await cuts(performance.now() + 500);
@@ -25,5 +33,6 @@ const done = {
   cuts: await cuts(begun + seconds * 600),
   rows: await rows(begun + seconds * 1000, seed + 1000),
 };
+await spawner.terminate();
 await sleep(500);
 process.stdout.write(`${JSON.stringify({ ...done, before, after: descriptors() })}\n`);

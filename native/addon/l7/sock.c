@@ -216,9 +216,9 @@ void sock_close(struct engine *e, struct sock *s, bool reset)
 		s->fd = -1;
 		return script_close(e, s);
 	}
-	// Somebody else has the socket too, so closing it here does not end what is heard of it.
-	if (s->role == GATE)
-		epoll_ctl(e->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+	// Closing it here does not end what is heard of it while somebody else has it too: the owner of a listening socket,
+	// or a child of this process between its fork and its exec.
+	epoll_ctl(e->epoll, EPOLL_CTL_DEL, s->fd, NULL);
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	if (reset)
 		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
