@@ -275,3 +275,29 @@ test('an endpoint whose server keeps connections shorter than we do', async () =
   assert.equal(s.engine.stats().upstreamsIdle, 0);
   c.socket.destroy();
 });
+
+test('a chunked body that was empty is not sent again: its end went with the first try', async () => {
+  await using up = await upstream((socket, piece) => {
+    if (piece.toString() === 'G') socket.write('HEAD');
+    else socket.resetAndDestroy();
+  });
+  let endpoint = 0;
+  using s = await engineWith((engine, base, row) => {
+    const to = { [t.W_ACTION]: t.FORWARD, [t.W_ENDPOINT]: endpoint };
+    if (row.kind === t.REQUEST && row.text === 'G') say(engine, base, { ...to, [t.W_HEAD]: 1 }, 'G');
+    else if (row.kind === t.REQUEST) {
+      say(engine, base, { ...to, [t.W_HEAD]: 1, [t.W_BODY]: t.BODY_CHUNKED, [t.W_OUT]: t.OUT_CHUNK }, 'P');
+    } else if (row.kind === t.RESPONSE) {
+      const keep = { [t.W_OUT]: t.OUT_KEEP | t.OUT_KEEP_UPSTREAM };
+      say(engine, base, { [t.W_HEAD]: row.text.length, [t.W_ACTION]: t.FORWARD, ...keep }, 'ok');
+    } else if (row.kind === t.FAILED) say(engine, base, { [t.W_ACTION]: t.REPLY }, 'failed');
+  });
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  const c = await connect(s.port);
+  c.send('G');
+  await c.until(/^ok$/);
+  c.send('P0\r\n\r\n');
+  assert.match(await c.closed(), /failed$/);
+  const failed = s.seen.find((row) => row.kind === t.FAILED);
+  assert.equal((failed?.flags ?? 0) & (t.IN_REUSED | t.IN_REPLAYABLE), t.IN_REUSED);
+});

@@ -346,7 +346,7 @@ static void response(struct engine *e, struct conn *c, const int32_t *row, struc
 // FAILED and TIMEOUT. A timeout before any head begins an exchange of its own.
 static void trouble(struct engine *e, struct conn *c, int32_t *row, uint8_t why)
 {
-	if (row[W_ACTION] == RETRY && c->sent) {
+	if (row[W_ACTION] == RETRY && c->sent && (c->fail_flags & IN_REPLAYABLE)) {
 		struct head head = { .pieces = { { c->sent, c->sent_size } }, .count = c->sent_size > 0, .size = c->sent_size };
 		return forward(e, c, (uint32_t)row[W_ENDPOINT], true, &head, NULL, 0);
 	}

@@ -352,6 +352,7 @@ static void timeout(struct engine *e, struct conn *c, uint8_t why)
 	c->up = NULL;
 	if (up)
 		up_destroy(e, up);
+	c->fail_flags = 0;
 	c->phase = DECIDING;
 	push(e, c, TIMEOUT, why);
 }

@@ -231,12 +231,12 @@ void pump_request(struct engine *e, struct conn *c, struct head *head, const uin
 {
 	struct up *up = c->up;
 	struct gather g = gather_for(e, &up->s, head);
-	uint64_t before = c->bytes_in;
 	ptrdiff_t used = 0;
 	if (!c->request.done)
 		used = gather_body(&g, &c->request, bytes, size, c->request_chunk, &c->bytes_in);
 	gather_flush(&g);
-	c->body_sent = c->body_sent || c->bytes_in > before;
+	// Also where that is but the end of an empty one: it is not kept to be sent again.
+	c->body_sent = c->body_sent || used != 0;
 	if (used < 0)
 		return broken(e, c);
 	put_back(e, &c->s, bytes + used, size - (size_t)used);

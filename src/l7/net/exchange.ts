@@ -198,6 +198,7 @@ export class Exchanges implements UpstreamEvents {
     up.socket.cork();
     const used = feed(c.request, bytes, 0, c.toUpstream);
     c.piece = none;
+    if (used !== 0) c.bodySent = true;
     if (used >= 0 && c.request.done && c.requestChunk) up.socket.write(lastChunk);
     up.socket.uncork();
     if (used < 0) return this.broken(c);
