@@ -1,65 +1,18 @@
 // What every engine must do with rows, shown without the chain: rows in, rows out, bytes.
 import assert from 'node:assert/strict';
-import { listenAt, openEngine, test } from '../../test/fake/l7-engines.ts';
-import { connect, freePort, sleep, upstream } from '../../test/fake/l7.ts';
+import { test } from '../../test/fake/l7-engines.ts';
+import { connOf, engineWith, say } from '../../test/fake/l7-rows.ts';
+import type { Seen } from '../../test/fake/l7-rows.ts';
+import { connect, sleep, upstream } from '../../test/fake/l7.ts';
 
 import * as t from './transport.ts';
-
-interface Seen {
-  readonly kind: number;
-  readonly text: string;
-  readonly reason: number;
-  readonly flags: number;
-}
-
-/** An engine whose rows are answered by `decide`; everything that was laid out is kept. */
-async function engineWith(
-  decide: (engine: t.Engine, base: number, seen: Seen) => void,
-  times: Partial<t.EngineTimes> = {},
-  hello?: t.HelloMode,
-) {
-  const seen: Seen[] = [];
-  const engine: t.Engine = openEngine({
-    times,
-    onBatch(n) {
-      for (let i = 0; i < n; i += 1) {
-        const base = i * t.ROW_WORDS;
-        const word = (w: number) => engine.rows[base + w]!;
-        const bytes = engine.arena.subarray(word(t.W_OFF), word(t.W_OFF) + word(t.W_LEN));
-        const row = {
-          kind: word(t.W_KIND),
-          text: word(t.W_KIND) === t.DONE ? '' : Buffer.from(bytes).toString('latin1'),
-          reason: word(t.W_REASON),
-          flags: word(t.W_IN),
-        };
-        seen.push(row);
-        decide(engine, base, row);
-      }
-    },
-  });
-  const port = await freePort();
-  const listener = listenAt(engine, port, hello);
-  return { engine, port, listener, seen, [Symbol.dispose]: () => engine.shut() };
-}
-
-/** The row's answer: these words, and a head that lies in scratch. */
-function say(engine: t.Engine, base: number, words: Record<number, number>, head = ''): void {
-  for (const [word, value] of Object.entries(words)) engine.rows[base + Number(word)] = value;
-  const at = t.READ_BYTES + base * 64;
-  engine.arena.set(Buffer.from(head, 'latin1'), at);
-  engine.rows[base + t.W_RUNS] = at;
-  engine.rows[base + t.W_RUNS + 1] = head.length;
-  engine.rows[base + t.W_TAIL] = head === '' ? 0 : 1;
-}
-
-const conn = (engine: t.Engine, base: number) => engine.rows[base + t.W_CONN]!;
 
 test('hold, then resume: the row is laid out again, with what came meanwhile', async () => {
   let held = -1;
   using s = await engineWith((engine, base, row) => {
     if (row.kind !== t.REQUEST) return;
     if (held < 0) {
-      held = conn(engine, base);
+      held = connOf(engine, base);
       say(engine, base, { [t.W_ACTION]: t.HOLD });
     } else say(engine, base, { [t.W_HEAD]: row.text.length, [t.W_ACTION]: t.REPLY, [t.W_OUT]: 0 }, 'later');
   });
@@ -86,8 +39,8 @@ test('bytes mode: rows of bytes, answers by send, an end by close', async () => 
       // Whole pairs are used up, an odd byte waits.
       const pairs = row.text.length & ~1;
       engine.rows[base + t.W_HEAD] = pairs;
-      engine.send(conn(engine, base), engine.rows[base + t.W_OFF]!, pairs);
-      if (row.text.includes('!!')) engine.close(conn(engine, base), 'end');
+      engine.send(connOf(engine, base), engine.rows[base + t.W_OFF]!, pairs);
+      if (row.text.includes('!!')) engine.close(connOf(engine, base), 'end');
     }
   });
   const c = await connect(s.port);

@@ -364,6 +364,9 @@ void client_timer(struct engine *e, struct conn *c, bool deadline)
 			timeout(e, c, WHY_DEADLINE);
 		else if (c->phase == TUNNELED)
 			abort_conn(e, c, WHY_DEADLINE);
+		else if (c->phase == DECIDING && c->active)
+			// What is decided may be one more try.
+			wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + 1);
 		return;
 	}
 	switch (c->phase) {

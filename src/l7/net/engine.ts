@@ -152,6 +152,8 @@ class NetEngine implements Engine {
     const deadline = new Timer(() => {
       if (c.phase === EXCHANGE) this.timeout(c, WHY_DEADLINE);
       else if (c.phase === TUNNELED) this.exchanges.abort(c, WHY_DEADLINE);
+      // What is decided may be one more try.
+      else if (c.phase === DECIDING && c.active) this.wheel.after(c.deadline, 1);
     });
     const c: Conn = new Conn(slot | (this.generations[slot]! << 16), socket, listener, peer, { idle, deadline });
     this.slots[slot] = c;
