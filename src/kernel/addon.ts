@@ -160,6 +160,8 @@ export interface NativeEngine {
   readonly engine: Native;
   readonly arena: Uint8Array<ArrayBuffer>;
   readonly rows: Int32Array<ArrayBuffer>;
+  /** A word a slot, for the caller: 0 with each new connection. */
+  readonly known: Int32Array<ArrayBuffer>;
 }
 
 export interface NativeTaken {

@@ -1,10 +1,20 @@
 // What the engine in C owes to whoever fills its rows when things happen at the same time.
 import assert from 'node:assert/strict';
+import { connect as dial } from 'node:net';
 import { test } from 'node:test';
 import { connOf, engineWith, say } from '../../test/fake/l7-rows.ts';
 import { serverSpec } from '../../test/fake/l7-tls.ts';
 import { connect, sleep, upstream } from '../../test/fake/l7.ts';
 import * as t from './transport.ts';
+
+function silent(port: number): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = dial({ port, host: '127.0.0.1' }, () => socket.end());
+    socket.on('error', () => {});
+    socket.on('close', () => resolve());
+    socket.resume();
+  });
+}
 
 test('a deadline that passes while a failure is decided on holds for the second try', async () => {
   await using up = await upstream(() => {});
@@ -23,4 +33,42 @@ test('a deadline that passes while a failure is decided on holds for the second 
   const c = await connect(s.port);
   c.send('x');
   assert.equal(await c.closed(), 'late');
+});
+
+const long = process.env['MIDPLANE_TEST_LONG'] === '1';
+
+// Tens of thousands of connections, one after the other.
+test('a number of a connection that comes again does not bring back who had it', { skip: !long }, async () => {
+  using s = await engineWith(
+    (engine, base, row) => {
+      if (row.kind === t.DONE) return;
+      last = connOf(engine, base);
+      say(engine, base, { [t.W_HEAD]: 1, [t.W_ACTION]: t.REPLY }, 'bye');
+    },
+    {},
+    undefined,
+    { maxConnections: 1, maxStreams: 0 },
+  );
+  let last = 0;
+  /** Says something where the one slot is free: the port and number that this connection had. */
+  async function speak(): Promise<{ port: number | undefined; conn: number }> {
+    for (;;) {
+      const c = await connect(s.port).catch(() => undefined);
+      const port = c?.socket.localPort;
+      c?.send('x');
+      const text = await c?.closed().catch(() => '');
+      c?.socket.destroy();
+      if (text === 'bye') return { port, conn: last };
+    }
+  }
+  const first = await speak();
+  assert.equal(s.engine.peer(first.conn).port, first.port);
+  const { accepted } = s.engine.stats();
+  // Who comes and goes without a word is in no row.
+  while (s.engine.stats().accepted < accepted + 32_700) await silent(s.port);
+  for (;;) {
+    const again = await speak();
+    if (again.conn !== first.conn) continue;
+    return assert.equal(s.engine.peer(again.conn).port, again.port);
+  }
 });

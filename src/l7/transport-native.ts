@@ -48,7 +48,7 @@ function slotsOf(o: EngineOptions): { maxConnections: number; maxStreams: number
 /** Opens one on this thread's event loop. */
 export function openEngine(o: EngineOptions): Engine {
   const t = { ...engineTimes, ...o.times };
-  const { engine, arena, rows } = openNativeEngine({
+  const native = openNativeEngine({
     onBatch: o.onBatch,
     times: [t.headMs, t.idleMs, t.bodyMs, t.stallMs, t.upstreamIdleMs, t.lingerMs],
     tickMs: Math.trunc(Math.max(5, Math.min(TICK_MS, t.idleMs / 4, t.headMs / 4))),
@@ -57,6 +57,7 @@ export function openEngine(o: EngineOptions): Engine {
     maxHeldBytes: o.maxHeldBytes ?? HELD_BYTES,
     home: o.home ?? 0,
   });
+  const { engine, arena, rows } = native;
   return {
     arena: Buffer.from(arena.buffer),
     rows,
@@ -72,7 +73,7 @@ export function openEngine(o: EngineOptions): Engine {
     ...tlsOf(engine),
     template: (id, bytes) => engineTemplate(engine, id, bytes),
     resume: (conn) => engineResume(engine, conn),
-    ...peersOf(engine),
+    ...peersOf(native),
     send: (conn, off, len) => engineSend(engine, conn, off, len),
     close: (conn, how) => engineClose(engine, conn, how === 'reset'),
     closeIdle: () => engineCloseIdle(engine),
@@ -84,36 +85,35 @@ export function openEngine(o: EngineOptions): Engine {
   };
 }
 
-/** Who is on the other end, by slot: asked of the engine once a connection, unless someone in front says it. */
-function peersOf(engine: ReturnType<typeof openNativeEngine>['engine']): Pick<Engine, 'peer' | 'peerIs' | 'stream'> {
-  const ids = new Int32Array(MAX_CONNECTIONS + 1);
+/** Who is on the other end, by slot: asked of the engine once a connection, unless someone in front says it. `known`
+ * has the connection whose peer is kept, less than 0 where it was said and not asked for yet. */
+function peersOf({ engine, known }: ReturnType<typeof openNativeEngine>): Pick<Engine, 'peer' | 'peerIs' | 'stream'> {
   const peers: Peer[] = [];
-  const saidIds = new Int32Array(MAX_CONNECTIONS + 1);
-  const said: Pick<Peer, 'address' | 'port'>[] = [];
+  const said: (Pick<Peer, 'address' | 'port'> | undefined)[] = [];
   const peerIs = (conn: number, address: string, port: number): void => {
     const slot = slotOf(conn);
-    saidIds[slot] = conn;
     said[slot] = { address, port };
-    ids[slot] = 0;
+    known[slot] = -conn;
   };
   return {
     peerIs,
     peer(conn) {
       const slot = slotOf(conn);
-      const known = peers[slot];
-      if (known !== undefined && ids[slot] === conn) return known;
+      if (known[slot] === conn) return peers[slot]!;
+      if (known[slot] !== -conn) said[slot] = undefined;
       const found = enginePeer(engine, conn);
       if (found === undefined) return noPeer;
-      const peer = saidIds[slot] === conn ? { ...found, ...said[slot] } : found;
+      const peer = { ...found, ...said[slot] };
       if (peer.greeting !== undefined) return peer;
-      ids[slot] = conn;
+      known[slot] = conn;
       peers[slot] = peer;
       return peer;
     },
     stream(parent) {
       const conn = engineStream(engine, parent);
-      const of = said[slotOf(parent)];
-      if (conn >= 0 && of !== undefined && saidIds[slotOf(parent)] === parent) peerIs(conn, of.address, of.port);
+      const slot = slotOf(parent);
+      const of = Math.abs(known[slot]!) === parent ? said[slot] : undefined;
+      if (conn >= 0 && of !== undefined) peerIs(conn, of.address, of.port);
       return conn;
     },
   };

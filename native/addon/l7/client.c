@@ -172,7 +172,9 @@ bool conn_enter(struct engine *e, struct conn *c, struct listener *l)
 	struct conn **newest = stream ? &e->newest_stream : &e->newest;
 	c->listener = l;
 	l->clients += 1;
-	e->generations[slot] = (e->generations[slot] + 1) & 0x7fff;
+	// No id is 0. One comes again after 32,766 others of its slot, so nothing of those before may be known by it.
+	e->generations[slot] = e->generations[slot] % 0x7fff + 1;
+	e->known[slot] = 0;
 	c->id = (uint32_t)slot | (uint32_t)e->generations[slot] << 16;
 	c->idle.kind = TIMER_IDLE;
 	c->deadline.kind = TIMER_DEADLINE;

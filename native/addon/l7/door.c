@@ -49,7 +49,7 @@ static napi_value memory_of(napi_env env, struct engine *e, void *data, size_t s
 }
 
 // l7Open(onBatch, times: 6 words, tickMs, maxConnections, maxPerEndpoint, maxHeldBytes,
-// maxStreams, home): { engine, arena, rows }.
+// maxStreams, home): { engine, arena, rows, known }.
 static napi_value l7_open(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
@@ -81,6 +81,7 @@ static napi_value l7_open(napi_env env, napi_callback_info info)
 	set_value(env, result, "arena", memory_of(env, e, e->arena, ARENA_BYTES, napi_uint8_array, ARENA_BYTES));
 	set_value(env, result, "rows",
 		  memory_of(env, e, e->rows, ROWS * ROW_WORDS * 4, napi_int32_array, ROWS * ROW_WORDS));
+	set_value(env, result, "known", memory_of(env, e, e->known, SLOTS * 4, napi_int32_array, SLOTS));
 	return result;
 }
 

@@ -58,6 +58,7 @@ static void engine_free(struct engine *e)
 	free_table(&e->listeners, false);
 	free_table(&e->slots, false);
 	free(e->generations);
+	free(e->known);
 	free(e->free_slots);
 	free(e->queue);
 	free(e->scratch);
@@ -92,12 +93,13 @@ struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t 
 	e->rows = calloc(ROWS * ROW_WORDS, sizeof(*e->rows));
 	e->scratch = malloc(SCRATCH);
 	e->generations = calloc(SLOTS, sizeof(*e->generations));
+	e->known = calloc(SLOTS, sizeof(*e->known));
 	e->free_slots = calloc(SLOTS, sizeof(*e->free_slots));
 	e->epoll = epoll_create1(EPOLL_CLOEXEC);
 	e->now_us = uv_hrtime() / 1000;
 	wheel_open(&e->wheel, tick_ms, e->now_us / 1000);
-	if (!e->arena || !e->rows || !e->scratch || !e->generations || !e->free_slots || e->epoll < 0 ||
-	    !table_reach(&e->slots, max_connections + max_streams)) {
+	if (!e->arena || !e->rows || !e->scratch || !e->generations || !e->known || !e->free_slots ||
+	    e->epoll < 0 || !table_reach(&e->slots, max_connections + max_streams)) {
 		engine_free(e);
 		return NULL;
 	}

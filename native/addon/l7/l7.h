@@ -206,7 +206,7 @@ struct engine {
 	uv_timer_t tick;
 	uv_idle_t again;
 	int handles; // of uv, not closed yet
-	int holders; // who may still touch this memory: uv, the external object, the arena, the rows
+	int holders; // who may still touch this memory: uv, the external object, what JavaScript has views of
 	bool closed;
 	bool in_turn;
 
@@ -233,6 +233,7 @@ struct engine {
 
 	struct table slots, listeners, endpoints, templates;
 	uint16_t *generations; // of slots
+	int32_t *known; // by slot, for JavaScript to note a connection in; 0 with each new one
 	uint32_t listener_count; // all that ever were
 	uint32_t free_endpoint, endpoint_count; // below the first no place is free; all that ever were
 	uint16_t *free_slots;
