@@ -35,6 +35,63 @@ test('a deadline that passes while a failure is decided on holds for the second 
   assert.equal(await c.closed(), 'late');
 });
 
+const ask = async (hello?: t.HelloMode): Promise<string> => {
+  let asked = 0;
+  using s = await engineWith(
+    (engine, base, row) => {
+      if (row.kind === t.DONE) return;
+      const conn = connOf(engine, base);
+      asked += 1;
+      if (asked > 1) return say(engine, base, { [t.W_ACTION]: hello ? t.CLOSE : t.REPLY }, 'later');
+      say(engine, base, { [t.W_ACTION]: t.HOLD });
+      if (hello) setTimeout(() => engine.resume(conn), 20);
+      else void Promise.resolve().then(() => engine.resume(conn));
+    },
+    {},
+    hello,
+  );
+  const c = await connect(s.port);
+  if (!hello) c.send('x');
+  return `${await c.closed(1000)}${asked}`;
+};
+
+test('hold: the answer may be there before onBatch is over, and there may be no bytes yet', async () => {
+  assert.equal(await ask(), 'later2');
+  assert.equal(await ask('at-once'), '2');
+});
+
+test('hold: what takes long is not held against the client', async () => {
+  using s = await engineWith(
+    (engine, base, row) => {
+      if (row.kind !== t.REQUEST) return;
+      if (s.seen.length > 1) return say(engine, base, { [t.W_HEAD]: 1, [t.W_ACTION]: t.REPLY }, 'later');
+      say(engine, base, { [t.W_ACTION]: t.HOLD });
+      const conn = connOf(engine, base);
+      setTimeout(() => engine.resume(conn), 300);
+    },
+    { headMs: 100 },
+  );
+  const c = await connect(s.port);
+  c.send('x');
+  assert.equal(await c.closed(), 'later');
+});
+
+test('a row that is answered too late, its connection being closed meanwhile, has its DONE', async () => {
+  using s = await engineWith((engine, base, row) => {
+    if (row.kind !== t.REQUEST) return;
+    say(engine, base, { [t.W_HEAD]: 1, [t.W_ACTION]: t.REPLY }, 'x');
+    engine.close(connOf(engine, base), 'reset');
+  });
+  const c = await connect(s.port);
+  c.send('x');
+  await c.closed();
+  await sleep(20);
+  assert.deepEqual(
+    s.seen.map((row) => row.kind),
+    [t.REQUEST, t.DONE],
+  );
+});
+
 const long = process.env['MIDPLANE_TEST_LONG'] === '1';
 
 // Tens of thousands of connections, one after the other.

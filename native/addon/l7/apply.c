@@ -56,16 +56,6 @@ static void keep(struct engine *e, struct sock *s, struct given g, uint32_t used
 		queue_free(e, &rest);
 }
 
-static void begin(struct engine *e, struct conn *c, uint32_t head)
-{
-	c->active = true;
-	c->started = false;
-	c->body_sent = false;
-	c->bytes_in = head;
-	c->bytes_out = 0;
-	c->began_us = e->now_us;
-}
-
 static void refuse(struct engine *e, struct conn *c)
 {
 	e->stats.faults += 1;
@@ -202,9 +192,9 @@ static void hello(struct engine *e, struct conn *c, int32_t *row, struct given g
 			push(e, c, HELLO, WHY_NONE);
 		return;
 	case HOLD:
-		c->held = HELLO;
-		c->phase = DECIDING;
-		return;
+		// Asked again without bytes too.
+		c->asked = false;
+		return hold(e, c, HELLO);
 	case PLAIN:
 		return plain(e, c);
 	case TUNNEL:
@@ -243,9 +233,7 @@ static void request(struct engine *e, struct conn *c, int32_t *row, struct given
 		return exchange(e, c, row, g);
 	case HOLD:
 		keep(e, &c->s, g, 0);
-		c->held = REQUEST;
-		c->phase = DECIDING;
-		return;
+		return hold(e, c, REQUEST);
 	case TUNNEL:
 		if (!sane(row, g, BODY_NONE))
 			return refuse(e, c);

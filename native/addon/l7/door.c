@@ -282,11 +282,8 @@ static napi_value l7_resume(napi_env env, napi_callback_info info)
 		output(e, c);
 		return NULL;
 	}
-	if (!c || c->held == 0 || c->phase != DECIDING)
-		return NULL;
-	c->phase = c->held == HELLO ? GREETING : AWAIT;
-	push(e, c, c->held, WHY_NONE);
-	c->held = 0;
+	if (c)
+		resume(e, c);
 	return NULL;
 }
 

@@ -106,6 +106,16 @@ void await_body(struct engine *e, struct conn *c)
 	touch(e, c);
 }
 
+void begin(struct engine *e, struct conn *c, uint32_t head)
+{
+	c->active = true;
+	c->started = false;
+	c->body_sent = false;
+	c->bytes_in = head;
+	c->bytes_out = 0;
+	c->began_us = e->now_us;
+}
+
 void settle(struct engine *e, struct conn *c, uint8_t why)
 {
 	wheel_clear(&c->deadline);
@@ -118,6 +128,36 @@ void settle(struct engine *e, struct conn *c, uint8_t why)
 	c->done_in = c->bytes_in;
 	c->done_out = c->bytes_out;
 	push(e, c, DONE, why);
+}
+
+void missed(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind)
+{
+	int32_t action = row[W_ACTION];
+	if ((kind != REQUEST && kind != HELLO) || (action != FORWARD && action != REPLY && action != TUNNEL))
+		return;
+	begin(e, c, 0);
+	settle(e, c, WHY_CLOSED);
+}
+
+void resume(struct engine *e, struct conn *c)
+{
+	if (c->phase != DECIDING || c->held == 0) {
+		c->resumed = true;
+		return;
+	}
+	c->phase = c->held == HELLO ? GREETING : AWAIT;
+	push(e, c, c->held, WHY_NONE);
+	c->held = 0;
+}
+
+void hold(struct engine *e, struct conn *c, uint8_t kind)
+{
+	c->held = kind;
+	c->phase = DECIDING;
+	// Who is asked takes time that is not the client's.
+	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.stall_ms);
+	if (c->resumed)
+		resume(e, c);
 }
 
 static void next(struct engine *e, struct conn *c)

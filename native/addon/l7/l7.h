@@ -128,6 +128,7 @@ struct conn {
 	bool head_timed; // part of a head is here and its time runs
 	bool greeting; // no answer to its first row was final yet
 	bool asked; // its first row is said, and that may be without bytes
+	bool resumed; // while its row was being answered
 	bool opening; // a tunnel, as soon as the upstream is connected
 	bool lingering; // our FIN is sent and the time for theirs runs
 	bool request_chunk, response_chunk;
@@ -294,7 +295,13 @@ void apply(struct engine *e, struct conn *c, int32_t *row, uint8_t kind, uint8_t
 // exchange.c
 void await_body(struct engine *e, struct conn *c);
 void touch(struct engine *e, struct conn *c);
+void begin(struct engine *e, struct conn *c, uint32_t head);
 void settle(struct engine *e, struct conn *c, uint8_t why);
+// The DONE of a row that would have begun an exchange, had its connection not ended meanwhile.
+void missed(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind);
+void hold(struct engine *e, struct conn *c, uint8_t kind);
+// Lays out a held row again. It may be asked for before that is held: promises are kept at the end of onBatch.
+void resume(struct engine *e, struct conn *c);
 void finish(struct engine *e, struct conn *c);
 void fail(struct engine *e, struct conn *c, uint8_t why);
 // Moves bytes of a body from `bytes` to the other side; `head` goes before them in the same write.

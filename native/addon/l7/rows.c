@@ -134,6 +134,7 @@ static bool lay_out(struct engine *e, struct queued q, uint32_t i, size_t used)
 		nothing(e, c, q.kind);
 		return false;
 	}
+	c->resumed = false;
 	row[W_CONN] = (int32_t)c->id;
 	row[W_KIND] = q.kind;
 	row[W_REASON] = q.why;
@@ -195,9 +196,12 @@ void batch(struct engine *e)
 		int32_t row[ROW_WORDS];
 		c->rows -= 1;
 		// An earlier row of this batch, or a call from within it, can have ended it.
-		if (kinds[i] == DONE || stale(c, kinds[i]) || e->closed)
+		if (kinds[i] == DONE || e->closed)
 			continue;
 		memcpy(row, row_at(e, i), sizeof(row));
-		apply(e, c, row, kinds[i], whys[i], e->given[i]);
+		if (stale(c, kinds[i]))
+			missed(e, c, row, kinds[i]);
+		else
+			apply(e, c, row, kinds[i], whys[i], e->given[i]);
 	}
 }
