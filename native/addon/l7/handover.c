@@ -94,7 +94,7 @@ static bool of_home(const struct parcel *p, uint64_t home)
 
 static bool too_old(const struct parcel *p, uint64_t now)
 {
-	return now - p->parked_ms > KEPT_MS;
+	return now > p->parked_ms + KEPT_MS;
 }
 
 void parcels_expire(void)
