@@ -92,6 +92,56 @@ test('a row that is answered too late, its connection being closed meanwhile, ha
   );
 });
 
+test('a new connection to an endpoint takes the place of one that nobody uses', async () => {
+  await using up = await upstream((socket) => socket.write('H'));
+  let endpoint = 0;
+  using s = await engineWith(
+    (engine, base, row) => {
+      const to = { [t.W_HEAD]: 1, [t.W_ENDPOINT]: endpoint };
+      const keep = { [t.W_OUT]: t.OUT_KEEP | t.OUT_KEEP_UPSTREAM };
+      if (row.kind === t.REQUEST) {
+        say(engine, base, { ...to, [t.W_ACTION]: row.text === 'a' ? t.FORWARD : t.TUNNEL }, row.text);
+      } else if (row.kind === t.RESPONSE) say(engine, base, { [t.W_HEAD]: 1, [t.W_ACTION]: t.FORWARD, ...keep }, 'ok');
+      else if (row.kind === t.FAILED) say(engine, base, { [t.W_ACTION]: t.REPLY }, 'failed');
+    },
+    {},
+    undefined,
+    { maxPerEndpoint: 1 },
+  );
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  const c = await connect(s.port);
+  c.send('a');
+  await c.until(/^ok$/);
+  c.send('b');
+  await c.until(/^okH$/);
+  assert.deepEqual([s.engine.stats().upstreams, s.engine.stats().upstreamsIdle], [1, 0]);
+  c.socket.destroy();
+});
+
+test('a template of a tunnel that failed is not said when a later request is upgraded', async () => {
+  await using up = await upstream((socket) => socket.write('H'));
+  let endpoint = 0;
+  using s = await engineWith((engine, base, row) => {
+    const to = { [t.W_HEAD]: 1, [t.W_ENDPOINT]: endpoint };
+    if (row.kind === t.REQUEST && row.text === 'a') {
+      say(engine, base, { ...to, [t.W_ENDPOINT]: 99, [t.W_ACTION]: t.TUNNEL }, 'x');
+      engine.rows[base + t.W_TAIL] = 1 | (7 << 8);
+    } else if (row.kind === t.REQUEST) say(engine, base, { ...to, [t.W_ACTION]: t.FORWARD }, 'x');
+    else if (row.kind === t.FAILED) say(engine, base, { [t.W_ACTION]: t.REPLY, [t.W_OUT]: t.OUT_KEEP }, 'failed;');
+    else if (row.kind === t.RESPONSE) say(engine, base, { [t.W_HEAD]: 1, [t.W_ACTION]: t.TUNNEL }, 'up;');
+  });
+  s.engine.template(7, Buffer.from('open;'));
+  endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
+  const c = await connect(s.port);
+  c.send('a');
+  await c.until(/^failed;$/);
+  c.send('b');
+  await c.until(/up;/);
+  c.send('c');
+  assert.equal(await c.until(/H$/), 'failed;up;H');
+  c.socket.destroy();
+});
+
 const long = process.env['MIDPLANE_TEST_LONG'] === '1';
 
 // Tens of thousands of connections, one after the other.

@@ -300,6 +300,8 @@ static void tunnel(struct engine *e, struct conn *c, struct up *up, const int32_
 	keep(e, &up->s, g, (uint32_t)row[W_HEAD]);
 	c->bytes_out += head.size;
 	c->tunnel_ms = (uint32_t)row[W_DEADLINE];
+	// It is part of the head already.
+	c->tunnel_template = 0;
 	if (head.count > 0)
 		sock_send(e, &c->s, head.pieces, head.count);
 	tunnel_begin(e, c, up);

@@ -132,6 +132,9 @@ struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t 
 		return up;
 	}
 	*why = WHY_OVERFLOW;
+	// Who has to have a new one need not wait for those that nobody uses.
+	if (p->open >= e->max_per_endpoint && p->idle)
+		up_destroy(e, p->idle);
 	return p->open < e->max_per_endpoint ? up_connect(e, p, why) : NULL;
 }
 

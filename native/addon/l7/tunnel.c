@@ -1,6 +1,7 @@
 // Both directions as they come, each with its own end.
 #include "l7.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 // Over once both have ended and all is written; a reset of one is a reset of the other.
@@ -48,6 +49,8 @@ void tunnel_begin(struct engine *e, struct conn *c, struct up *up)
 	c->phase = TUNNELED;
 	c->opening = false;
 	c->started = true;
+	free(c->sent);
+	c->sent = NULL;
 	wheel_clear(&c->deadline);
 	if (c->tunnel_ms > 0)
 		wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + c->tunnel_ms);
