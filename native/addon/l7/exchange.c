@@ -130,6 +130,7 @@ void settle(struct engine *e, struct conn *c, uint8_t why)
 	push(e, c, DONE, why);
 }
 
+// The DONE of a row that would have begun an exchange, had its connection not ended meanwhile.
 void missed(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind)
 {
 	int32_t action = row[W_ACTION];
@@ -139,6 +140,7 @@ void missed(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind)
 	settle(e, c, WHY_CLOSED);
 }
 
+// Lays out a held row again. It may be asked for before that is held: promises are kept at the end of onBatch.
 void resume(struct engine *e, struct conn *c)
 {
 	if (c->phase != DECIDING || c->held == 0) {

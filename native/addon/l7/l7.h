@@ -268,12 +268,8 @@ void sock_close(struct engine *e, struct sock *s, bool reset);
 void sock_bury(struct engine *e, struct sock *s);
 void look_at(struct engine *e, struct sock *s);
 
-// How much is read at once: the more the cheaper, and so much one direction keeps of a peer that does not read. The
-// more is kept in all, the less.
-static inline size_t bite(const struct engine *e)
-{
-	return e->held < e->max_held / 8 ? SCRATCH : e->held < e->max_held / 2 ? SCRATCH / 8 : SCRATCH / 32;
-}
+// How much is read at once.
+size_t bite(const struct engine *e);
 
 // turn.c
 void turn(struct engine *e);
@@ -297,10 +293,8 @@ void await_body(struct engine *e, struct conn *c);
 void touch(struct engine *e, struct conn *c);
 void begin(struct engine *e, struct conn *c, uint32_t head);
 void settle(struct engine *e, struct conn *c, uint8_t why);
-// The DONE of a row that would have begun an exchange, had its connection not ended meanwhile.
 void missed(struct engine *e, struct conn *c, const int32_t *row, uint8_t kind);
 void hold(struct engine *e, struct conn *c, uint8_t kind);
-// Lays out a held row again. It may be asked for before that is held: promises are kept at the end of onBatch.
 void resume(struct engine *e, struct conn *c);
 void finish(struct engine *e, struct conn *c);
 void fail(struct engine *e, struct conn *c, uint8_t why);
