@@ -304,6 +304,18 @@ const connectionsAsTheyCome: readonly Short[] = [
     'RFC 9293 3.6',
   ],
   [
+    'ports that declare no protocol: HTTP within 100 ms, else TCP',
+    'src/l7/tcp/sniff.test.ts',
+    'a head after 99 ms is HTTP; after 101 and 5,000 ms it is TCP, and refused where nothing lets TCP in',
+    'RFC 9112 2.1',
+  ],
+  [
+    'ports that declare no protocol: a server that speaks first',
+    'src/l7/tcp/sniff.test.ts',
+    'who says nothing is TCP soon: a server that speaks first is heard',
+    'RFC 5321 3.1',
+  ],
+  [
     'PROXY protocol on listeners',
     proxy,
     'the router behind HAProxy: the client is who HAProxy says, in HTTP and in TCP',

@@ -14,7 +14,9 @@ export interface Listener {
   readonly name: string;
   readonly address: string;
   readonly port: number;
-  readonly protocol: Protocol;
+  /** `auto`: not declared. What begins like HTTP within 100 ms is HTTP, all else TCP: who waits for that long gets no
+   * further than the streams say. */
+  readonly protocol: Protocol | 'auto';
   /** Name of its RouteTable; with HTTPS each of `tls` has its own, and this one is empty. */
   readonly routes: string;
   readonly tls?: readonly TlsHost[];

@@ -1,6 +1,7 @@
 // One worker's worth of the router in this thread: engine, chain and listeners, without threads and ports between them.
 import { closeSync } from 'node:fs';
 import { systemClock } from '../../src/lib/clock.ts';
+import type { Clock } from '../../src/lib/clock.ts';
 import { Chain } from '../../src/l7/chain.ts';
 import { counterMemory, counterWriter, readStats } from '../../src/l7/record/counters.ts';
 import type { RouteStats } from '../../src/l7/record/counters.ts';
@@ -44,6 +45,7 @@ export interface RigOptions {
   readonly maxStreams?: number;
   /** Every connection has agreed on HTTP/2. */
   readonly http2Only?: boolean;
+  readonly clock?: Clock;
 }
 
 export async function rig(o: RigOptions = {}): Promise<Rig> {
@@ -58,7 +60,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const fault = (error: unknown): void => void faults.push(error);
   const chain = new Chain(engine, {
     http2: new Http2Server(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true }),
-    clock: systemClock,
+    clock: o.clock ?? systemClock,
     upstreams,
     counters: counterWriter(memory),
     log: { write: (r) => void log.push(logged(r)), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },

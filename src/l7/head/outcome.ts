@@ -1,6 +1,6 @@
 // What is known of a request on its way, and how it ended.
 import type { Prefix } from '../../lib/prefix.ts';
-import type { PathNormalization, Protocol } from '../../mesh/snapshot.ts';
+import type { Listener, PathNormalization } from '../../mesh/snapshot.ts';
 import { Subject } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
 import type { Table } from '../match.ts';
@@ -14,7 +14,7 @@ import type { Act, Target } from './act.ts';
 export interface ListenerView {
   readonly name: string;
   readonly port: number;
-  readonly protocol: Protocol;
+  readonly protocol: Listener['protocol'];
   table: Table<Act>;
   streams: StreamTable;
   paths: PathNormalization;

@@ -19,6 +19,7 @@ import type { Backend } from '../upstream/pick.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
 import { emitProxy, ipBytes } from './introduce.ts';
 import type { Stream } from './stream.ts';
+import { likeHttp } from './sniff.ts';
 import { streamFor } from './stream.ts';
 
 export interface GreeterOptions {
@@ -28,6 +29,9 @@ export interface GreeterOptions {
   readonly log: AccessLog | undefined;
   readonly listener: (id: number) => ListenerView | undefined;
 }
+
+/** How long a connection may say nothing before what it speaks is taken for TCP. */
+const SNIFF_MS = 100;
 
 /** "-" in place of a method, then the name of a server. */
 const subject = Buffer.alloc(256, '-');
@@ -64,6 +68,7 @@ export class Greeter {
     if (x.stream !== undefined) return this.end(base, x);
     this.meet(base, x);
     if (kind === t.HELLO) this.hello(base, x);
+    else if (x.listener?.protocol === 'auto') this.tunnel(base, x, x.listener.streams.plain);
     else this.refuse(base, x, 'slow-head');
   }
 
@@ -83,7 +88,8 @@ export class Greeter {
   private hello(base: number, x: Exchange): void {
     const { listener } = x;
     if (listener?.proxyFrom !== undefined && !x.proxied && !this.introduced(base, x, listener.proxyFrom)) return;
-    if (listener?.protocol === 'TCP') this.tunnel(base, x, listener.streams.plain);
+    if (listener?.protocol === 'auto') this.sniff(base, x, listener);
+    else if (listener?.protocol === 'TCP') this.tunnel(base, x, listener.streams.plain);
     else if (listener?.protocol === 'TLS' || listener?.protocol === 'HTTPS') this.tls(base, x, listener);
     else this.plain(base, x);
   }
@@ -110,6 +116,19 @@ export class Greeter {
     this.engine.peerIs(x.conn, ...x.client);
     this.engine.label(x.conn, labelOf(x));
     return true;
+  }
+
+  /** What is not declared is HTTP where it begins like that in time; a head that comes later is judged as TCP, so that
+   * no policy of HTTP is escaped by waiting. */
+  private sniff(base: number, x: Exchange, listener: ListenerView): void {
+    const off = this.rows[base + t.W_OFF]! + this.rows[base + t.W_HEAD]!;
+    const end = this.rows[base + t.W_OFF]! + this.rows[base + t.W_LEN]!;
+    const left = SNIFF_MS - (this.o.clock.now() - x.since);
+    const like = left < 0 ? -1 : likeHttp(this.arena, off, end);
+    if (like > 0) return this.plain(base, x);
+    const ended = (this.rows[base + t.W_IN]! & t.IN_EOF) !== 0;
+    if (like < 0 || ended) return this.tunnel(base, x, listener.streams.plain);
+    this.rows[base + t.W_DEADLINE] = Math.max(1, Math.ceil(left));
   }
 
   private plain(base: number, x: Exchange): void {

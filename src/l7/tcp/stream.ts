@@ -74,5 +74,5 @@ export function streamFor(table: StreamTable, name: string): Stream | undefined 
  * first. */
 export function helloOf({ protocol, proxyFrom }: Listener): HelloMode {
   if (protocol === 'HTTP' && proxyFrom === undefined) return 'never';
-  return protocol === 'TCP' && proxyFrom === undefined ? 'at-once' : 'bytes';
+  return (protocol === 'TCP' || protocol === 'auto') && proxyFrom === undefined ? 'at-once' : 'bytes';
 }

@@ -202,14 +202,17 @@ function socketName(address: string, port: number): string {
 /** Addresses of services with policy: the fast path steers their connections here. */
 function steered(services: Registry, policy: Policy): Socket[] {
   return [...services.values()].flatMap((service) =>
-    service.ports.flatMap(({ port }): Socket[] => {
+    service.ports.flatMap(({ port, protocol: declared }): Socket[] => {
       const { routes, streams } = policy(service, port);
       if (service.address === undefined || routes.length + streams.length === 0) return [];
       const name = `steer:${socketName(service.address, port)}`;
-      const protocol = routes.length > 0 ? ('HTTP' as const) : ('TCP' as const);
+      const http = declared === 'auto' ? ('auto' as const) : ('HTTP' as const);
+      const protocol = routes.length > 0 ? http : ('TCP' as const);
       const listener = { name, address: service.address, port, protocol, routes: name, steered: true };
       const hosts = [{ name: '*', domains: ['*'], routes }];
-      return [[listener, protocol === 'HTTP' ? { name, hosts } : { name, hosts: [], streams }]];
+      return [
+        [listener, protocol === 'HTTP' ? { name, hosts } : { name, hosts: protocol === 'auto' ? hosts : [], streams }],
+      ];
     }),
   );
 }

@@ -3,7 +3,8 @@
 /** One port that a service offers. */
 export interface ServicePort {
   readonly port: number;
-  readonly protocol: 'HTTP' | 'TCP';
+  /** `auto`: not declared, the first bytes say it. */
+  readonly protocol: 'HTTP' | 'TCP' | 'auto';
 }
 
 /** One place that answers for a service. */

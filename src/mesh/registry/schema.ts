@@ -15,7 +15,10 @@ const endpoint = z.strictObject({
 
 const service = z.strictObject({
   port: port.optional().meta({ description: 'port that clients use (default: that of its endpoints)' }),
-  protocol: z.enum(['HTTP', 'TCP']).default('HTTP').meta({ description: 'what is spoken on the port' }),
+  protocol: z
+    .enum(['HTTP', 'TCP', 'auto'])
+    .default('HTTP')
+    .meta({ description: 'what is spoken on the port; auto: what its first bytes say, within 100 ms' }),
   address: ipAddress.optional().meta({ description: 'address of its own, that clients connect to' }),
   endpoints: z.record(name, endpoint).default({}).meta({ description: 'places that answer, beside the guests' }),
 });

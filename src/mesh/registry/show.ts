@@ -24,7 +24,7 @@ const serviceData = z.object({
   namespace: z.string(),
   address: z.string().optional(),
   port: z.number().optional(),
-  protocol: z.enum(['HTTP', 'TCP']).optional(),
+  protocol: z.enum(['HTTP', 'TCP', 'auto']).optional(),
   endpoints: z.array(endpointData),
 });
 
