@@ -8,7 +8,7 @@ import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { TICKET_KEY } from '../../src/l7/transport.ts';
 import { serverSpec, tlsFront } from '../fake/l7-tls.ts';
 import { sleep } from '../fake/l7.ts';
-import type { Pki } from '../fake/pki.ts';
+import type { Issued, Pki } from '../fake/pki.ts';
 
 const harms = ['none', 'end', 'reset', 'pause', 'flip', 'drop', 'double', 'pour'] as const;
 
@@ -67,11 +67,21 @@ async function listening(server: net.Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+export interface Certificates {
+  readonly ca: string;
+  readonly server: Issued;
+  readonly rsa: Issued;
+}
+
+/** Certificates for all runs: to make them takes longer than a short run. */
+export function issueAll(ours: Pki): Certificates {
+  const server = ours.issue('server', 'DNS:a.test,URI:spiffe://td/s');
+  return { ca: ours.ca, server, rsa: ours.issue('rsa', 'DNS:a.test', { rsa: true }) };
+}
+
 /** Runs for so long, a new engine each second or so, shut with handshakes under way. Gives how many there were. */
-export async function handshakes(untilMs: number, seed: number, ours: Pki): Promise<number> {
+export async function handshakes(untilMs: number, seed: number, { ca, server, rsa }: Certificates): Promise<number> {
   const random = createRandom(seed);
-  const server = ours.issue(`s${seed}`, 'DNS:a.test,URI:spiffe://td/s');
-  const rsa = ours.issue(`r${seed}`, 'DNS:a.test', { rsa: true });
   const up = tls.createServer({ cert: server.chain, key: server.key }, (socket) => {
     socket.on('error', () => {});
     socket.on('data', () => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
@@ -83,7 +93,7 @@ export async function handshakes(untilMs: number, seed: number, ours: Pki): Prom
   while (performance.now() < untilMs) {
     const times = { headMs: 80, idleMs: 80, stallMs: 80, bodyMs: 80, upstreamIdleMs: 40, lingerMs: 20 };
     const front = await tlsFront(times);
-    const spec = { ...serverSpec, certificates: [server, rsa], ca: ours.ca, verify: 'given' as const };
+    const spec = { ...serverSpec, certificates: [server, rsa], ca, verify: 'given' as const };
     const open = () => front.engine.tlsContext({ ...spec, policy: String(random() % 2) });
     const context = front.engine.tlsContext({ ...spec, side: 'client', verify: 'always' });
     front.endpoint = front.engine.endpoint('127.0.0.1', behindPort, 60, {

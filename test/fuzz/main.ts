@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { pki } from '../fake/pki.ts';
 import { cuts } from './cuts.ts';
-import { handshakes } from './handshakes.ts';
+import { handshakes, issueAll } from './handshakes.ts';
 import { rows } from './rows.ts';
 
 const [seconds = 10, seed = 1] = process.argv.slice(2).map(Number);
@@ -14,6 +14,7 @@ const descriptors = (): number => readdirSync('/proc/self/fd').length;
 // OpenSSL's command, which makes the certificates, is not watched.
 delete process.env['LD_PRELOAD'];
 using ours = pki();
+const issued = issueAll(ours);
 // Children that look for their program for long hold a copy of every descriptor meanwhile.
 const spawner = new Worker(
   `const { spawn } = require('node:child_process');
@@ -22,14 +23,14 @@ const spawner = new Worker(
   { eval: true },
 );
 
-await handshakes(performance.now() + 500, seed, ours);
+await handshakes(performance.now() + 500, seed, issued);
 await cuts(performance.now() + 500);
 await rows(performance.now() + 500, seed);
 await sleep(300);
 const before = descriptors();
 const begun = performance.now();
 const done = {
-  handshakes: await handshakes(begun + seconds * 300, seed + 1, ours),
+  handshakes: await handshakes(begun + seconds * 300, seed + 1, issued),
   cuts: await cuts(begun + seconds * 600),
   rows: await rows(begun + seconds * 1000, seed + 1000),
 };
