@@ -106,7 +106,7 @@ const noVersion: readonly Case[] = [
 ];
 
 const prefaces: readonly Case[] = [
-  bad('the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${hidden}`, get() + hidden),
+  bad('half of the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\n${hidden}`, get() + hidden),
   bad('a ClientHello', '\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03', get()),
   bad('a PROXY line', `PROXY TCP4 10.0.0.1 10.0.0.2 1 80\r\n${get()}`, get()),
 ];
