@@ -20,6 +20,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   OpenSSL: 'openssl',
   Node: 'node:tls',
   'Node HTTP/2': 'node:http2',
+  'grpc-js': '@grpc/grpc-js',
   h2spec: 'h2spec',
   nghttp2: 'nghttp',
 };
@@ -233,6 +234,8 @@ const tls: readonly Short[] = [
 ];
 
 const h2 = 'src/l7/http2/server.test.ts';
+const up2 = 'src/l7/http2/upstream.test.ts';
+const rpc = 'src/l7/http2/grpc.test.ts';
 const oracles = 'src/l7/http2/oracles.test.ts';
 const floods = 'src/l7/http2/floods.test.ts';
 const http2: readonly Short[] = [
@@ -274,6 +277,37 @@ const http2: readonly Short[] = [
     '${downgradeCases.length} requests that must not get through, and their siblings that must',
     'RFC 9113 8.2.1',
   ],
+  ['HTTP/2 to upstreams', up2, 'a client of HTTP/1.1 before a server of HTTP/2', 'Node HTTP/2'],
+  [
+    'HTTP/2 to upstreams: streams of many requests',
+    up2,
+    'many requests share few connections; each answer finds its own',
+    'Node HTTP/2',
+  ],
+  ['HTTP/2 to upstreams: flow control', up2, 'bodies wait for their reader, both ways', 'Node HTTP/2'],
+  ['trailers over HTTP/2', up2, 'trailers, both ways', 'Node HTTP/2'],
+  [
+    'HTTP/2 to upstreams: REFUSED_STREAM, GOAWAY',
+    up2,
+    'what a server refuses goes to it once more; a GOAWAY moves on to a new connection',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2 to upstreams: cancelled requests',
+    up2,
+    'a client that goes cancels its stream, and no other',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2 to upstreams: hostile servers',
+    'src/l7/http2/hostile.test.ts',
+    '${hostileCases.length} answers of servers that must not break the router, nor get through',
+    'RFC 9113 8.1.1',
+  ],
+  ['gRPC unary', rpc, 'gRPC unary: message, metadata, trailers', 'grpc-js'],
+  ['gRPC streaming', rpc, 'gRPC streams: of the server, of the client, of both', 'grpc-js'],
+  ['gRPC status', rpc, 'gRPC status: of a method, of one that is not there, of a router without a server', 'grpc-js'],
+  ['gRPC deadlines', rpc, 'gRPC deadline: the call ends, and its server hears of it', 'grpc-js'],
   ['HTTP/2: floods', floods, '${floods.length} floods end their connection, calmly', 'RFC 9113 10.5'],
 ];
 

@@ -84,6 +84,11 @@ export interface Addon {
   l7Peer(engine: Native, conn: number): NativePeer | undefined;
   l7Resume(engine: Native, conn: number): void;
   l7Stream(engine: Native, parent: number): number;
+  l7Script(engine: Native, endpoint: number): void;
+  l7Dial(engine: Native, endpoint: number): number;
+  l7SendUp(engine: Native, conn: number, off: number, len: number): number | undefined;
+  l7ResumeUp(engine: Native, conn: number): void;
+  l7CloseUp(engine: Native, conn: number, how: number): void;
   l7Send(engine: Native, conn: number, off: number, len: number): number | undefined;
   l7Close(engine: Native, conn: number, reset: boolean): void;
   l7CloseIdle(engine: Native): void;

@@ -124,6 +124,28 @@ export function engineStream(engine: Native, parent: number): number {
   return addon().l7Stream(engine, parent);
 }
 
+export function engineScript(engine: Native, endpoint: number): void {
+  addon().l7Script(engine, endpoint);
+}
+
+/** -1: no slot, or the address can't be tried. */
+export function engineDial(engine: Native, endpoint: number): number {
+  return addon().l7Dial(engine, endpoint);
+}
+
+/** Bytes that wait after it. */
+export function engineSendUp(engine: Native, conn: number, off: number, len: number): number {
+  return addon().l7SendUp(engine, conn, off, len) ?? 0;
+}
+
+export function engineResumeUp(engine: Native, conn: number): void {
+  addon().l7ResumeUp(engine, conn);
+}
+
+export function engineCloseUp(engine: Native, conn: number, how: 'end' | 'reset' | 'refused'): void {
+  addon().l7CloseUp(engine, conn, how === 'end' ? 0 : how === 'reset' ? 1 : 2);
+}
+
 /** Bytes that wait after it. */
 export function engineSend(engine: Native, conn: number, off: number, len: number): number {
   return addon().l7Send(engine, conn, off, len) ?? 0;

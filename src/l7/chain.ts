@@ -19,7 +19,7 @@ import { normalisePath } from './head/path.ts';
 import { CONNECT, HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
-import type { Http2Server } from './http2/server.ts';
+import type { Http2 } from './http2/http2.ts';
 import { CONNECT_TEMPLATE, connectTemplate, emitConnect } from './tcp/connect.ts';
 import { Greeter } from './tcp/greet.ts';
 import { emitProxy } from './tcp/introduce.ts';
@@ -32,7 +32,7 @@ export interface ChainOptions {
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
   /** What reads the rows of connections in bytes mode and of streams. Absent: HTTP/1.1 alone. */
-  readonly http2?: Http2Server;
+  readonly http2?: Http2;
   /** The answer to the last says "connection: close"; 0: any number. */
   readonly maxRequestsPerConnection: number;
   readonly listener: (id: number) => ListenerView | undefined;
@@ -129,7 +129,7 @@ export class Chain {
   private request(base: number, x: Exchange): void {
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
-    if (x.requests === 0 && this.o.http2?.begins(base) === true) return;
+    if (x.requests === 0 && this.o.http2?.server.begins(base) === true) return;
     if (this.nothingNew(x, off, len)) {
       x.scanned = len;
       return;
@@ -212,7 +212,7 @@ export class Chain {
     const act = listener === undefined ? undefined : find(listener.table, this.arena);
     x.act = act;
     const connect = head.method === CONNECT;
-    if (connect && (act === undefined || this.o.http2?.ownerOf(x.conn) !== undefined)) {
+    if (connect && (act === undefined || this.o.http2?.server.ownerOf(x.conn) !== undefined)) {
       x.flags = 'connect-refused';
       return this.answer(x, base, 501, connectRefused, false);
     }

@@ -3,6 +3,11 @@
 import { hash } from 'node:crypto';
 import {
   engineAccept,
+  engineCloseUp,
+  engineDial,
+  engineResumeUp,
+  engineScript,
+  engineSendUp,
   engineClose,
   engineCloseIdle,
   engineCounts,
@@ -74,6 +79,7 @@ export function openEngine(o: EngineOptions): Engine {
     template: (id, bytes) => engineTemplate(engine, id, bytes),
     resume: (conn) => engineResume(engine, conn),
     ...peersOf(native),
+    ...scriptOf(engine),
     send: (conn, off, len) => engineSend(engine, conn, off, len),
     close: (conn, how) => engineClose(engine, conn, how === 'reset'),
     closeIdle: () => engineCloseIdle(engine),
@@ -116,6 +122,19 @@ function peersOf({ engine, known }: ReturnType<typeof openNativeEngine>): Pick<E
       if (conn >= 0 && of !== undefined) peerIs(conn, of.address, of.port);
       return conn;
     },
+  };
+}
+
+/** What makes the caller a peer of its connections. */
+function scriptOf(
+  engine: ReturnType<typeof openNativeEngine>['engine'],
+): Pick<Engine, 'script' | 'dial' | 'sendUp' | 'resumeUp' | 'closeUp'> {
+  return {
+    script: (endpoint) => engineScript(engine, endpoint),
+    dial: (endpoint) => engineDial(engine, endpoint),
+    sendUp: (conn, off, len) => engineSendUp(engine, conn, off, len),
+    resumeUp: (conn) => engineResumeUp(engine, conn),
+    closeUp: (conn, how) => engineCloseUp(engine, conn, how),
   };
 }
 

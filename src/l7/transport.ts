@@ -98,6 +98,10 @@ export const IN_REQUEST_OPEN = 64;
 export const IN_DRAINED = 128;
 /** OUTPUT: the connection is gone; of a stream: before its end. IN_EOF says that these are a stream's last bytes. */
 export const IN_GONE = 256;
+/** OUTPUT: of the request's upstream, which the caller is; W_CONN is the client's connection, W_ENDPOINT says which. */
+export const IN_UPSTREAM = 512;
+/** OUTPUT: the bytes are the trailers behind the body, as lines up to the empty one; they are the last. */
+export const IN_TRAILERS = 1024;
 
 // W_ACTION. WAIT: not enough bytes yet (or, in bytes mode, W_HEAD are used up).
 export const WAIT = 0;
@@ -267,6 +271,17 @@ export interface Engine {
    * send() gives it is read as from a socket, what it is sent comes as OUTPUT. -1: all slots of streams are in use.
    * Only of the engine in C. */
   stream(parent: number): number;
+  /** From now on the caller is that endpoint's server: a request comes as OUTPUT with IN_UPSTREAM, head first, and
+   * sendUp() answers. Only of the engine in C, like the next four. */
+  script(endpoint: number): void;
+  /** A connection in bytes mode to that endpoint's address. -1: it can not be tried. */
+  dial(endpoint: number): number;
+  /** Like send(): of the answer to the request of that client's connection. */
+  sendUp(conn: number, off: number, len: number): number;
+  /** Lays out again what waits of its request. */
+  resumeUp(conn: number): void;
+  /** 'refused': nothing was done for the request, it may go elsewhere. */
+  closeUp(conn: number, how: 'end' | 'reset' | 'refused'): void;
   /** Bytes mode, streams: sends a piece of the arena. Gives how many bytes wait after it; OUTPUT says IN_DRAINED when
    * none does. */
   send(conn: number, off: number, len: number): number;

@@ -185,7 +185,8 @@ export interface Route {
 
 export interface Cluster {
   readonly key: ClusterKey;
-  readonly protocol: 'HTTP/1.1';
+  /** What its endpoints speak: HTTP/2 by prior knowledge, without TLS. */
+  readonly protocol: 'HTTP/1.1' | 'HTTP/2';
   readonly connectTimeoutMs: number;
   readonly policy: 'round-robin' | 'random' | 'least-request';
   /** Absent: in the clear. */

@@ -16,7 +16,7 @@ export const frameTypes = {
   WINDOW_UPDATE: 8,
   CONTINUATION: 9,
 } as const;
-type FrameType = keyof typeof frameTypes;
+export type FrameType = keyof typeof frameTypes;
 const names = Object.keys(frameTypes) as FrameType[];
 export const END_STREAM = 1;
 export const END_HEADERS = 4;
@@ -100,8 +100,8 @@ export interface Http2Client {
   destroy(): void;
 }
 
-function framesOf(text: string): Frame[] {
-  const bytes = Buffer.from(text, 'latin1');
+/** The whole frames of what came. */
+export function framesOf(bytes: Buffer): Frame[] {
   const list: Frame[] = [];
   for (let p = 0; p + 9 <= bytes.length;) {
     const end = p + 9 + bytes.readUIntBE(p, 3);
@@ -120,14 +120,16 @@ export async function http2Client(port: number, settings: Uint8Array = Buffer.al
   c.send(Buffer.concat([preface, frame('SETTINGS', 0, 0, settings)]));
   const self: Http2Client = {
     send: (...frames) => c.send(Buffer.concat(frames)),
-    frames: () => framesOf(c.text()),
+    frames: () => framesOf(Buffer.from(c.text(), 'latin1')),
     async until(fits, ms = 3000) {
       const until = performance.now() + ms;
       for (;;) {
-        const found = framesOf(c.text()).find((f) => fits(f));
+        const found = framesOf(Buffer.from(c.text(), 'latin1')).find((f) => fits(f));
         if (found !== undefined) return found;
         if (performance.now() > until || c.socket.destroyed) {
-          const seen = framesOf(c.text()).map((f) => `${f.type}/${f.id}/${f.payload.toString('hex')}`);
+          const seen = framesOf(Buffer.from(c.text(), 'latin1')).map(
+            (f) => `${f.type}/${f.id}/${f.payload.toString('hex')}`,
+          );
           throw new Error(`no such frame, but ${seen.join(' ')}`);
         }
         await new Promise((resolve) => setTimeout(resolve, 2));

@@ -5,7 +5,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { Chain } from '../../src/l7/chain.ts';
 import { counterMemory, counterWriter, readStats } from '../../src/l7/record/counters.ts';
 import type { RouteStats } from '../../src/l7/record/counters.ts';
-import { Http2Server } from '../../src/l7/http2/server.ts';
+import { Http2 } from '../../src/l7/http2/http2.ts';
 import { Listeners } from '../../src/l7/worker/listener.ts';
 import { Places } from '../../src/l7/worker/places.ts';
 import type { AccessRecord } from '../../src/l7/record/line.ts';
@@ -58,8 +58,10 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const upstreams = new Upstreams(engine, random);
   const listeners = new Listeners(engine, upstreams, random);
   const fault = (error: unknown): void => void faults.push(error);
+  const http2 = new Http2(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true });
+  upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
   const chain = new Chain(engine, {
-    http2: new Http2Server(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true }),
+    http2,
     clock: o.clock ?? systemClock,
     upstreams,
     counters: counterWriter(memory),

@@ -87,7 +87,7 @@ static void forward(struct engine *e, struct conn *c, uint32_t endpoint, bool fr
 {
 	struct endpoint *p = endpoint_find(e, endpoint);
 	uint8_t why = WHY_OVERFLOW;
-	struct up *up = p ? up_acquire(e, p, fresh, &why) : NULL;
+	struct up *up = p ? up_acquire(e, p, fresh, c->opening, &why) : NULL;
 	if (!up) {
 		queue_put(e, &c->s.in, bytes, size);
 		c->fail_flags = IN_REPLAYABLE;
@@ -383,7 +383,7 @@ void apply(struct engine *e, struct conn *c, int32_t *row, uint8_t kind, uint8_t
 	else if (kind == BYTES)
 		bytes(e, c, row, g);
 	else if (kind == OUTPUT)
-		output_taken(e, c, row, g);
+		output_taken(e, c, why, row, g);
 	else
 		trouble(e, c, row, why);
 }

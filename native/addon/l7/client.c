@@ -53,8 +53,10 @@ static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
 	e->gone = c;
 	if (c->s.script)
 		stream_gone(e, c);
-	else
+	else if (c->listener)
 		e->stats.connections -= 1;
+	else
+		e->stats.upstreams -= 1;
 	if (!e->in_turn)
 		turn_soon(e);
 }
@@ -67,7 +69,8 @@ void abort_conn(struct engine *e, struct conn *c, uint8_t why)
 void conn_free(struct engine *e, struct conn *c)
 {
 	uint32_t slot = c->id & 0xffff;
-	release_listener(c->listener);
+	if (c->listener)
+		release_listener(c->listener);
 	e->slots.entries[slot] = NULL;
 	e->free_slots[e->free_count++] = (uint16_t)slot;
 	free(c->sent);
@@ -118,7 +121,7 @@ static void shed(struct engine *e)
 {
 	int looked = 0;
 	for (struct conn *c = e->oldest; c && looked < SHED_LOOK; c = c->newer, looked++) {
-		bool carries = c->phase == RAWMODE && c->streams > 0;
+		bool carries = c->phase == RAWMODE && (c->streams > 0 || !c->listener);
 		if (carries || (c->phase != AWAIT && c->phase != GREETING && c->phase != RAWMODE))
 			continue;
 		e->stats.refused += 1;
@@ -171,7 +174,8 @@ bool conn_enter(struct engine *e, struct conn *c, struct listener *l)
 	struct conn **oldest = stream ? &e->oldest_stream : &e->oldest;
 	struct conn **newest = stream ? &e->newest_stream : &e->newest;
 	c->listener = l;
-	l->clients += 1;
+	if (l)
+		l->clients += 1;
 	// No id is 0. One comes again after 32,766 others of its slot, so nothing of those before may be known by it.
 	e->generations[slot] = e->generations[slot] % 0x7fff + 1;
 	e->known[slot] = 0;

@@ -287,18 +287,6 @@ static napi_value l7_resume(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Stream(engine, parent): conn, or -1 where there is no slot. The parent is in bytes mode.
-static napi_value l7_stream(napi_env env, napi_callback_info info)
-{
-	struct call call = call_of(env, info);
-	struct engine *e = engine_of(&call);
-	struct conn *parent = e ? conn_of(&call, e, true) : NULL;
-	struct conn *c = parent && parent->phase == RAWMODE ? stream_open(e, parent) : NULL;
-	napi_value id = NULL;
-	napi_create_int32(env, c ? (int32_t)c->id : -1, &id);
-	return id;
-}
-
 // l7Send(engine, conn, off, len): bytes that wait.
 static napi_value l7_send(napi_env env, napi_callback_info info)
 {
@@ -309,7 +297,7 @@ static napi_value l7_send(napi_env env, napi_callback_info info)
 	if (!c || !arg_u32(&call, 2, "off", ARENA_BYTES, &off) || !arg_u32(&call, 3, "len", ARENA_BYTES - off, &len))
 		return NULL;
 	if (c->s.script)
-		return u32_value(env, stream_feed(e, c, e->arena + off, len));
+		return u32_value(env, script_feed(e, &c->s, e->arena + off, len));
 	if (c->phase != RAWMODE)
 		return NULL;
 	sock_send_bytes(e, &c->s, e->arena + off, len);
@@ -328,7 +316,7 @@ static napi_value l7_close(napi_env env, napi_callback_info info)
 	if (reset)
 		abort_conn(e, c, c->s.script ? WHY_CLIENT : WHY_NONE);
 	else if (c->s.script)
-		stream_end(e, c);
+		script_end(e, &c->s);
 	else
 		close_soon(e, c);
 	return NULL;
@@ -385,7 +373,6 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Template", l7_template);
 	export_function(env, exports, "l7Peer", l7_peer);
 	export_function(env, exports, "l7Resume", l7_resume);
-	export_function(env, exports, "l7Stream", l7_stream);
 	export_function(env, exports, "l7Send", l7_send);
 	export_function(env, exports, "l7Close", l7_close);
 	export_function(env, exports, "l7CloseIdle", l7_close_idle);
@@ -393,4 +380,5 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Shut", l7_shut);
 	register_l7_tls(env, exports);
 	register_l7_handover(env, exports);
+	register_l7_script(env, exports);
 }

@@ -17,6 +17,7 @@ struct gather {
 	struct iovec pieces[PIECES];
 	char lines[PIECES / 3][LINE];
 	int line;
+	struct queue *trailers; // for a receiver that takes them
 };
 
 static void gather_flush(struct gather *g)
@@ -51,9 +52,12 @@ static ptrdiff_t gather_body(struct gather *g, struct body *b, const uint8_t *by
 	size_t p = 0;
 	while (p < size && !b->done) {
 		size_t start, end;
+		bool behind = body_behind(b);
 		ptrdiff_t used = body_next(b, bytes + p, size - p, &start, &end);
 		if (used < 0)
 			return -1;
+		if (behind && g->trailers)
+			queue_put(g->engine, g->trailers, bytes + p, (size_t)used);
 		if (end > start)
 			gather_data(g, bytes + p + start, end - start, chunk);
 		*moved += end - start;
@@ -61,6 +65,10 @@ static ptrdiff_t gather_body(struct gather *g, struct body *b, const uint8_t *by
 	}
 	if (b->done && chunk)
 		gather_add(g, "0\r\n\r\n", 5);
+	if (b->done && g->trailers) {
+		gather_flush(g);
+		script_trailers(g->engine, g->to, g->trailers);
+	}
 	return (ptrdiff_t)p;
 }
 
@@ -70,6 +78,7 @@ static struct gather gather_for(struct engine *e, struct sock *to, const struct 
 	g.engine = e;
 	g.to = to;
 	g.count = g.line = 0;
+	g.trailers = NULL;
 	if (head) {
 		memcpy(g.pieces, head->pieces, (size_t)head->count * sizeof(*g.pieces));
 		g.count = head->count;
@@ -85,12 +94,15 @@ static uint64_t now_ms(const struct engine *e)
 void touch(struct engine *e, struct conn *c)
 {
 	uint64_t ms = e->times.stall_ms;
-	if (!c->request.done && !c->started && c->phase == EXCHANGE) {
+	bool held = !c->request.done && !c->started && c->phase == EXCHANGE && !(c->up && c->up->s.script);
+	if (held) {
 		uint64_t earned = e->times.body_ms + (c->bytes_in - c->body_from) * 1000 / BODY_RATE;
 		uint64_t spent = now_ms(e) - c->body_at_ms;
 		uint64_t left = earned > spent ? earned - spent : 0;
 		ms = left < ms ? left : ms;
 	}
+	if (c->phase == RAWMODE && !c->listener)
+		return wheel_clear(&c->idle);
 	if (c->phase == RAWMODE && c->streams == 0)
 		ms = e->times.idle_ms;
 	wheel_set(&e->wheel, &c->idle, now_ms(e) + ms);
@@ -121,6 +133,8 @@ void settle(struct engine *e, struct conn *c, uint8_t why)
 	wheel_clear(&c->deadline);
 	free(c->sent);
 	c->sent = NULL;
+	queue_free(e, &c->request_trailers);
+	queue_free(e, &c->response_trailers);
 	if (!c->active)
 		return;
 	c->active = false;
@@ -252,7 +266,7 @@ void fail(struct engine *e, struct conn *c, uint8_t why)
 	c->fail_flags = 0;
 	c->up = NULL;
 	if (up) {
-		c->fail_flags = (up->connected ? IN_SENT : 0) | (up->reused ? IN_REUSED : 0) |
+		c->fail_flags = (up->connected && !up->refused ? IN_SENT : 0) | (up->reused ? IN_REUSED : 0) |
 				(!c->body_sent && queue_length(&up->s.in) == 0 ? IN_REPLAYABLE : 0);
 		up_destroy(e, up);
 	}
@@ -273,15 +287,19 @@ void pump_request(struct engine *e, struct conn *c, struct head *head, const uin
 {
 	struct up *up = c->up;
 	struct gather g = gather_for(e, &up->s, head);
+	if (up->s.script)
+		g.trailers = &c->request_trailers;
 	ptrdiff_t used = 0;
 	if (!c->request.done)
-		used = gather_body(&g, &c->request, bytes, size, c->request_chunk, &c->bytes_in);
+		used = gather_body(&g, &c->request, bytes, size, c->request_chunk && !up->s.script, &c->bytes_in);
 	gather_flush(&g);
 	// Also where that is but the end of an empty one: it is not kept to be sent again.
 	c->body_sent = c->body_sent || used != 0;
 	if (used < 0)
 		return broken(e, c);
 	put_back(e, &c->s, bytes + used, size - (size_t)used);
+	if (c->request.done && up->s.script)
+		output_up(e, c);
 	if (c->request.done)
 		return;
 	if (sock_blocked(&up->s))
@@ -319,6 +337,8 @@ void pump_response(struct engine *e, struct conn *c, struct up *up, struct head 
 {
 	struct gather g = gather_for(e, &c->s, head);
 	ptrdiff_t used = 0;
+	if (c->s.script)
+		g.trailers = &c->response_trailers;
 	if (!c->response.done)
 		used = gather_body(&g, &c->response, bytes, size, c->response_chunk, &c->bytes_out);
 	gather_flush(&g);

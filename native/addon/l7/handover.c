@@ -137,7 +137,8 @@ static bool can_move(const struct conn *c)
 // May move once what it is at is over.
 bool conn_moves(const struct conn *c)
 {
-	return !c->s.script && !c->s.tls && c->phase != RAWMODE;
+	bool scripted = c->s.script || (c->up && c->up->s.script);
+	return !scripted && !c->s.tls && c->phase != RAWMODE;
 }
 
 static void park(struct engine *e, struct conn *c)

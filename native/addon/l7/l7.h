@@ -1,7 +1,7 @@
 // The engine beneath src/l7/transport.ts: accept, polling, buffers, upstream pools, body framing, deadlines and writes.
 // It reads no head: each turn it lays out rows, calls onBatch(n) once, and does what the rows say. One engine a thread;
 // nothing in these files is static state. Order of travel: turn.c (epoll) -> rows.c (lay out, ask) -> apply.c (answer)
-// -> exchange.c, tunnel.c, stream.c (bytes move) -> pool.c, client.c (connections come and go) -> sock.c (the calls).
+// -> exchange.c, tunnel.c (bytes move) -> pool.c, client.c (connections come and go) -> sock.c (the calls).
 #ifndef MIDPLANE_L7_H
 #define MIDPLANE_L7_H
 
@@ -28,6 +28,7 @@ struct script {
 	struct queue fed; // what it sent and nobody has read
 	bool ended; // nothing follows that
 	bool waits; // wants to hear when `fed` is empty
+	uint32_t trailers; // so many of the last bytes in `out`
 };
 
 enum role { GATE, CLIENT, UPSTREAM };
@@ -86,6 +87,7 @@ struct endpoint {
 	uint32_t idle_ms;
 	uint32_t open;
 	bool dropped;
+	bool script; // JavaScript is the server
 	struct context *context; // of TLS, NULL: plain
 	struct expected *expected; // who has to be there, with a context
 	struct up *idle; // last used first
@@ -123,7 +125,7 @@ struct conn {
 	uint8_t phase;
 	uint8_t held; // kind of the row that was answered with hold
 	uint8_t fail_flags;
-	bool output_queued;
+	bool output_queued, up_output_queued;
 	bool queued; // a row that lays out bytes is queued
 	bool head_timed; // part of a head is here and its time runs
 	bool greeting; // no answer to its first row was final yet
@@ -137,6 +139,7 @@ struct conn {
 	bool started; // a response head has gone to the client
 	bool body_sent;
 	struct body request, response;
+	struct queue request_trailers, response_trailers;
 	uint8_t *sent; // last request head as sent, for a retry
 	uint32_t sent_size;
 	struct queue label; // what goes with it when it moves
@@ -159,6 +162,7 @@ struct up {
 	struct up *next, **link; // in the pool
 	bool connected;
 	bool reused;
+	bool refused; // nothing was done for the request
 	bool dirty; // more came than the response said: never used again
 	bool in_body; // the response head has been passed on
 	bool dead;
@@ -318,20 +322,6 @@ void tunnel_begin(struct engine *e, struct conn *c, struct up *up);
 void tunnel_up(struct engine *e, struct conn *c);
 void tunnel_down(struct engine *e, struct conn *c);
 
-// stream.c
-// NULL: no memory, or no slot.
-struct conn *stream_open(struct engine *e, struct conn *parent);
-void stream_gone(struct engine *e, const struct conn *c);
-// Gives how many bytes wait to be read.
-uint32_t stream_feed(struct engine *e, struct conn *c, const uint8_t *bytes, size_t size);
-void stream_end(struct engine *e, struct conn *c);
-void output(struct engine *e, struct conn *c);
-uint32_t output_fill(struct engine *e, struct conn *c, int32_t *row, uint8_t *to);
-void output_taken(struct engine *e, struct conn *c, const int32_t *row, struct given g);
-size_t script_read(struct sock *s, void *to, size_t size);
-bool script_send(struct engine *e, struct sock *s, const struct iovec *pieces, int count);
-void script_close(struct engine *e, struct sock *s);
-
 // client.c
 // Gives it a slot and a place among those of its kind. False: there is none.
 bool conn_enter(struct engine *e, struct conn *c, struct listener *l);
@@ -360,8 +350,8 @@ struct endpoint *endpoint_find(const struct engine *e, uint32_t id);
 void endpoint_drop(struct engine *e, struct endpoint *p);
 // Forgets its TLS.
 void endpoint_plain(struct endpoint *p);
-// A free or new connection. NULL: *why says why not.
-struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t *why);
+// A free or new connection; a tunnel's is never scripted. NULL: *why says why not.
+struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, bool tunnel, uint8_t *why);
 // Gives a connection back after a whole exchange.
 void up_release(struct engine *e, struct up *up);
 void up_destroy(struct engine *e, struct up *up);
@@ -371,6 +361,7 @@ void up_timer(struct engine *e, struct up *up);
 // door.c
 // NULL: an exception is pending, or the engine is shut (then what is asked does nothing).
 struct engine *engine_of(const struct call *c);
+
 // tls/session.c
 // The connection speaks TLS, and HTTP in it.
 void tls_greet(struct engine *e, struct conn *c, uint32_t context);
@@ -396,5 +387,7 @@ int engine_start(struct engine *e, napi_env env, napi_value on_batch);
 void engine_shut(struct engine *e);
 // The last holder frees it.
 void engine_release(struct engine *e);
+
+#include "script/script.h"
 
 #endif

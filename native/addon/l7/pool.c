@@ -78,6 +78,8 @@ void up_destroy(struct engine *e, struct up *up)
 	if (up->dead)
 		return;
 	up->dead = true;
+	if (up->s.script && up->conn)
+		output_up(e, up->conn);
 	up->conn = NULL;
 	if (up->link)
 		sock_end(e, &up->s);
@@ -122,7 +124,7 @@ static struct up *up_connect(struct engine *e, struct endpoint *p, uint8_t *why)
 	return up;
 }
 
-struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t *why)
+struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, bool tunnel, uint8_t *why)
 {
 	struct up *up = fresh ? NULL : p->idle;
 	if (up) {
@@ -135,7 +137,9 @@ struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, uint8_t 
 	// Who has to have a new one need not wait for those that nobody uses.
 	if (p->open >= e->max_per_endpoint && p->idle)
 		up_destroy(e, p->idle);
-	return p->open < e->max_per_endpoint ? up_connect(e, p, why) : NULL;
+	if (p->open >= e->max_per_endpoint)
+		return NULL;
+	return p->script && !tunnel ? up_script(e, p) : up_connect(e, p, why);
 }
 
 // Something came that no request asked for. A read that was filled to the brim says nothing of what is behind it, and
@@ -149,7 +153,8 @@ static bool said(struct up *up)
 void up_release(struct engine *e, struct up *up)
 {
 	struct endpoint *p = up->endpoint;
-	if (p->dropped || up->dirty || up->s.hup || up->s.ended || up->s.lost || up->s.deaf || sock_blocked(&up->s) ||
+	if (p->dropped || p->script || up->dirty || up->s.hup || up->s.ended || up->s.lost || up->s.deaf ||
+	    sock_blocked(&up->s) ||
 	    queue_length(&up->s.in) > 0 || said(up))
 		return up_destroy(e, up);
 	up->conn = NULL;

@@ -16,9 +16,10 @@ static bool reads(uint8_t kind)
 void push(struct engine *e, struct conn *c, uint8_t kind, uint8_t why)
 {
 	if (kind == OUTPUT) {
-		if (c->output_queued)
+		bool *queued = why == OF_UPSTREAM ? &c->up_output_queued : &c->output_queued;
+		if (*queued)
 			return;
-		c->output_queued = true;
+		*queued = true;
 	} else if (reads(kind)) {
 		if (c->queued)
 			return;
@@ -111,7 +112,7 @@ static int32_t flags_of(const struct conn *c, uint8_t kind)
 	int32_t flags = kind == FAILED ? c->fail_flags : 0;
 	if (c->s.ended)
 		flags |= IN_EOF;
-	if (c->listener->draining && !(c->listener->leaving && conn_moves(c)))
+	if (c->listener && c->listener->draining && !(c->listener->leaving && conn_moves(c)))
 		flags |= IN_DRAINING;
 	if (c->started)
 		flags |= IN_STARTED;
@@ -138,13 +139,13 @@ static bool lay_out(struct engine *e, struct queued q, uint32_t i, size_t used)
 	row[W_CONN] = (int32_t)c->id;
 	row[W_KIND] = q.kind;
 	row[W_REASON] = q.why;
-	row[W_LISTENER] = (int32_t)c->listener->id;
+	row[W_LISTENER] = c->listener ? (int32_t)c->listener->id : 0;
 	row[W_IN] = flags_of(c, q.kind);
 	if (q.kind == DONE)
 		fill_done(c, row);
 	if (q.kind == OUTPUT) {
-		c->output_queued = false;
-		e->given[i] = (struct given){ e->arena + used, output_fill(e, c, row, e->arena + used), 0 };
+		*(q.why == OF_UPSTREAM ? &c->up_output_queued : &c->output_queued) = false;
+		e->given[i] = (struct given){ e->arena + used, output_fill(e, c, q.why, row, e->arena + used), 0 };
 	}
 	return true;
 }

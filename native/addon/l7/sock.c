@@ -206,7 +206,7 @@ void sock_end(struct engine *e, struct sock *s)
 		tls_end(e, s);
 	s->ending = true;
 	if (s->script)
-		output(e, (struct conn *)s);
+		script_news(e, s);
 	else if (s->fd >= 0 && !s->deaf)
 		sock_flush(e, s);
 }

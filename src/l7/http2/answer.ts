@@ -1,21 +1,34 @@
-// A head of HTTP/1.1 that parseResponse has read, as a HEADERS frame.
-import { CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE } from '../head/fields.ts';
-import { FIELD_WORDS, F_HASH, F_ID, F_NAME, F_NAME_LEN, F_VALUE, F_VALUE_LEN, fields, head } from '../head/fields.ts';
-import { FRAME_HEAD } from './frames.ts';
+// Heads and trailers of HTTP/1.1 as HEADERS frames.
+import { CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE } from '../head/fields.ts';
+import {
+  FIELD_WORDS,
+  F_HASH,
+  F_ID,
+  F_NAME,
+  F_NAME_LEN,
+  F_VALUE,
+  F_VALUE_LEN,
+  bytesAre,
+  fields,
+  head,
+  nameHash,
+  parseFields,
+} from '../head/fields.ts';
+import { END_STREAM, FRAME_HEAD } from './frames.ts';
 import type { FrameWriter } from './frames.ts';
-import { putField, putStatus } from './hpack.ts';
+import { putField, putNamed, putStatic, putStatus } from './hpack.ts';
 
-/** Fields of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2). */
+/** Fields of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2), and what :authority says. */
 const dropped: readonly boolean[] = (() => {
   const list: boolean[] = [];
-  for (const id of [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]) list[id] = true;
+  for (const id of [CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]) list[id] = true;
   return list;
 })();
 
 const field = { name: 0, nameLen: 0, hash: 0, value: 0, valueLen: 0 };
 
 /** Writes the parsed fields of `a`. */
-export function putFields(out: FrameWriter, a: Uint8Array): void {
+function putFields(out: FrameWriter, a: Uint8Array): void {
   for (let i = 0, at = 0; i < head.count; i += 1, at += FIELD_WORDS) {
     if (dropped[fields[at + F_ID]!] === true) continue;
     field.name = fields[at + F_NAME]!;
@@ -31,6 +44,41 @@ export function putFields(out: FrameWriter, a: Uint8Array): void {
 export function putAnswer(out: FrameWriter, a: Uint8Array, id: number, flags: number): void {
   const start = out.at;
   out.at = putStatus(out.a, start + FRAME_HEAD, head.status);
+  putFields(out, a);
+  out.block(start, id, flags);
+}
+
+/** Writes trailers, lines up to the empty one at a[off, end), which end the stream. */
+export function putTrailers(out: FrameWriter, a: Uint8Array, off: number, end: number, id: number): void {
+  const start = out.at;
+  out.at += FRAME_HEAD;
+  if (parseFields(a, off, end) > 0) putFields(out, a);
+  out.block(start, id, END_STREAM);
+}
+
+// The static table.
+const AUTHORITY = 1;
+const METHOD_GET = 2;
+const METHOD_POST = 3;
+const PATH = 4;
+const SCHEME_HTTP = 6;
+const getBytes = Buffer.from('GET', 'latin1');
+const postBytes = Buffer.from('POST', 'latin1');
+const te = Buffer.from('tetrailers', 'latin1');
+const teField = { name: 0, nameLen: 2, hash: nameHash('te'), value: 2, valueLen: 8 };
+
+/** Writes the parsed request head, whose bytes lie in `a`. */
+export function putRequest(out: FrameWriter, a: Uint8Array, id: number, flags: number): void {
+  const start = out.at;
+  let p = start + FRAME_HEAD;
+  if (bytesAre(a, head.methodOff, head.methodLen, getBytes)) p = putStatic(out.a, p, METHOD_GET);
+  else if (bytesAre(a, head.methodOff, head.methodLen, postBytes)) p = putStatic(out.a, p, METHOD_POST);
+  else p = putNamed(out.a, p, METHOD_GET, a, head.methodOff, head.methodLen);
+  p = putStatic(out.a, p, SCHEME_HTTP);
+  p = putNamed(out.a, p, PATH, a, head.targetOff, head.targetLen);
+  p = putNamed(out.a, p, AUTHORITY, a, head.authorityOff, head.authorityLen);
+  // Who asks takes trailers: gRPC's servers want to hear it.
+  out.at = putField(out.a, p, te, teField);
   putFields(out, a);
   out.block(start, id, flags);
 }

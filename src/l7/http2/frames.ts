@@ -1,5 +1,6 @@
 // Frames of HTTP/2 (RFC 9113 section 6), written into the part of the arena that is kept for them.
 import { ARENA_BYTES, SCRATCH_END } from '../transport.ts';
+import type { Engine } from '../transport.ts';
 
 export const DATA = 0;
 export const HEADERS = 1;
@@ -27,6 +28,7 @@ export const FLOW_CONTROL_ERROR = 3;
 export const STREAM_CLOSED = 5;
 export const FRAME_SIZE_ERROR = 6;
 export const REFUSED_STREAM = 7;
+export const CANCEL = 8;
 export const COMPRESSION_ERROR = 9;
 export const ENHANCE_YOUR_CALM = 11;
 
@@ -98,6 +100,11 @@ export class FrameWriter {
     this.at += FRAME_HEAD;
   }
 
+  bytes(piece: Uint8Array): void {
+    this.a.set(piece, this.at);
+    this.at += piece.length;
+  }
+
   /** A[off, end) of the arena as one DATA frame. */
   data(id: number, off: number, end: number, flags: number): void {
     this.head(end - off, DATA, flags, id);
@@ -151,5 +158,40 @@ export class FrameWriter {
     }
     this.headAt(start, MAX_FRAME, HEADERS, flags, id);
     this.at += more * FRAME_HEAD;
+  }
+}
+
+/** A connection whose frames are being written. */
+export interface Carrier {
+  readonly conn: number;
+  /** Bytes that the engine could not send yet. */
+  queued: number;
+  nowMs: number;
+}
+
+/** Frames of one connection after another, each sent before the next one's begin. */
+export class Outbox {
+  readonly out: FrameWriter;
+  nowMs = 0;
+  private readonly engine: Engine;
+  private current: Carrier | undefined;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+    this.out = new FrameWriter(engine.arena);
+  }
+
+  use(s: Carrier): void {
+    if (this.current !== s || !this.out.hasRoom()) this.flush();
+    this.current = s;
+    s.nowMs = this.nowMs;
+  }
+
+  flush(): void {
+    const { out, current } = this;
+    this.current = undefined;
+    const size = out.at - out.first;
+    if (current !== undefined && size > 0) current.queued = this.engine.send(current.conn, out.first, size);
+    out.at = out.first;
   }
 }

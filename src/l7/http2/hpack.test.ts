@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { nameHash } from '../head/fields.ts';
 import { decodeHuffman } from './huffman.ts';
-import { Decoder, putField, putStatic, putStatus } from './hpack.ts';
+import { Decoder, putField, putNamed, putStatic, putStatus } from './hpack.ts';
 import { COMPRESSION_ERROR, ENHANCE_YOUR_CALM } from './frames.ts';
 
 function reader(): { decoder: Decoder; read(block: Uint8Array): string[]; error(block: Uint8Array): number } {
@@ -103,7 +103,7 @@ test('what is written is read as it was', () => {
       const dst = new Uint8Array(64 * 1024);
       let at = putStatus(dst, 0, 418);
       at = putStatic(dst, at, 2);
-      at = putStatic(dst, at, 4, Buffer.from('/x'));
+      at = putNamed(dst, at, 4, Buffer.from('/x'), 0, 2);
       for (const [name, value] of list) {
         const a = Buffer.from(name + value, 'latin1');
         const field = {

@@ -155,10 +155,14 @@ export function putField(
   return putString(dst, p, a, field.value, field.valueLen);
 }
 
-/** An entry of the static table, or its name with a value. */
-export function putStatic(dst: Uint8Array, at: number, index: number, value?: Uint8Array): number {
-  if (value === undefined) return putInteger(dst, at, 0x80, 0x7f, index);
-  return putString(dst, putInteger(dst, at, 0, 0x0f, index), value, 0, value.length);
+/** An entry of the static table. */
+export function putStatic(dst: Uint8Array, at: number, index: number): number {
+  return putInteger(dst, at, 0x80, 0x7f, index);
+}
+
+/** The name of an entry of the static table, with the value that lies at a[off..). */
+export function putNamed(dst: Uint8Array, at: number, index: number, a: Uint8Array, off: number, len: number): number {
+  return putString(dst, putInteger(dst, at, 0, 0x0f, index), a, off, len);
 }
 
 const statuses: readonly number[] = [200, 204, 206, 304, 400, 404, 500];

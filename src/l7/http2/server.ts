@@ -4,14 +4,15 @@ import type { Clock } from '../../lib/clock.ts';
 import { head } from '../head/fields.ts';
 import { parseResponse } from '../http1.ts';
 import * as t from '../transport.ts';
-import { putAnswer } from './answer.ts';
+import { putAnswer, putTrailers } from './answer.ts';
 import * as f from './frames.ts';
-import { FrameWriter, HEAD_AT } from './frames.ts';
+import { HEAD_AT } from './frames.ts';
+import type { FrameWriter, Outbox } from './frames.ts';
 import { MAX_LIST_BYTES, RequestHead } from './request.ts';
 import { Session } from './session.ts';
 import type { Role } from './session.ts';
-import { CHUNKED, CHUNK_OPEN, CONN, HEAD_DONE, ID, REMOTE_DONE, WAITS, WORDS } from './streams.ts';
-import { Trailers } from './trailers.ts';
+import { CHUNKED, CONN, HEAD_DONE, ID, REMOTE_DONE, WAITS, WORDS } from './streams.ts';
+import { Trailers, putChunk, putLastChunk } from './trailers.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 /** Bytes of a connection that wait in the engine: with more, its streams are not read. */
@@ -37,6 +38,7 @@ export class Http2Server implements Role {
   private readonly maxStreams: number;
   private readonly rows: Int32Array;
   private readonly arena: Buffer;
+  private readonly box: Outbox;
   private readonly out: FrameWriter;
   private readonly request: RequestHead;
   private readonly trailers: Trailers;
@@ -44,39 +46,17 @@ export class Http2Server implements Role {
   /** Sessions by the slot of a stream. */
   private readonly owners: (Session | undefined)[] = [];
   private readonly places = new Int32Array(0x1_0000);
-  /** Whose frames lie in `out`. */
-  private current: Session | undefined;
-  private nowMs = 0;
 
-  constructor(engine: t.Engine, o: Http2Options) {
+  constructor(engine: t.Engine, box: Outbox, o: Http2Options) {
     this.engine = engine;
+    this.box = box;
     this.o = o;
     this.maxStreams = o.maxStreams ?? 100;
     this.rows = engine.rows;
     this.arena = engine.arena;
-    this.out = new FrameWriter(engine.arena);
+    this.out = box.out;
     this.request = new RequestHead(engine.arena, HEAD_AT);
     this.trailers = new Trailers(engine.arena, HEAD_AT);
-  }
-
-  /** Before the first row of a batch. */
-  batch(): void {
-    this.nowMs = this.o.clock.monotonic();
-  }
-
-  /** After the last. */
-  flush(): void {
-    const s = this.current;
-    this.current = undefined;
-    const { out } = this;
-    if (s !== undefined && out.at > out.first) s.queued = this.engine.send(s.conn, out.first, out.at - out.first);
-    out.at = out.first;
-  }
-
-  private use(s: Session): void {
-    if (this.current !== s || !this.out.hasRoom()) this.flush();
-    this.current = s;
-    s.nowMs = this.nowMs;
   }
 
   /** The first bytes of a connection: whether they are HTTP/2's, or still may be. Then the row is filled. */
@@ -106,7 +86,7 @@ export class Http2Server implements Role {
       this.rows[base + t.W_HEAD] = this.rows[base + t.W_LEN]!;
       return;
     }
-    this.use(s);
+    this.box.use(s);
     try {
       if (this.rows[base + t.W_KIND] === t.BYTES) this.bytes(base, s);
       else if (s.conn === conn) this.carrier(base, s);
@@ -161,10 +141,10 @@ export class Http2Server implements Role {
 
   private lastCall(s: Session): void {
     if (this.sessions.get(s.conn) !== s) return;
-    this.use(s);
+    this.box.use(s);
     s.lastCall();
     this.leave(s);
-    this.flush();
+    this.box.flush();
   }
 
   /** Ends a connection that takes no more requests and has none. */
@@ -173,7 +153,7 @@ export class Http2Server implements Role {
   }
 
   private end(s: Session): void {
-    this.flush();
+    this.box.flush();
     this.engine.close(s.conn, 'end');
     this.forget(s);
   }
@@ -181,7 +161,7 @@ export class Http2Server implements Role {
   private forget(s: Session): void {
     for (const at of s.streams.all()) this.dropped(s, at);
     this.sessions.delete(s.conn);
-    if (this.current === s) this.flush();
+    this.box.flush();
   }
 
   goaway(): void {}
@@ -228,32 +208,22 @@ export class Http2Server implements Role {
     return 0;
   }
 
-  data(s: Session, at: number, from: number, to: number): void {
+  data(s: Session, at: number, from: number, to: number): number {
     const conn = s.streams.words[at + CONN]!;
     const done = s.streams.has(at, REMOTE_DONE);
-    const start = to > from && s.streams.has(at, CHUNKED) ? this.chunk(s, at, from, to) : from;
+    const start = to > from && s.streams.has(at, CHUNKED) ? putChunk(this.arena, s.streams, at, from, to) : from;
     const waiting = to > start ? this.engine.send(conn, start, to - start) : 0;
     if (done) this.close(s, at, false);
     else if (waiting <= LOW_BYTES) s.credit(at);
-  }
-
-  /** Puts the line of a chunk's size before its data, where the frame's head was; with it the end of the chunk before.
-   * Gives where it begins. */
-  private chunk(s: Session, at: number, from: number, to: number): number {
-    const line = `${s.streams.has(at, CHUNK_OPEN) ? '\r\n' : ''}${(to - from).toString(16)}\r\n`;
-    s.streams.set(at, CHUNK_OPEN);
-    this.arena.write(line, from - line.length, 'latin1');
-    return from - line.length;
+    return 0;
   }
 
   /** The request is whole; the trailers that were read go behind it. */
   private close(s: Session, at: number, trailers: boolean): void {
     const conn = s.streams.words[at + CONN]!;
     if (s.streams.has(at, CHUNKED)) {
-      const last = `${s.streams.has(at, CHUNK_OPEN) ? '\r\n' : ''}0\r\n`;
-      const lines = trailers ? this.arena.toString('latin1', HEAD_AT, this.trailers.at) : '';
-      const size = this.arena.write(`${last}${lines}\r\n`, HEAD_AT, 'latin1');
-      this.engine.send(conn, HEAD_AT, size);
+      const end = putLastChunk(this.arena, s.streams, at, trailers ? this.trailers.at : HEAD_AT);
+      this.engine.send(conn, HEAD_AT, end - HEAD_AT);
     }
     this.engine.close(conn, 'end');
   }
@@ -275,6 +245,7 @@ export class Http2Server implements Role {
     const end = off + this.rows[base + t.W_LEN]!;
     if ((flags & t.IN_DRAINED) !== 0) s.credit(at);
     if ((flags & t.IN_GONE) !== 0) return this.over(s, at, f.INTERNAL_ERROR);
+    if ((flags & t.IN_TRAILERS) !== 0) return this.trail(base, s, at);
     const last = (flags & t.IN_EOF) !== 0;
     let p = off;
     while (p < end && !s.streams.has(at, HEAD_DONE)) p = this.heads(s, at, p, end, last);
@@ -285,6 +256,14 @@ export class Http2Server implements Role {
       if (off === end) this.out.head(0, f.DATA, f.END_STREAM, s.streams.words[at + ID]!);
       this.over(s, at, f.NO_ERROR);
     }
+  }
+
+  private trail(base: number, s: Session, at: number): void {
+    const off = this.rows[base + t.W_OFF]!;
+    const end = off + this.rows[base + t.W_LEN]!;
+    this.rows[base + t.W_HEAD] = end - off;
+    putTrailers(this.out, this.arena, off, end, s.streams.words[at + ID]!);
+    this.over(s, at, f.NO_ERROR);
   }
 
   /** One head, interim or final. Gives the place behind it. */

@@ -20,9 +20,10 @@ export interface Role {
    * did wrong to the stream alone. Gives 0, or the code of the error that ends the connection. */
   block(s: Session, a: Uint8Array, from: number, to: number, id: number, flags: number, fault: number): number;
   /** A[from, to) of the body; END_STREAM is in the stream's state already. */
-  data(s: Session, at: number, from: number, to: number): void;
-  /** The stream is over before its time: by its peer, or by an error of its peer's. Its place is free after it. */
-  dropped(s: Session, at: number): void;
+  data(s: Session, at: number, from: number, to: number): number;
+  /** The stream is over before its time, with that code: by its peer, or by an error of its peer's. Its place is free
+   * after it. */
+  dropped(s: Session, at: number, code: number): void;
   /** A stream that waits may send. */
   room(s: Session, at: number): void;
   goaway(s: Session, last: number): void;
@@ -49,6 +50,8 @@ export class Session {
   connectProtocol = false;
   nowMs = 0;
   greeted = false;
+  /** We opened it: its peer is a server, and must not offer to push. */
+  isClient = false;
   draining = false;
   /** GOAWAY with an error is sent: nothing is read any more. */
   failed = false;
@@ -59,7 +62,7 @@ export class Session {
   private receiveWindow = CONNECTION_WINDOW;
   private window = DEFAULT_WINDOW;
   private maxFrame = f.MAX_FRAME;
-  private settled = false;
+  settled = false;
   /** The stream whose header block is not complete, the flags of its HEADERS, and what there is of it. */
   private open = 0;
   private openFlags = 0;
@@ -107,7 +110,7 @@ export class Session {
     const at = this.streams.find(id);
     this.out.reset(id, code);
     this.forgiven.add(id);
-    if (at >= 0) this.drop(at);
+    if (at >= 0) this.drop(at, code);
     return this.spend();
   }
 
@@ -122,8 +125,8 @@ export class Session {
     this.budget.earn();
   }
 
-  private drop(at: number): void {
-    this.role.dropped(this, at);
+  private drop(at: number, code: number): void {
+    this.role.dropped(this, at, code);
     this.streams.close(at);
   }
 
@@ -145,7 +148,7 @@ export class Session {
       case f.WINDOW_UPDATE:
         return this.windowUpdate(a, id, from, to);
       case f.RST_STREAM:
-        return this.resetStream(id, from, to);
+        return this.resetStream(a, id, from, to);
       case f.SETTINGS:
         return this.settings(a, flags, id, from, to);
       case f.PING:
@@ -198,8 +201,8 @@ export class Session {
       owed[slot]! -= to - from;
       if (owed[slot]! < 0 || (last && owed[slot]! > 0)) return this.refuse(id, f.PROTOCOL_ERROR);
     }
-    this.role.data(this, at, from, to);
-    return to === from && !last ? this.spend() : 0;
+    const error = this.role.data(this, at, from, to);
+    return error === 0 && to === from && !last ? this.spend() : error;
   }
 
   private headers(a: Uint8Array, flags: number, id: number, start: number, stop: number): number {
@@ -254,11 +257,11 @@ export class Session {
     return (f.u32(a, from) & f.MAX_ID) === id ? this.refuse(id, f.PROTOCOL_ERROR) : this.spend();
   }
 
-  private resetStream(id: number, from: number, to: number): number {
+  private resetStream(a: Uint8Array, id: number, from: number, to: number): number {
     if (id === 0 || this.isIdle(id)) return f.PROTOCOL_ERROR;
     if (to - from !== 4) return f.FRAME_SIZE_ERROR;
     const at = this.streams.find(id);
-    if (at >= 0) this.drop(at);
+    if (at >= 0) this.drop(at, f.u32(a, from));
     return this.spend();
   }
 
@@ -285,7 +288,7 @@ export class Session {
   }
 
   private setting(key: number, value: number): number {
-    if (key === f.S_ENABLE_PUSH && value > 1) return f.PROTOCOL_ERROR;
+    if (key === f.S_ENABLE_PUSH && (value > 1 || (this.isClient && value === 1))) return f.PROTOCOL_ERROR;
     if (key === f.S_MAX_STREAMS) this.maxStreams = value;
     if (key === f.S_CONNECT_PROTOCOL) {
       if (value > 1 || (this.connectProtocol && value === 0)) return f.PROTOCOL_ERROR;

@@ -21,6 +21,12 @@ export const CHUNKED = 4;
 export const CHUNK_OPEN = 8;
 /** Bytes wait for room in a window, or in the connection. */
 export const WAITS = 16;
+/** We have said our END_STREAM. */
+export const LOCAL_DONE = 32;
+/** To HEAD, or 204 or 304: no body can come. */
+export const NO_BODY = 64;
+/** Its answer was whole and has been passed on. */
+export const PASSED_ON = 128;
 
 const FIRST_SLOTS = 8;
 

@@ -1,4 +1,4 @@
-// Trailers: the fields behind a body.
+// Bodies in chunks, and trailers: the fields behind them.
 import {
   CONNECTION,
   CONTENT_LENGTH,
@@ -10,8 +10,11 @@ import {
   UPGRADE,
   identify,
 } from '../head/fields.ts';
+import { HEAD_AT } from './frames.ts';
 import type { FieldSink } from './hpack.ts';
 import { isValue, nameHashOf } from './request.ts';
+import { CHUNK_OPEN } from './streams.ts';
+import type { StreamTable } from './streams.ts';
 
 const framing: readonly number[] = [
   CONNECTION,
@@ -68,4 +71,20 @@ export class Trailers implements FieldSink {
     this.dst[this.at + 1] = two;
     this.at += 2;
   }
+}
+
+/** Puts the line of a chunk's size before its data, where the frame's head was; with it the end of the chunk before.
+ * Gives where it begins. */
+export function putChunk(a: Buffer, streams: StreamTable, at: number, from: number, to: number): number {
+  const line = `${streams.has(at, CHUNK_OPEN) ? '\r\n' : ''}${(to - from).toString(16)}\r\n`;
+  streams.set(at, CHUNK_OPEN);
+  a.write(line, from - line.length, 'latin1');
+  return from - line.length;
+}
+
+/** Puts the last chunk at HEAD_AT, and behind it the lines of trailers that lie there up to `end`. Gives its end. */
+export function putLastChunk(a: Buffer, streams: StreamTable, at: number, end: number): number {
+  const lines = a.toString('latin1', HEAD_AT, end);
+  const text = `${streams.has(at, CHUNK_OPEN) ? '\r\n' : ''}0\r\n${lines}\r\n`;
+  return HEAD_AT + a.write(text, HEAD_AT, 'latin1');
 }

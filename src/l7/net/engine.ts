@@ -268,6 +268,20 @@ class NetEngine implements Engine {
     return -1;
   }
 
+  script(): void {}
+
+  dial(): number {
+    return -1;
+  }
+
+  sendUp(): number {
+    return 0;
+  }
+
+  resumeUp(): void {}
+
+  closeUp(): void {}
+
   send(conn: number, off: number, len: number): number {
     const c = this.find(conn);
     if (c?.phase !== RAWMODE) return 0;

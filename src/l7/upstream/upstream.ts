@@ -15,6 +15,7 @@ export interface ClusterState {
   connectTimeoutMs: number;
   tls: EndpointTls | undefined;
   proxyProtocol: Cluster['proxyProtocol'];
+  protocol: Cluster['protocol'];
   readonly backends: Map<string, Backend>;
   choice: Choice;
   list: readonly Endpoint[];
@@ -32,6 +33,8 @@ function tlsOf({ key, tls }: Cluster, contexts: ReadonlyMap<string, Context>): E
 }
 
 export class Upstreams {
+  /** Told of endpoints that are dropped. */
+  dropped: ((endpoint: number) => void) | undefined;
   private readonly engine: Engine;
   private readonly random: () => number;
   private readonly clusters = new Map<ClusterKey, ClusterState>();
@@ -51,6 +54,7 @@ export class Upstreams {
       connectTimeoutMs: DEFAULT_CONNECT_MS,
       tls: undefined,
       proxyProtocol: undefined,
+      protocol: 'HTTP/1.1',
       backends: new Map(),
       choice: choiceOf([], 0),
       list: [],
@@ -68,6 +72,10 @@ export class Upstreams {
       const backend = state.backends.get(at);
       if (backend === undefined) {
         const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs, state.tls);
+        // Over TLS it is HTTP/1.1 still: nothing offers h2 to a server yet. And a connection that is introduced by the
+        // PROXY protocol is one client's.
+        const plain = state.tls === undefined && state.proxyProtocol === undefined;
+        if (state.protocol === 'HTTP/2' && plain) this.engine.script(id);
         state.backends.set(at, { ...endpoint, id, active: 0, owed: 0, idleMs: undefined });
       } else {
         backend.weight = endpoint.weight;
@@ -80,6 +88,7 @@ export class Upstreams {
       if (seen.has(at)) continue;
       state.backends.delete(at);
       this.engine.dropEndpoint(backend.id);
+      this.dropped?.(backend.id);
     }
     state.choice = choiceOf(state.backends.values(), this.random() % Math.max(1, state.backends.size));
   }
@@ -90,10 +99,13 @@ export class Upstreams {
       const state = this.cluster(c.key);
       state.policy = c.policy;
       const tls = tlsOf(c, contexts);
-      const { connectTimeoutMs, proxyProtocol } = c;
-      const stays = state.connectTimeoutMs === connectTimeoutMs && state.proxyProtocol === proxyProtocol;
+      const { connectTimeoutMs, proxyProtocol, protocol } = c;
+      const stays =
+        state.connectTimeoutMs === connectTimeoutMs &&
+        state.proxyProtocol === proxyProtocol &&
+        state.protocol === protocol;
       if (stays && isDeepStrictEqual(state.tls, tls)) continue;
-      Object.assign(state, { connectTimeoutMs, proxyProtocol, tls });
+      Object.assign(state, { connectTimeoutMs, proxyProtocol, protocol, tls });
       const { list: endpoints } = state;
       this.update(state, []);
       this.update(state, endpoints);

@@ -8,7 +8,7 @@ import type { Endpoints, Snapshot } from '../../mesh/snapshot.ts';
 import { Chain } from '../chain.ts';
 import { counterWriter } from '../record/counters.ts';
 import type { CounterWriter } from '../record/counters.ts';
-import { Http2Server } from '../http2/server.ts';
+import { Http2 } from '../http2/http2.ts';
 import { readLabel } from '../head/outcome.ts';
 import { Listeners } from './listener.ts';
 import type { Prepared } from './listener.ts';
@@ -86,8 +86,10 @@ class L7Worker {
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
     const fault = (error: unknown): void => this.fault(error);
     const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
+    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed });
+    this.upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
     this.chain = new Chain(this.engine, {
-      http2: new Http2Server(this.engine, { clock: systemClock, fault, agreed }),
+      http2,
       clock: systemClock,
       upstreams: this.upstreams,
       counters: this.counters,

@@ -61,11 +61,12 @@ export function backendsOf(
   proxyVersions: ReadonlyMap<string, NonNullable<Cluster['proxyProtocol']>> = new Map(),
 ): Backends {
   const parts = (key: ClusterKey) => {
-    const [namespace = '', name = '', , subset] = key.split('/');
+    const [namespace = '', name = '', port = '', subset] = key.split('/');
     const service = serviceKey(namespace, name);
     const rule = rules.get(service);
     return {
       service: registry.get(service),
+      port: Number(port),
       rule,
       proxyProtocol: proxyVersions.get(service),
       subset: subset === undefined ? undefined : rule?.subsets.get(subset),
@@ -75,12 +76,13 @@ export function backendsOf(
     registry,
     find: (target) => find(registry, rules, target),
     cluster(key) {
-      const { rule, subset, proxyProtocol } = parts(key);
+      const { service, port, rule, subset, proxyProtocol } = parts(key);
+      const http2 = service?.ports.find((p) => p.port === port)?.http2 === true;
       const policy = subset?.policy ?? rule?.policy ?? 'round-robin';
       const tls = subset?.tls ?? rule?.tls;
       return {
         key,
-        protocol: 'HTTP/1.1',
+        protocol: http2 ? 'HTTP/2' : 'HTTP/1.1',
         connectTimeoutMs,
         policy,
         ...(typeof tls === 'object' && { tls }),

@@ -29,6 +29,13 @@ const look = Object.assign(() => ({}), {
   instance: 'test',
 }) as unknown as Look;
 
+test('gRPC and HTTP2 are HTTP whose endpoints want HTTP/2', () => {
+  for (const protocol of ['GRPC', 'HTTP2']) {
+    const registry = registryOf(servicesSchema.parse({ rpc: { port: 9001, protocol } }));
+    assert.deepEqual(registry.get('default/rpc')?.ports, [{ port: 9001, protocol: 'HTTP', http2: true }]);
+  }
+});
+
 test('services, sorted, with the port of their endpoints where none is said', () => {
   const registry = registryOf(services);
   assert.deepEqual([...registry.keys()], ['default/only', 'default/web']);

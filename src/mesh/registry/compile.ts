@@ -1,6 +1,6 @@
 import type { Problem } from '../../config/problem.ts';
 import type { Look } from '../../engine/slice.ts';
-import { type Registry, type Service, serviceKey } from './model.ts';
+import { type Registry, type Service, type ServicePort, serviceKey } from './model.ts';
 import type { Services } from './schema.ts';
 
 type Entry = Services[string];
@@ -17,11 +17,17 @@ function serviceOf(name: string, entry: Entry): Service {
     namespace: 'default',
     name,
     ...(entry.address !== undefined && { address: entry.address }),
-    ports: port === undefined ? [] : [{ port, protocol: entry.protocol }],
+    ports: port === undefined ? [] : [portSaid(port, entry.protocol)],
     endpoints: Object.entries(entry.endpoints)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([endpoint, { guest, ...rest }]) => ({ name: endpoint, ...rest, ...(guest !== undefined && { guest }) })),
   };
+}
+
+/** HTTP2 and GRPC are HTTP whose endpoints want HTTP/2. */
+function portSaid(port: number, protocol: Entry['protocol']): ServicePort {
+  if (protocol === 'HTTP2' || protocol === 'GRPC') return { port, protocol: 'HTTP', http2: true };
+  return { port, protocol };
 }
 
 /** The port that clients use, or undefined where neither the entry nor its endpoints say one. */

@@ -5,6 +5,8 @@ export interface ServicePort {
   readonly port: number;
   /** `auto`: not declared, the first bytes say it. */
   readonly protocol: 'HTTP' | 'TCP' | 'auto';
+  /** Its endpoints speak HTTP/2 by prior knowledge: that of gRPC is nothing else. */
+  readonly http2?: true;
 }
 
 /** One place that answers for a service. */

@@ -16,7 +16,7 @@ const endpoint = z.strictObject({
 const service = z.strictObject({
   port: port.optional().meta({ description: 'port that clients use (default: that of its endpoints)' }),
   protocol: z
-    .enum(['HTTP', 'TCP', 'auto'])
+    .enum(['HTTP', 'HTTP2', 'GRPC', 'TCP', 'auto'])
     .default('HTTP')
     .meta({ description: 'what is spoken on the port; auto: what its first bytes say, within 100 ms' }),
   address: ipAddress.optional().meta({ description: 'address of its own, that clients connect to' }),

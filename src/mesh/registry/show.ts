@@ -25,6 +25,7 @@ const serviceData = z.object({
   address: z.string().optional(),
   port: z.number().optional(),
   protocol: z.enum(['HTTP', 'TCP', 'auto']).optional(),
+  http2: z.literal(true).optional(),
   endpoints: z.array(endpointData),
 });
 
@@ -50,7 +51,8 @@ export function servicesData(registry: Registry, health: Health | undefined, nam
 export function renderServices(services: readonly ServiceData[], columns = 0): string {
   if (services.length === 0) return 'no services\n';
   const rows = services.flatMap((service) => {
-    const head = [service.name, service.address ?? '-', String(service.port ?? '-'), service.protocol ?? '-'];
+    const protocol = service.http2 ? 'HTTP/2' : (service.protocol ?? '-');
+    const head = [service.name, service.address ?? '-', String(service.port ?? '-'), protocol];
     if (service.endpoints.length === 0) return [[...head, '-', '-', '-', '-']];
     return service.endpoints.map((e, i) => {
       const labels = Object.entries(e.labels).map(([key, value]) => `${key}=${value}`);

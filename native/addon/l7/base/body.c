@@ -115,6 +115,11 @@ static ptrdiff_t take(struct body *b, size_t at, size_t size, size_t *start, siz
 	return (ptrdiff_t)*end;
 }
 
+bool body_behind(const struct body *b)
+{
+	return b->mode == BODY_CHUNKED && b->step >= LINE;
+}
+
 ptrdiff_t body_next(struct body *b, const uint8_t *bytes, size_t size, size_t *start, size_t *end)
 {
 	*start = *end = 0;
@@ -129,7 +134,10 @@ ptrdiff_t body_next(struct body *b, const uint8_t *bytes, size_t size, size_t *s
 		b->done = b->left == 0;
 		return used;
 	}
+	bool behind = body_behind(b);
 	for (size_t p = 0; p < size; p++) {
+		if (!behind && body_behind(b))
+			return (ptrdiff_t)p;
 		if (b->step == DATA) {
 			ptrdiff_t used = take(b, p, size, start, end);
 			if (b->left == 0)

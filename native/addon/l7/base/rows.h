@@ -54,6 +54,8 @@
 #define IN_REQUEST_OPEN 64
 #define IN_DRAINED 128
 #define IN_GONE 256
+#define IN_UPSTREAM 512
+#define IN_TRAILERS 1024
 
 #define WAIT 0
 #define FORWARD 1

@@ -31,7 +31,12 @@ export function clusterOf(cluster: SnapshotCluster): Cluster {
     commonHttpProtocolOptions: { idleTimeout: seconds(4) },
     upstreamProtocolOptions: {
       case: 'explicitHttpConfig',
-      value: { protocolConfig: { case: 'httpProtocolOptions', value: {} } },
+      value: {
+        protocolConfig: {
+          case: cluster.protocol === 'HTTP/2' ? 'http2ProtocolOptions' : 'httpProtocolOptions',
+          value: {},
+        },
+      },
     },
   });
   return create(ClusterSchema, {
