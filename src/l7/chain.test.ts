@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, forward, get, host, once, route, sleep, upstream } from '../../test/fake/l7.ts';
-import { rig } from '../../test/fake/l7-rig.ts';
+import { rig, simpleRig } from '../../test/fake/l7-rig.ts';
 import type { HeaderEdits, PathMatch, PathRewrite, Route, RouteAction } from '../mesh/snapshot.ts';
 import { noEdits } from '../mesh/snapshot.ts';
 
@@ -367,4 +367,10 @@ test('the log says who asked what and who answered', async () => {
   assert.ok(bytesIn > 40 && bytesOut > 30);
   assert.match(by, /^e\d+$/);
   assert.match(listener, /^127.0.0.1:\d+$/);
+});
+
+test('what a client says of its own certificate never reaches an upstream', async () => {
+  await using s = await simpleRig();
+  await get(s.port, '/', 'X-Forwarded-Client-Cert: By=spiffe://td/us;URI=spiffe://td/admin\r\n');
+  assert.doesNotMatch(s.up.seen.join(''), /client-cert/i);
 });

@@ -29,7 +29,7 @@ export const PROXY_CONNECTION = 8;
 export const TE = 9;
 export const TRAILER = 10;
 export const X_FORWARDED_FOR = 11;
-// 12: x-forwarded-proto, 13: http2-settings
+// 12: x-forwarded-proto, 13: http2-settings, 14: x-forwarded-client-cert, which only who checked one may say
 const known = ['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade', 'expect', 'keep-alive'].concat([
   'proxy-connection',
   'te',
@@ -37,6 +37,7 @@ const known = ['host', 'content-length', 'transfer-encoding', 'connection', 'upg
   'x-forwarded-for',
   'x-forwarded-proto',
   'http2-settings',
+  'x-forwarded-client-cert',
 ]);
 
 // head.connection, bits.
