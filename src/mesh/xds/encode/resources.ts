@@ -47,7 +47,9 @@ export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
   // One that is to be spoken to over TLS, or of its clients, must not be spoken to without.
   const clusters = snapshot.clusters.filter((c) => c.tls === undefined && c.proxyProtocol === undefined);
   const named = new Set(listeners.map((listener) => listener.routes));
-  const tables = snapshot.routes.filter(({ name }) => named.has(name));
+  const others = snapshot.listeners.flatMap((l) => [l.routes, ...(l.tls ?? []).map((host) => host.routes)]);
+  const foreign = new Set(others.filter((name) => !named.has(name)));
+  const tables = snapshot.routes.filter(({ name }) => !foreign.has(name));
   return {
     cds: encodeAll(ClusterSchema, clusters, (c) => c.key, clusterOf),
     lds: encodeAll(ListenerSchema, listeners, (l) => l.name, listenerOf),
