@@ -67,6 +67,10 @@ void set_value(napi_env env, napi_value object, const char *name, napi_value val
 void set_u32(napi_env env, napi_value object, const char *name, uint32_t n);
 void set_string(napi_env env, napi_value object, const char *name, const char *text);
 
+struct sockaddr_storage;
+// The socket address of 4 or 16 bytes and a port. 0 where the address has another length.
+unsigned internet_address(struct sockaddr_storage *to, struct bytes address, uint32_t port);
+
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);
 void close_owned(struct addon *addon);
 void register_fd(napi_env env, napi_value exports);

@@ -24,8 +24,7 @@ static napi_value socket_open(napi_env env, napi_callback_info info)
 	return fd < 0 ? throw_errno(env, errno, NULL, "socket") : u32_value(env, (uint32_t)fd);
 }
 
-// The socket address of 4 or 16 bytes and a port. 0 where the address has another length.
-static socklen_t internet_address(struct sockaddr_storage *to, struct bytes address, uint32_t port)
+unsigned internet_address(struct sockaddr_storage *to, struct bytes address, uint32_t port)
 {
 	memset(to, 0, sizeof(*to));
 	if (address.size == 4) {

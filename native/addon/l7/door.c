@@ -150,20 +150,15 @@ static napi_value l7_endpoint(napi_env env, napi_callback_info info)
 	struct bytes bytes;
 	uint32_t port, connect_ms;
 	union address address = { 0 };
+	struct sockaddr_storage to;
 	struct engine *e = engine_of(&c);
 	if (!e || !arg_bytes(&c, 1, "address", &bytes) || !arg_u32(&c, 2, "port", 65535, &port) ||
 	    !arg_u32(&c, 3, "connectTimeoutMs", INT32_MAX, &connect_ms))
 		return NULL;
-	if (bytes.size == 4) {
-		address.in.sin_family = AF_INET;
-		address.in.sin_port = htons((uint16_t)port);
-		memcpy(&address.in.sin_addr, bytes.data, 4);
-	} else if (bytes.size == 16) {
-		address.in6.sin6_family = AF_INET6;
-		address.in6.sin6_port = htons((uint16_t)port);
-		memcpy(&address.in6.sin6_addr, bytes.data, 16);
-	} else
+	socklen_t size = internet_address(&to, bytes, port);
+	if (size == 0)
 		return throw_range(env, "address");
+	memcpy(&address, &to, size);
 	struct endpoint *p = endpoint_open(e, &address, connect_ms);
 	return p ? u32_value(env, p->id) : throw_errno(env, ENOSPC, NULL, "endpoint");
 }
