@@ -43,17 +43,7 @@ static bool sane(const int32_t *row, struct given g, int32_t most)
 // What of the row's bytes is not used up goes back before what the connection still keeps.
 static void keep(struct engine *e, struct sock *s, struct given g, uint32_t used)
 {
-	uint32_t size = g.size - used;
-	if (g.kept == 0 && size == 0)
-		return;
-	struct queue rest = { 0 };
-	bool ok = queue_put(e, &rest, g.bytes + used, size);
-	ok = ok && queue_put(e, &rest, s->in.data + s->in.start + g.kept, queue_length(&s->in) - g.kept);
-	queue_free(e, &s->in);
-	if (ok)
-		s->in = rest;
-	else
-		queue_free(e, &rest);
+	queue_before(e, &s->in, g.kept, g.bytes + used, g.size - used);
 }
 
 static void refuse(struct engine *e, struct conn *c)

@@ -222,19 +222,6 @@ static size_t take_bytes(struct engine *e, struct sock *s, size_t most)
 	return kept;
 }
 
-// Puts what was read too much before what is kept.
-static void put_back(struct engine *e, struct sock *s, const uint8_t *bytes, size_t size)
-{
-	struct queue all = { 0 };
-	if (size == 0)
-		return;
-	if (queue_put(e, &all, bytes, size) && queue_put(e, &all, s->in.data + s->in.start, queue_length(&s->in))) {
-		queue_free(e, &s->in);
-		s->in = all;
-	} else
-		queue_free(e, &all);
-}
-
 void discard(struct engine *e, struct conn *c)
 {
 	size_t size = take_bytes(e, &c->s, bite(e));
@@ -249,7 +236,7 @@ void discard(struct engine *e, struct conn *c)
 	}
 	if (c->discarded > DISCARD_LIMIT)
 		return close_soon(e, c);
-	put_back(e, &c->s, e->scratch + p, size - p);
+	queue_before(e, &c->s.in, 0, e->scratch + p, size - p);
 	if (c->request.done)
 		next(e, c);
 	else if (c->s.ended)
@@ -297,7 +284,7 @@ void pump_request(struct engine *e, struct conn *c, struct head *head, const uin
 	c->body_sent = c->body_sent || used != 0;
 	if (used < 0)
 		return broken(e, c);
-	put_back(e, &c->s, bytes + used, size - (size_t)used);
+	queue_before(e, &c->s.in, 0, bytes + used, size - (size_t)used);
 	if (c->request.done && up->s.script)
 		output_up(e, c);
 	if (c->request.done)

@@ -68,6 +68,18 @@ bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size
 	return true;
 }
 
+void queue_before(struct engine *e, struct queue *q, size_t skip, const void *bytes, size_t size)
+{
+	struct queue all = { 0 };
+	if (skip == 0 && size == 0)
+		return;
+	bool ok = queue_put(e, &all, bytes, size) && queue_put(e, &all, q->data + q->start + skip, queue_length(q) - skip);
+	if (!ok)
+		queue_free(e, &all);
+	queue_free(e, q);
+	*q = all;
+}
+
 void queue_skip(struct engine *e, struct queue *q, size_t size)
 {
 	q->start += (uint32_t)size;

@@ -20,8 +20,8 @@ struct body {
 void body_begin(struct body *b, uint8_t mode, uint64_t length);
 
 // Reads up to the next piece of data. *start and *end say where that lies (equal: none). Gives how many bytes were
-// read, the piece included, or -1 where the framing is broken. It stops before
-// trailers. Call again with the rest until it is used up or b->done.
+// read, the piece included, or -1 where the framing is broken. It stops before trailers. Call
+// again with the rest until it is used up or b->done.
 ptrdiff_t body_next(struct body *b, const uint8_t *bytes, size_t size, size_t *start, size_t *end);
 
 // Whether the data is over, and what comes next is trailers up to their empty line.
