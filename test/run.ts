@@ -24,8 +24,15 @@ interface Group {
   readonly files: readonly string[];
   /** Test files at the same time. */
   readonly concurrency: number;
+  /** Of a test. */
   readonly timeoutMs: number;
+  /** Of a file: what still runs then is ended, whatever keeps it. */
+  readonly fileTimeoutMs: number;
 }
+
+const long = flags.includes('--long');
+/** After this the whole suite is ended, with what has not run as failures. */
+const suiteTimeoutMs = long ? 43_200_000 : 2_700_000;
 
 function find(...patterns: readonly string[]): string[] {
   return globSync(patterns, { cwd: root }).map((file) => `${root}${file}`);
@@ -41,13 +48,15 @@ function groups(): readonly Group[] {
       name: 'unit tests',
       files: wanted(units),
       concurrency: availableParallelism(),
-      timeoutMs: flags.includes('--long') ? 7_200_000 : 240_000,
+      timeoutMs: long ? 7_200_000 : 240_000,
+      fileTimeoutMs: long ? 14_400_000 : 300_000,
     },
     {
       name: 'lab tests',
       files: wanted(lab),
       concurrency: 1,
-      timeoutMs: flags.includes('--long') ? 7_200_000 : 600_000,
+      timeoutMs: long ? 7_200_000 : 300_000,
+      fileTimeoutMs: long ? 14_400_000 : 600_000,
     },
   ];
   return chosen.length === 0 ? all : all.filter((group) => group.files.length > 0);
@@ -61,11 +70,17 @@ const totals = { tests: 0, suites: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0
 
 /** The group's events, without its own closing lines. Afterwards it has failed if it ran nothing or skipped everything.
  * */
-async function* runGroup({ name, files, concurrency, timeoutMs }: Group): AsyncGenerator<unknown> {
+async function* runGroup(group: Group, signal: AbortSignal): AsyncGenerator<unknown> {
+  const { name, files, concurrency, timeoutMs: timeout, fileTimeoutMs } = group;
   const before = { ...totals };
   if (files.length > 0) {
-    const env = { ...process.env, MIDPLANE_TEST_LONG: flags.includes('--long') ? '1' : '' };
-    for await (const event of run({ files: [...files], concurrency, timeout: timeoutMs, cwd: root, env })) {
+    const env = {
+      ...process.env,
+      MIDPLANE_TEST_LONG: long ? '1' : '',
+      MIDPLANE_TEST_FILE_TIMEOUT_MS: String(fileTimeoutMs),
+    };
+    const execArgv = ['--import', `${root}test/watchdog.ts`];
+    for await (const event of run({ files: [...files], concurrency, timeout, cwd: root, env, execArgv, signal })) {
       if (!closing(event)) yield event;
     }
   }
@@ -101,7 +116,8 @@ async function* suite(): AsyncGenerator<unknown> {
   const id = String(process.pid);
   process.env[mark] = id;
   const before = takeInventory(id);
-  for (const group of groups()) yield* runGroup(group);
+  const signal = AbortSignal.timeout(suiteTimeoutMs);
+  for (const group of groups()) yield* runGroup(group, signal);
   const left = await leftSince(before, id);
   if (left.length > 0) yield failure('nothing is left behind', `left behind:\n${left.join('\n')}`);
   for (const [word, count] of Object.entries({ ...totals, duration_ms: performance.now() - begun })) {

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { connect, forward, freePort, host, route, sleep } from '../../test/fake/l7.ts';
+import { connect, forward, host, route, sleep } from '../../test/fake/l7.ts';
 import { test } from '../../test/fake/l7-engines.ts';
 import { type SimpleRig, rig, simpleRig } from '../../test/fake/l7-rig.ts';
+import { freePort } from '../../test/fake/port.ts';
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
 const request = (method: string, body = ''): string =>

@@ -3,21 +3,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import {
-  connect,
-  endpoint,
-  forward,
-  freePort,
-  get,
-  host,
-  route,
-  sleep,
-  snapshot,
-  upstream,
-} from '../../test/fake/l7.ts';
+import { connect, endpoint, forward, get, host, route, sleep, snapshot, upstream } from '../../test/fake/l7.ts';
 import type { Snapshot } from '../mesh/snapshot.ts';
 import { startRouter } from './router.ts';
 import type { Router } from './router.ts';
+import { freePort } from '../../test/fake/port.ts';
 
 const hosts = (name = 'r') => [host(['*'], route(name, forward('a')))];
 

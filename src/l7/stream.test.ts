@@ -2,10 +2,11 @@
 // on node:net, whose connections are sockets, has none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, freePort, sleep, upstream } from '../../test/fake/l7.ts';
+import { connect, sleep, upstream } from '../../test/fake/l7.ts';
 import { listenAt } from '../../test/fake/l7-engines.ts';
 import { openEngine } from './transport-native.ts';
 import * as t from './transport.ts';
+import { freePort } from '../../test/fake/port.ts';
 
 /** An engine where each connection in bytes mode carries one stream a line: what the stream is answered goes back. */
 async function carrier(o: Partial<t.EngineOptions> = {}, take: (len: number) => number = (len) => len) {

@@ -6,8 +6,9 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { connect, endpoint, freePort, get, sleep } from '../../test/fake/l7.ts';
+import { connect, endpoint, get, sleep } from '../../test/fake/l7.ts';
 import { simpleRig } from '../../test/fake/l7-rig.ts';
+import { freePort } from '../../test/fake/port.ts';
 
 const big = 4 * 1024 * 1024;
 const simple = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';

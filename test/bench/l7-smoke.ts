@@ -5,7 +5,8 @@ import { fork } from 'node:child_process';
 import net from 'node:net';
 import { once as event } from 'node:events';
 import { startRouter } from '../../src/l7/router.ts';
-import { endpoint, forward, freePort, host, route, snapshot } from '../fake/l7.ts';
+import { endpoint, forward, host, route, snapshot } from '../fake/l7.ts';
+import { freePort } from '../fake/port.ts';
 
 const request = 'GET /p7/x HTTP/1.1\r\nHost: h7.test\r\nUser-Agent: smoke\r\nAccept: */*\r\n\r\n';
 

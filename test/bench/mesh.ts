@@ -13,11 +13,12 @@ import { systemClock } from '../../src/lib/clock.ts';
 import type { Consumer } from '../../src/mesh/snapshot.ts';
 import { bootstrap } from '../../src/mesh/xds/bootstrap.ts';
 import { openXds } from '../../src/mesh/xds/server.ts';
-import { connect, endpoint, forward, freePort, host, route, snapshot } from '../fake/l7.ts';
+import { connect, endpoint, forward, host, route, snapshot } from '../fake/l7.ts';
 import { envoyBinary, startEnvoy, until } from '../lab/envoy.ts';
 import { backendOf } from '../lab/mesh/compare.ts';
 import { document, get, openSite, type Site, type Which } from '../lab/mesh/site.ts';
 import { alone, type Bench, type Group, type Row, short } from './row.ts';
+import { freePort } from '../fake/port.ts';
 
 const changes = 25;
 const commits = 5;

@@ -14,8 +14,9 @@ import { openEngine } from './l7-engines.ts';
 import type { Engine, EngineTimes } from '../../src/l7/transport.ts';
 import { Upstreams } from '../../src/l7/upstream/upstream.ts';
 import type { Endpoint, Snapshot, VirtualHost } from '../../src/mesh/snapshot.ts';
-import { endpoint, forward, freePort, host, route, snapshot, upstream } from './l7.ts';
+import { endpoint, forward, host, route, snapshot, upstream } from './l7.ts';
 import type { Upstream } from './l7.ts';
+import { freePort } from './port.ts';
 
 /** A record with its subject as text. */
 export type Logged = Omit<AccessRecord, 'subject'> & { method: string; host: string; path: string };
@@ -105,17 +106,11 @@ export interface SimpleRig extends AsyncDisposable {
 
 /** A rig with one upstream behind every host and path. */
 export async function simpleRig(on?: Parameters<typeof upstream>[0], o?: RigOptions): Promise<SimpleRig> {
-  const up = await upstream(on);
-  const r = await rig(o);
+  await using made = new AsyncDisposableStack();
+  const up = made.use(await upstream(on));
+  const r = made.use(await rig(o));
   r.serve([host(['*'], route('all', forward('a')))]);
   r.endpoints('a', [up.port]);
-  return {
-    up,
-    r,
-    port: r.port,
-    async [Symbol.asyncDispose]() {
-      r[Symbol.dispose]();
-      await up[Symbol.asyncDispose]();
-    },
-  };
+  const kept = made.move();
+  return { up, r, port: r.port, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }

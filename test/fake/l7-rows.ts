@@ -1,7 +1,7 @@
 // Rows in, rows out, without the chain: an engine whose rows a test answers itself.
 import * as t from '../../src/l7/transport.ts';
 import { listenAt, openEngine } from './l7-engines.ts';
-import { freePort } from './l7.ts';
+import { freePort } from './port.ts';
 
 /** A row as it was laid out. */
 export interface Seen {

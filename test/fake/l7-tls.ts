@@ -5,7 +5,7 @@ import { openEngine } from '../../src/l7/transport-native.ts';
 import * as t from '../../src/l7/transport.ts';
 import type { TlsSpec } from '../../src/l7/tls/spec.ts';
 import { listenAt } from './l7-engines.ts';
-import { freePort } from './l7.ts';
+import { freePort } from './port.ts';
 
 export interface TlsFront extends Disposable {
   readonly port: number;

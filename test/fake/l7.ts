@@ -15,15 +15,6 @@ import type {
   VirtualHost,
 } from '../../src/mesh/snapshot.ts';
 
-/** A free port on loopback at the time of asking. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** Whether somebody accepts connections on a port of loopback. */
 export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -7,7 +7,8 @@ import { listenAt } from '../fake/l7-engines.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
 import * as t from '../../src/l7/transport.ts';
 import { serverSpec } from '../fake/l7-tls.ts';
-import { freePort, sleep, upstream } from '../fake/l7.ts';
+import { sleep, upstream } from '../fake/l7.ts';
+import { freePort } from '../fake/port.ts';
 
 const extremes = [0, 1, -1, 2, 7, 16, 17, 255, 256, 0x7fffffff, -0x80000000, t.ARENA_BYTES, t.READ_BYTES, t.ROW_BYTES];
 

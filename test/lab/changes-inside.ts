@@ -10,7 +10,8 @@ import { receiveSockets, sendSockets } from '../../src/daemon/takeover/descripto
 import { startRouter } from '../../src/l7/router.ts';
 import type { Router } from '../../src/l7/router.ts';
 import { startLoad } from './changes-load.ts';
-import { connect, endpoint, forward, freePort, get, host, route, sleep, snapshot, upstream } from '../fake/l7.ts';
+import { connect, endpoint, forward, get, host, route, sleep, snapshot, upstream } from '../fake/l7.ts';
+import { freePort } from '../fake/port.ts';
 
 interface Site extends AsyncDisposable {
   readonly router: Router;

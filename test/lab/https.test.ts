@@ -11,9 +11,10 @@ import type { Router } from '../../src/l7/router.ts';
 import { buildSnapshots } from '../../src/mesh/manifest/build.ts';
 import { registryOf } from '../../src/mesh/registry/compile.ts';
 import { servicesSchema } from '../../src/mesh/registry/schema.ts';
-import { freePort, upstream } from '../fake/l7.ts';
+import { upstream } from '../fake/l7.ts';
 import { pki } from '../fake/pki.ts';
 import type { Issued } from '../fake/pki.ts';
+import { freePort } from '../fake/port.ts';
 
 const skip = existsSync('/usr/bin/curl') && existsSync('/usr/bin/openssl') ? false : 'no curl, no openssl';
 const ours = pki();

@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HeaderEdits, PathMatch, PathRewrite, Route } from '../../src/mesh/snapshot.ts';
 import { noEdits } from '../../src/mesh/snapshot.ts';
-import { connect, forward, freePort, host, route, snapshot, upstream } from '../fake/l7.ts';
+import { connect, forward, host, route, snapshot, upstream } from '../fake/l7.ts';
 import { rig } from '../fake/l7-rig.ts';
 import { bootstrapOf } from './envoy-static.ts';
 import { envoyMissing, startEnvoyOn } from './envoy.ts';
+import { freePort } from '../fake/port.ts';
 
 const edits = (e: Partial<HeaderEdits>): HeaderEdits => ({ ...noEdits, ...e });
 const at = (value: string, kind: PathMatch['kind'] = 'prefix') => ({ path: { kind, value } });

@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { noEdits, pathNormalizations } from '../../src/mesh/snapshot.ts';
 import type { PathNormalization, Snapshot } from '../../src/mesh/snapshot.ts';
-import { type Client, connect, forward, freePort, host, route, snapshot, upstream } from '../fake/l7.ts';
+import { type Client, connect, forward, host, route, snapshot, upstream } from '../fake/l7.ts';
 import { type Rig, rig } from '../fake/l7-rig.ts';
 import { bootstrapOf } from './envoy-static.ts';
 import { envoyMissing, startEnvoyOn } from './envoy.ts';
 import { type PathCase, onlyHere, pathCases } from './paths/cases.ts';
+import { freePort } from '../fake/port.ts';
 
 /** A route that tells the upstream its name. */
 const named = (name: string, path: string) =>

@@ -9,9 +9,10 @@ import { printIp, ipFromBytes, parseIp } from '../../src/lib/ip.ts';
 import { INET, INET6, STREAM, UNSPEC, findTlv, parseProxy, proxy, proxyInfo, tlv } from '../../src/l7/head/proxy.ts';
 import { writeProxy1, writeProxy2 } from '../../src/l7/head/proxy.ts';
 import type { ProxyInfo } from '../../src/l7/head/proxy.ts';
-import { connect, forward, freePort, host, route, snapshot, stream, streams, upstream } from '../fake/l7.ts';
+import { connect, forward, host, route, snapshot, stream, streams, upstream } from '../fake/l7.ts';
 import { rig } from '../fake/l7-rig.ts';
 import { foilsMissing, startHaproxyWith } from './smuggling/foils.ts';
+import { freePort } from '../fake/port.ts';
 
 const request = 'GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n';
 const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok';

@@ -8,9 +8,10 @@ import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, freePort } from '../fake/l7.ts';
+import { connect } from '../fake/l7.ts';
 import { answersOf, attack, attackerMissing, flood } from './slow/attack.ts';
 import type { Looks, RouterInput } from './slow/router.ts';
+import { freePort } from '../fake/port.ts';
 
 const long = process.env['MIDPLANE_TEST_LONG'] === '1';
 /** So late that only what hangs comes later. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { FaultError } from '../faults.ts';
 import type { Endpoint } from '../../lib/endpoint.ts';
 import { listenerDriver, listenerResource } from './listener.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 /** A service that says its name and how many sockets it has. */
 function service() {
@@ -19,14 +20,6 @@ function service() {
     return { [Symbol.asyncDispose]: stop };
   };
   return { opener, count: () => sockets };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 test('put listens, again changes nothing, drop stops', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from '../../../test/fake/l7-engines.ts';
-import { connect, endpoint, forward, freePort, get, host, route, sleep, upstream } from '../../../test/fake/l7.ts';
+import { connect, endpoint, forward, get, host, route, sleep, upstream } from '../../../test/fake/l7.ts';
 import { rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 import { createRandom } from '../upstream/pick.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 const all = () => [host(['*'], route('all', forward('a')))];
 const simple = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';

@@ -1,9 +1,10 @@
 // CONNECT: a route that names the method lets it in, to that route's backends and nowhere else. And targets without a
 // path.
 import assert from 'node:assert/strict';
-import { connect, forward, freePort, host, once, route, sleep, upstream } from '../../../test/fake/l7.ts';
+import { connect, forward, host, once, route, sleep, upstream } from '../../../test/fake/l7.ts';
 import { test } from '../../../test/fake/l7-engines.ts';
 import { rig, simpleRig } from '../../../test/fake/l7-rig.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 const ask = 'CONNECT db.test:5432 HTTP/1.1\r\nHost: db.test:5432\r\n\r\n';
 const any = { path: { kind: 'prefix', value: '' } } as const;

@@ -1,21 +1,11 @@
 // Connections that go on as they come: a listener of protocol TCP, from the client's first byte to the log.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import {
-  connect,
-  forward,
-  freePort,
-  host,
-  route,
-  sleep,
-  snapshot,
-  stream,
-  streams,
-  upstream,
-} from '../../../test/fake/l7.ts';
+import { connect, forward, host, route, sleep, snapshot, stream, streams, upstream } from '../../../test/fake/l7.ts';
 import { test } from '../../../test/fake/l7-engines.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import type { RigOptions } from '../../../test/fake/l7-rig.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 /** A rig whose port goes to one upstream; `greeting` is said before anything was heard. */
 async function tcpRig(on: Parameters<typeof upstream>[0] = (s, piece) => void s.write(piece), o: RigOptions = {}) {

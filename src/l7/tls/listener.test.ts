@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { endpoint, forward, freePort, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import { endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import { pki } from '../../../test/fake/pki.ts';
 import type { Issued } from '../../../test/fake/pki.ts';
 import { startRouter } from '../router.ts';
 import type { ClusterTls, Secret, Snapshot, TlsHost } from '../../mesh/snapshot.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 const ours = pki();
 after(() => ours[Symbol.dispose]());

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
-import { connect, freePort, sleep } from '../../../test/fake/l7.ts';
+import { connect, sleep } from '../../../test/fake/l7.ts';
 import { discardParked, parkedConnections } from '../../kernel/l7.ts';
 import { tcpBind } from '../../kernel/socket.ts';
 import { openEngine } from '../transport-native.ts';
 import * as t from '../transport.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 const home = 4711;
 

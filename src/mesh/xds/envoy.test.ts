@@ -16,8 +16,9 @@ import { buildSnapshots, type Built } from '../manifest/build.ts';
 import { registryOf } from '../registry/compile.ts';
 import { servicesSchema } from '../registry/schema.ts';
 import { bootstrap } from './bootstrap.ts';
-import { envoyMissing, freePort, get, startEnvoy, until } from '../../../test/lab/envoy.ts';
+import { envoyMissing, get, startEnvoy, until } from '../../../test/lab/envoy.ts';
 import { openXds, type Xds } from './server.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 interface Backend {
   readonly name: string;

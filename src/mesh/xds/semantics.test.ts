@@ -15,8 +15,9 @@ import { checkManifests } from '../manifest/kinds.ts';
 import { registryOf } from '../registry/compile.ts';
 import { servicesSchema } from '../registry/schema.ts';
 import { bootstrap } from './bootstrap.ts';
-import { envoyMissing, freePort, get, type Reply, startEnvoy, until } from '../../../test/lab/envoy.ts';
+import { envoyMissing, get, type Reply, startEnvoy, until } from '../../../test/lab/envoy.ts';
 import { openXds } from './server.ts';
+import { freePort } from '../../../test/fake/port.ts';
 
 const manifests = readFileSync(join(import.meta.dirname, '../../../test/golden/envoy/routes.yaml'), 'utf8');
 

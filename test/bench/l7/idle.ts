@@ -8,11 +8,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../fake/l7.ts';
 import { alone, type Bench, type Group, type Row } from '../row.ts';
 import { startOurs } from './foils.ts';
 import { proxyCore } from './speed.ts';
 import { hundred } from './work.ts';
+import { freePort } from '../../fake/port.ts';
 
 const connections = 10_000;
 /** A tunnel takes two descriptors of the router, and the limit may be 20,000: the rest is reckoned. */

@@ -4,7 +4,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../../fake/l7.ts';
 import { envoyBinary } from '../../lab/envoy.ts';
 import { load, loadCore } from '../load.ts';
 import { needPackages, type Proxy } from '../proxies.ts';
@@ -21,6 +20,7 @@ import {
   versionOf,
 } from './foils.ts';
 import { type Body, hundred, type Work, wrkScript } from './work.ts';
+import { freePort } from '../../fake/port.ts';
 
 export const proxyCore = '1';
 const roundSeconds = 2;

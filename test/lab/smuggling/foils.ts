@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { accepts, freePort } from '../../fake/l7.ts';
+import { accepts } from '../../fake/l7.ts';
+import { freePort } from '../../fake/port.ts';
 
 export interface Foil extends AsyncDisposable {
   readonly port: number;
