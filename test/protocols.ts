@@ -338,6 +338,18 @@ const connectionsAsTheyCome: readonly Short[] = [
     'RFC 9293 3.6',
   ],
   [
+    'protocols by the name of a port',
+    'src/mesh/registry/protocol.test.ts',
+    'names of ports: each row of the table of Istio, with a suffix, in any letter case; all else is found out',
+    'RFC 6335 5.1',
+  ],
+  [
+    'protocols by appProtocol',
+    'src/mesh/registry/protocol.test.ts',
+    'appProtocol: names of Kubernetes and of Istio; it goes before the name of the port',
+    'RFC 6335 5.1',
+  ],
+  [
     'ports that declare no protocol: HTTP within 100 ms, else TCP',
     'src/l7/tcp/sniff.test.ts',
     'a head after 99 ms is HTTP; after 101 and 5,000 ms it is TCP, and refused where nothing lets TCP in',

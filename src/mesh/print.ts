@@ -35,7 +35,7 @@ export function printSnapshot(snapshot: Snapshot): string {
   });
   const clusters = snapshot.clusters.map(
     (c) =>
-      `cluster ${c.key} ${c.policy}${printClusterTls(c)}` +
+      `cluster ${c.key} ${c.policy}${c.protocol === 'HTTP/2' ? ' HTTP/2' : ''}${printClusterTls(c)}` +
       (c.proxyProtocol === undefined ? '' : ` proxy-protocol v${c.proxyProtocol}`),
   );
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
