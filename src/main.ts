@@ -1,41 +1,22 @@
 // The commands, and what each starts. Nothing is loaded before it is needed, and what was compiled once is kept.
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { instance, readRun, type RunArguments, runOptions, state } from './daemon/arguments.ts';
 import { objects, root, runFolder, stateFolder } from './daemon/places.ts';
 import { shedCapabilities } from './daemon/privileges.ts';
 
 // Beside the addon, and as trusted: the default is a folder in /tmp.
 enableCompileCache(join(objects, 'compiled'));
-// A daemon begins anew with fewer capabilities: what is loaded before that is loaded twice.
-if (process.argv[2] === 'run') shed();
-const { default: yargs } = await import('yargs');
-const { hideBin } = await import('yargs/helpers');
-
-function shed(): void {
-  const options = { without: { type: 'string', multiple: true } } as const;
-  const { values } = parseArgs({ args: process.argv.slice(3), options, strict: false });
-  const why = shedCapabilities((values.without ?? []).map(String));
-  if (why === undefined) return;
-  process.stderr.write(`${why}\n`);
-  process.exit(2);
-}
 
 const mostDrainMs = 600_000;
 
-interface RunArguments {
-  readonly config: string;
-  readonly manifests?: string | undefined;
-  readonly state?: string | undefined;
-  readonly instance: string;
-  readonly ssh?: string | undefined;
-  readonly api?: string | undefined;
-  readonly takeover?: boolean | undefined;
-  readonly drain: string;
-  readonly trace?: boolean | undefined;
-}
-
 async function run(argv: RunArguments): Promise<void> {
+  // The daemon begins anew with fewer capabilities: what is loaded before that is loaded twice.
+  const why = shedCapabilities(argv.without ?? []);
+  if (why !== undefined) {
+    process.stderr.write(`${why}\n`);
+    process.exit(2);
+  }
   const { runDaemon } = await import('./daemon/run.ts');
   const { config, instance } = argv;
   const optional = Object.fromEntries(
@@ -132,108 +113,102 @@ async function tokenAndHash(): Promise<void> {
   process.stdout.write(`token: ${token}\nhash:  ${hashed}\n`);
 }
 
-const instance = { type: 'string', default: 'main', describe: 'name of the switch on this machine' } as const;
-const state = { type: 'string', describe: 'state folder; default: /var/lib/midplane/INSTANCE' } as const;
-
 const takeoverHelp = [
   'With --takeover the new process has the place of the old one, which ends with exit code 0: the main process of a',
   'supervisor changes. Have it start the new one as a unit of its own, and restart on failure only.',
 ].join(' ');
 
-await yargs(hideBin(process.argv))
-  .scriptName('midplane')
-  .command(
-    'run',
-    'Runs the switch in this network namespace, until SIGTERM',
-    (y) =>
-      y
-        .options({
-          config: { type: 'string', demandOption: true, describe: 'the document; a commit rewrites it' },
-          manifests: { type: 'string', describe: 'folder of Gateway API and Istio manifests' },
-          state,
+// A start that needs no words does not load what has them.
+const plain = process.argv[2] === 'run' ? readRun(process.argv.slice(3)) : undefined;
+if (plain !== undefined) await run(plain);
+else {
+  const { default: yargs } = await import('yargs');
+  const { hideBin } = await import('yargs/helpers');
+  await yargs(hideBin(process.argv))
+    .scriptName('midplane')
+    .command(
+      'run',
+      'Runs the switch in this network namespace, until SIGTERM',
+      (y) => y.options(runOptions).epilogue(takeoverHelp),
+      (argv) => run(argv),
+    )
+    .command(
+      'check <files..>',
+      'Checks documents and manifests; needs no running switch',
+      (y) =>
+        y.positional('files', { type: 'string', array: true, demandOption: true, describe: 'documents and manifests' }),
+      (argv) => check(argv),
+    )
+    .command(
+      'plan <file>',
+      'Says what a commit of the document would do to the running switch',
+      (y) =>
+        y.positional('file', { type: 'string', demandOption: true, describe: 'the document' }).options({ instance }),
+      (argv) => plan(argv),
+    )
+    .command(
+      'cli',
+      'Opens the CLI of the running switch, or runs one command or a script in it',
+      (y) =>
+        y.options({
           instance,
-          ssh: { type: 'string', describe: 'ADDRESS:PORT of the SSH CLI, instead of ssh.listen in the document' },
-          api: { type: 'string', describe: 'ADDRESS:PORT of the HTTP API, instead of api.listen in the document' },
-          takeover: { type: 'boolean', describe: 'take the place of the daemon that runs; it ends with exit code 0' },
-          drain: {
+          command: {
             type: 'string',
-            default: '30s',
-            describe: 'with --takeover: how long the old daemon goes on with its L7 connections',
+            alias: 'c',
+            describe: 'run this and end; exit code 0 done, 1 bad input, 2 fault, 3 no answer',
           },
-          trace: { type: 'boolean', hidden: true },
-          without: { type: 'string', array: true, hidden: true },
-        })
-        .epilogue(takeoverHelp),
-    (argv) => run(argv),
-  )
-  .command(
-    'check <files..>',
-    'Checks documents and manifests; needs no running switch',
-    (y) =>
-      y.positional('files', { type: 'string', array: true, demandOption: true, describe: 'documents and manifests' }),
-    (argv) => check(argv),
-  )
-  .command(
-    'plan <file>',
-    'Says what a commit of the document would do to the running switch',
-    (y) => y.positional('file', { type: 'string', demandOption: true, describe: 'the document' }).options({ instance }),
-    (argv) => plan(argv),
-  )
-  .command(
-    'cli',
-    'Opens the CLI of the running switch, or runs one command or a script in it',
-    (y) =>
-      y.options({
-        instance,
-        command: {
-          type: 'string',
-          alias: 'c',
-          describe: 'run this and end; exit code 0 done, 1 bad input, 2 fault, 3 no answer',
-        },
-      }),
-    (argv) => cli(argv),
-  )
-  .command(
-    'down',
-    'Takes away what an ended switch left running: forwarding and guests',
-    (y) => y.options({ state, instance }),
-    (argv) => down(argv),
-  )
-  .command(
-    'lab',
-    'Runs a switch with hosts, guests and an Envoy in namespaces of this machine',
-    (y) =>
-      y.options({
-        config: { type: 'string', default: join(root, 'configs/lab.yaml'), describe: 'the document' },
-        manifests: { type: 'string', default: join(root, 'configs/lab/manifests'), describe: 'folder of manifests' },
-        hosts: { type: 'string', default: join(root, 'configs/lab/hosts.yaml'), describe: 'the hosts' },
-      }),
-    (argv) => lab(argv),
-  )
-  .command('proxy', 'Prepares Envoy proxies that the switch programs', (y) =>
-    y
-      .command(
-        'bootstrap',
-        'Prints the bootstrap file of an Envoy',
-        (z) =>
-          z.options({
-            role: { choices: ['gateway', 'sidecar'] as const, demandOption: true, describe: 'which routes it is told' },
-            id: { type: 'string', demandOption: true, describe: 'its name in show proxies' },
-            xds: { type: 'string', describe: 'ADDRESS:PORT of the manager; default: the unix socket of this instance' },
-            instance,
-          }),
-        (argv) => proxyBootstrap(argv),
-      )
-      .demandCommand(1),
-  )
-  .command('hash-password', 'Asks for a password and prints its hash for the document', (y) => y, hash)
-  .command('new-token', 'Makes a token of the HTTP API, and its hash for the document', (y) => y, tokenAndHash)
-  .demandCommand(1, 'Name a command.')
-  .strict()
-  .fail((message, error: Error | undefined, y) => {
-    if (error !== undefined) throw error;
-    y.showHelp();
-    process.stderr.write(`\n${message}\n`);
-    process.exit(1);
-  })
-  .parseAsync();
+        }),
+      (argv) => cli(argv),
+    )
+    .command(
+      'down',
+      'Takes away what an ended switch left running: forwarding and guests',
+      (y) => y.options({ state, instance }),
+      (argv) => down(argv),
+    )
+    .command(
+      'lab',
+      'Runs a switch with hosts, guests and an Envoy in namespaces of this machine',
+      (y) =>
+        y.options({
+          config: { type: 'string', default: join(root, 'configs/lab.yaml'), describe: 'the document' },
+          manifests: { type: 'string', default: join(root, 'configs/lab/manifests'), describe: 'folder of manifests' },
+          hosts: { type: 'string', default: join(root, 'configs/lab/hosts.yaml'), describe: 'the hosts' },
+        }),
+      (argv) => lab(argv),
+    )
+    .command('proxy', 'Prepares Envoy proxies that the switch programs', (y) =>
+      y
+        .command(
+          'bootstrap',
+          'Prints the bootstrap file of an Envoy',
+          (z) =>
+            z.options({
+              role: {
+                choices: ['gateway', 'sidecar'] as const,
+                demandOption: true,
+                describe: 'which routes it is told',
+              },
+              id: { type: 'string', demandOption: true, describe: 'its name in show proxies' },
+              xds: {
+                type: 'string',
+                describe: 'ADDRESS:PORT of the manager; default: the unix socket of this instance',
+              },
+              instance,
+            }),
+          (argv) => proxyBootstrap(argv),
+        )
+        .demandCommand(1),
+    )
+    .command('hash-password', 'Asks for a password and prints its hash for the document', (y) => y, hash)
+    .command('new-token', 'Makes a token of the HTTP API, and its hash for the document', (y) => y, tokenAndHash)
+    .demandCommand(1, 'Name a command.')
+    .strict()
+    .fail((message, error: Error | undefined, y) => {
+      if (error !== undefined) throw error;
+      y.showHelp();
+      process.stderr.write(`\n${message}\n`);
+      process.exit(1);
+    })
+    .parseAsync();
+}

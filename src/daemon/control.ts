@@ -81,7 +81,7 @@ export async function openControl(input: ControlInput): Promise<Control> {
   ];
   const face = lateFace(used, commands, engineFace);
   const collectors = [portMetrics(face.read), mesh.metrics];
-  late.doors = stack.use(await openDoors({ engine: face, log: input.log.log, state, run, collectors }));
+  late.doors = stack.use(openDoors({ engine: face, log: input.log.log, state, run, collectors }));
   const engine = await openEngine({
     slices: used,
     kernel,

@@ -10,8 +10,7 @@ import { apiSchema } from '../api/schema.ts';
 import { maskSecrets } from '../cli/document/mask.ts';
 import { documentRoot } from '../cli/document/place.ts';
 import { type Door, openDoor } from '../cli/door.ts';
-import { loadHostKey } from '../cli/ssh/hostkey.ts';
-import { openSshServer, type SshServer } from '../cli/ssh/server.ts';
+import type { SshServer } from '../cli/ssh/server.ts';
 import { systemSchema } from '../cli/system/schema.ts';
 import { usersSchema } from '../cli/users/schema.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -40,23 +39,24 @@ export const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf
 const goodbye = 'The daemon that serves this session ends: log in again in a moment.';
 
 /** Servers that listen nowhere yet; `openers` is what the driver of kind `listener` calls. */
-export async function openDoors(input: DoorsInput): Promise<Doors> {
-  await using stack = new AsyncDisposableStack();
+export function openDoors(input: DoorsInput): Doors {
+  const kept = new AsyncDisposableStack();
   const { engine } = input;
   const hostname = (): string => engine.read.running(systemSchema).hostname;
   const door = openDoor({ engine, commands: engine.commands, clock: systemClock, hostname });
-  const api = stack.use(apiServer(input, door));
-  const ssh = stack.use(await sshServer(input, door));
-  const kept = stack.move();
+  const api = kept.use(apiServer(input, door));
+  let opened: Promise<SshServer> | undefined;
+  const ssh = (): Promise<SshServer> => (opened ??= sshServer(input, door).then((server) => kept.use(server)));
   return {
-    openers: { api: (at) => api.listen(at), ssh: (at) => ssh.listen(at) },
+    openers: { api: (at) => api.listen(at), ssh: async (at) => (await ssh()).listen(at) },
     async openSockets() {
-      for (const [server, name] of [[api, 'api.sock'] as const, [ssh, 'ssh.sock'] as const]) {
+      const server = await ssh();
+      for (const [it, name] of [[api, 'api.sock'] as const, [server, 'ssh.sock'] as const]) {
         const path = join(input.run, name);
         rmSync(path, { force: true });
-        kept.use(await server.listen({ path }));
+        kept.use(await it.listen({ path }));
       }
-      kept.use(engine.onRevision(() => ssh.recheck()));
+      kept.use(engine.onRevision(() => server.recheck()));
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
@@ -85,8 +85,13 @@ function peerUid(socket: Socket): number | undefined {
   return fd === undefined ? undefined : peerCredentials(fd).uid;
 }
 
+/** What it is made of is loaded here: where nobody asks for it before, frames pass first. */
 async function sshServer(input: DoorsInput, door: Door): Promise<SshServer> {
   const { engine } = input;
+  const [{ loadHostKey }, { openSshServer }] = await Promise.all([
+    import('../cli/ssh/hostkey.ts'),
+    import('../cli/ssh/server.ts'),
+  ]);
   const key = await loadHostKey(join(input.state, 'ssh'));
   return openSshServer({
     hostKey: key.private,

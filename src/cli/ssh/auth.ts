@@ -1,6 +1,7 @@
 // Who may come in: public keys and passwords of the document's users. Nothing that a stranger can measure tells whether
 // a user exists.
-import ssh2, { type PublicKeyAuthContext } from 'ssh2';
+import { createRequire } from 'node:module';
+import type { ParsedKey, PublicKeyAuthContext } from 'ssh2';
 import type { Role } from '../../engine/slice.ts';
 import { verifyPassword } from '../../lib/secret/password.ts';
 
@@ -25,10 +26,17 @@ export const keyTypes = [
 
 const shortestRsaBits = 2048;
 
+const load = createRequire(import.meta.url);
+
+/** Loads the library with the first key: a switch that nobody has a key of starts without. */
+function parseKey(line: string): ParsedKey | Error {
+  return (load('ssh2') as typeof import('ssh2')).utils.parseKey(line);
+}
+
 /** What is wrong with a public key line; undefined: nothing. */
 export function faultOfKey(line: string): string | undefined {
   if (!keyTypes.some((type) => line.startsWith(`${type} `))) return `a key begins with one of ${keyTypes.join(', ')}`;
-  const key = ssh2.utils.parseKey(line);
+  const key = parseKey(line);
   if (key instanceof Error) return 'no public key that can be read';
   if (key.isPrivateKey()) return 'a private key; the public one belongs here';
   if (key.type === 'ssh-rsa' && rsaBits(key.getPublicSSH()) < shortestRsaBits) {
@@ -61,7 +69,7 @@ export function checkKey(users: Users, name: string, given: PublicKeyAuthContext
   if (given.key.algo === 'ssh-rsa' && given.hashAlgo === undefined) return 'no';
   for (const line of user?.keys ?? []) {
     if (faultOfKey(line) !== undefined) continue;
-    const key = ssh2.utils.parseKey(line);
+    const key = parseKey(line);
     if (key instanceof Error || key.type !== given.key.algo || !key.getPublicSSH().equals(given.key.data)) continue;
     if (!given.signature || !given.blob) return 'probe';
     return key.verify(given.blob, given.signature, given.hashAlgo) === true ? 'in' : 'no';
