@@ -1,6 +1,7 @@
 // Who may come in: public keys and passwords of the document's users. Nothing that a stranger can measure tells whether
 // a user exists.
 import { createRequire } from 'node:module';
+import type ssh2 from 'ssh2';
 import type { ParsedKey, PublicKeyAuthContext } from 'ssh2';
 import type { Role } from '../../engine/slice.ts';
 import { verifyPassword } from '../../lib/secret/password.ts';
@@ -30,7 +31,7 @@ const load = createRequire(import.meta.url);
 
 /** Loads the library with the first key: a switch that nobody has a key of starts without. */
 function parseKey(line: string): ParsedKey | Error {
-  return (load('ssh2') as typeof import('ssh2')).utils.parseKey(line);
+  return (load('ssh2') as typeof ssh2).utils.parseKey(line);
 }
 
 /** What is wrong with a public key line; undefined: nothing. */
