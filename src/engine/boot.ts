@@ -36,7 +36,8 @@ export async function boot(context: CommitContext, face: Face, log: Logger): Pro
   for (const problem of problems ?? []) log.error({ problem }, 'the file is not taken in');
   const prepared = compileCandidate(context, stored, stored.files);
   if (!('compiled' in prepared)) throw new ProblemsError(prepared);
-  await bringUp(context, overdue === undefined ? stored : wentBack(context, prepared, stored, overdue, log), prepared);
+  const runs = overdue === undefined ? stored : await wentBack(context, prepared, stored, overdue, log);
+  await bringUp(context, runs, prepared);
   return problems ?? [];
 }
 
@@ -58,7 +59,7 @@ async function takeIn(context: CommitContext, face: Face, text: FaceText): Promi
   const revision = revisionOf(prepared, { when: context.now(), by: 'file', comment: '' });
   let info: RevisionInfo;
   try {
-    info = context.history.record(revision);
+    info = await context.history.record(revision);
   } catch (error) {
     return [atFile(face, faultOf(error).why)];
   }
@@ -70,16 +71,16 @@ async function takeIn(context: CommitContext, face: Face, text: FaceText): Promi
 const fileOf = (problem: Problem, face: Face): string => (problem.file === 'midplane.yaml' ? face.file : problem.file);
 
 /** A disk that does not take the record does not keep the switch from going back. */
-function wentBack(
+async function wentBack(
   context: CommitContext,
   prepared: Prepared,
   stored: StoredRevision,
   overdue: Pending,
   log: Logger,
-): StoredRevision {
+): Promise<StoredRevision> {
   try {
     const revision = revisionOf(prepared, aboutGoingBack(context, overdue));
-    return { ...revision, ...context.history.record(revision) };
+    return { ...revision, ...(await context.history.record(revision)) };
   } catch (error) {
     log.error({ fault: faultOf(error) }, 'the way back is not recorded');
     return stored;
@@ -125,7 +126,7 @@ function goBack(context: CommitContext, pending: Pending): Promise<Fault | undef
     context.applied(stored, prepared.compiled);
     try {
       const revision = revisionOf(prepared, aboutGoingBack(context, pending));
-      const recorded = { ...revision, ...context.history.record(revision) };
+      const recorded = { ...revision, ...(await context.history.record(revision)) };
       context.applied(recorded, prepared.compiled);
       context.writeFace(recorded);
     } catch (error) {

@@ -1,5 +1,6 @@
 // The change path. A candidate's way: load and compile, plan, prepare (outside the loop, minutes allowed), switch and
 // verify (inside the loop, milliseconds), settle (guests start), record, retire. Failure before record goes back.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Problem } from '../config/problem.ts';
 import type { Candidate, CommitAnswer, CommitOptions } from './engine.ts';
 import { type Fault, FaultError, faultOf } from './faults.ts';
@@ -93,6 +94,8 @@ async function makeReady(
   if (early !== undefined) return refuse([], [early]);
   const prepared = compileCandidate(context, wanted.candidate, wanted.files);
   if (!('compiled' in prepared)) return refuse(prepared);
+  // Others have their turn between the steps: each takes milliseconds of the thread.
+  await nextTurn();
   const { resources } = prepared.compiled;
   const planned = await context.reconciler.plan(resources);
   if (planned.faults.length > 0) return refuse([], planned.faults);
@@ -160,12 +163,14 @@ async function switchTo(
     prepared = now;
   }
   if (options.signal?.aborted === true) return refuse([], [{ ...cancelled }]);
+  await nextTurn();
   const begun = performance.now();
   const ill = failedBefore(context);
   const pass = await context.reconciler.change(prepared.compiled.resources);
   if (pass.faults.length > 0) return refuse([], pass.faults);
   const switchMs = performance.now() - begun;
   const well = pass.actions.filter((action) => !ill.has(action.ref));
+  await nextTurn();
   const outcome = await finish(context, prepared, well, options);
   if ('fault' in outcome) {
     await context.reconciler.revert(context.desired());
@@ -194,7 +199,7 @@ async function finish(
   try {
     await Promise.all(settling);
     if (signal.aborted) return { fault: { ...cancelled } };
-    return record(context, prepared, options);
+    return await record(context, prepared, options);
   } catch (error) {
     // The others have ended before the world goes back under them.
     abort.abort();
@@ -204,11 +209,11 @@ async function finish(
 }
 
 /** From here on it is the running revision. FaultError 'disk-full': it is not. */
-function record(
+async function record(
   context: CommitContext,
   prepared: Prepared,
   options: CommitOptions,
-): { info: RevisionInfo; notes: readonly string[] } {
+): Promise<{ info: RevisionInfo; notes: readonly string[] }> {
   const waiting = context.history.pending();
   const { by, comment = '', confirmMs } = options;
   const confirm: Confirm | undefined =
@@ -216,7 +221,7 @@ function record(
       ? undefined
       : { previous: waiting?.previous ?? numberOf(context), confirmBy: context.now() + confirmMs };
   const revision = revisionOf(prepared, { when: context.now(), by, comment });
-  const info = context.history.record(revision, confirm);
+  const info = await context.history.record(revision, confirm);
   const stored = { ...revision, ...info };
   context.applied(stored, prepared.compiled);
   const notes: string[] = [];

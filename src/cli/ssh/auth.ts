@@ -27,11 +27,9 @@ export const keyTypes = [
 
 const shortestRsaBits = 2048;
 
-const load = createRequire(import.meta.url);
-
 /** Loads the library with the first key: a switch that nobody has a key of starts without. */
 function parseKey(line: string): ParsedKey | Error {
-  return (load('ssh2') as typeof ssh2).utils.parseKey(line);
+  return (createRequire(import.meta.url)('ssh2') as typeof ssh2).utils.parseKey(line);
 }
 
 /** What is wrong with a public key line; undefined: nothing. */

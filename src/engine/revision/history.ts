@@ -3,9 +3,10 @@
 // meta.json says too whether it waits for a confirm, until when and what to go back to, so that no crash can part the
 // two; a file `confirmed` beside it, or a later revision, ends the wait.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { onDisk, syncFolder, writeDurably, writeSynced } from './disk.ts';
+import { refusal, syncNames, writeDurably, writeWhole } from './disk.ts';
 import type { FaceText, RevisionInfo, StoredRevision } from './revision.ts';
 
 /** The newest revision goes back to `previous` at `confirmBy` (milliseconds since 1970). */
@@ -24,9 +25,9 @@ export interface History {
   read(number: number): StoredRevision | undefined;
   /** 0 where there is none. */
   newest(): number;
-  /** Writes the next revision and drops the oldest beyond those that are kept. FaultError 'disk-full': nothing is
-   * recorded. */
-  record(revision: Omit<StoredRevision, 'number' | 'confirmBy'>, confirm?: Confirm): RevisionInfo;
+  /** Writes the next revision and drops the oldest beyond those that are kept; one call at a time. FaultError
+   * 'disk-full': nothing is recorded. */
+  record(revision: Omit<StoredRevision, 'number' | 'confirmBy'>, confirm?: Confirm): Promise<RevisionInfo>;
   /** Whether some revision has exactly this text. */
   knows(text: FaceText): boolean;
   /** Whether some revision has this file (undefined: the document) with exactly this text. */
@@ -70,13 +71,13 @@ export function openHistory(state: string): History {
       return meta === undefined ? undefined : readRevision(folder, shown(meta, pending()));
     },
     newest,
-    record(revision, confirm) {
+    async record(revision, confirm) {
       const number = last + 1;
       const meta = metaOf(number, revision, confirm);
-      onDisk(`revision ${number}`, () => writeRevision(folder, meta, revision));
+      await writeRevision(folder, meta, revision);
       last = number;
       metas.set(number, meta);
-      prune(folder, metas, pending()?.previous);
+      await prune(folder, metas, pending()?.previous);
       return shown(meta, pending());
     },
     knows(text) {
@@ -138,42 +139,45 @@ function readMeta(folder: string): Meta | undefined {
   }
 }
 
-/** What an unconfirmed commit goes back to is kept, however old it is. */
-function prune(folder: string, metas: Map<number, Meta>, previous: number | undefined): void {
+/** What an unconfirmed commit goes back to is kept, however old it is. What cannot be removed costs room and nothing
+ * else. */
+async function prune(folder: string, metas: Map<number, Meta>, previous: number | undefined): Promise<void> {
   const old = [...metas.keys()].toSorted((a, b) => a - b).slice(0, -keep);
   for (const number of old.filter((each) => each !== previous)) {
     metas.delete(number);
-    // What cannot be removed costs room and nothing else.
-    try {
-      rmSync(join(folder, nameOf(number)), { recursive: true });
-    } catch {
-      continue;
-    }
+    await rm(join(folder, nameOf(number)), { recursive: true }).catch(() => undefined);
   }
 }
 
-function writeRevision(folder: string, meta: Meta, revision: Parameters<History['record']>[0]): void {
+type Content = readonly [path: string, content: string | Uint8Array];
+
+async function writeRevision(folder: string, meta: Meta, revision: Parameters<History['record']>[0]): Promise<void> {
   const temporary = join(folder, `tmp-${nameOf(meta.number)}`);
-  const folders = new Set([temporary]);
-  const write = (path: string, content: string | Uint8Array): void => {
-    const at = dirname(join(temporary, path));
-    mkdirSync(at, { recursive: true, mode: 0o700 });
-    folders.add(at);
-    writeSynced(join(temporary, path), content);
-  };
-  rmSync(temporary, { recursive: true, force: true });
+  const whole = join(folder, nameOf(meta.number));
+  const contents: readonly Content[] = [
+    ['document.yaml', revision.document],
+    ['meta.json', JSON.stringify(meta)],
+    ...Object.entries(revision.manifests).map(([name, text]): Content => [join('manifests', name), text]),
+    ...Object.entries(revision.files).map(([name, bytes]): Content => [join('files', encodeURIComponent(name)), bytes]),
+  ];
+  const folders = new Set([temporary, ...contents.map(([path]) => dirname(join(temporary, path)))]);
   try {
-    write('document.yaml', revision.document);
-    write('meta.json', JSON.stringify(meta));
-    for (const [name, text] of Object.entries(revision.manifests)) write(join('manifests', name), text);
-    for (const [name, bytes] of Object.entries(revision.files)) write(join('files', encodeURIComponent(name)), bytes);
-    for (const path of folders) syncFolder(path);
-    renameSync(temporary, join(folder, nameOf(meta.number)));
+    await rm(temporary, { recursive: true, force: true });
+    for (const path of folders) await mkdir(path, { recursive: true, mode: 0o700 });
+    await everyOne(contents, ([path, content]) => writeWhole(join(temporary, path), content));
+    await everyOne([...folders], syncNames);
+    await rename(temporary, whole);
+    await syncNames(folder);
   } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
-    throw error;
+    for (const path of [temporary, whole]) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+    throw refusal(`revision ${meta.number}`, error);
   }
-  syncFolder(folder);
+}
+
+/** All at the same time; the first error is thrown once all are over. */
+async function everyOne<T>(items: readonly T[], call: (item: T) => Promise<void>): Promise<void> {
+  for (const outcome of await Promise.allSettled(items.map(call)))
+    if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 function readRevision(folder: string, info: RevisionInfo): StoredRevision {
