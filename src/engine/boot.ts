@@ -34,7 +34,7 @@ export async function boot(context: CommitContext, face: Face, log: Logger): Pro
   const stored = history.read(overdue?.previous ?? history.newest());
   if (stored === undefined) throw new ProblemsError(edited ? (problems ?? []) : [atFile(face, noFile)]);
   for (const problem of problems ?? []) log.error({ problem }, 'the file is not taken in');
-  const prepared = compileCandidate(context, stored, stored.files);
+  const prepared = await compileCandidate(context, stored, stored.files);
   if (!('compiled' in prepared)) throw new ProblemsError(prepared);
   const runs = overdue === undefined ? stored : await wentBack(context, prepared, stored, overdue, log);
   await bringUp(context, runs, prepared);
@@ -54,7 +54,7 @@ async function takeIn(context: CommitContext, face: Face, text: FaceText): Promi
   const manifests = Object.fromEntries(
     Object.entries(text.manifests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')]),
   );
-  const prepared = compileCandidate(context, { document, manifests });
+  const prepared = await compileCandidate(context, { document, manifests });
   if (!('compiled' in prepared)) return prepared.map((each) => ({ ...each, file: fileOf(each, face) }));
   const revision = revisionOf(prepared, { when: context.now(), by: 'file', comment: '' });
   let info: RevisionInfo;
@@ -117,7 +117,7 @@ function goBack(context: CommitContext, pending: Pending): Promise<Fault | undef
   return context.inOrder(async () => {
     if (context.history.pending()?.revision !== pending.revision) return undefined;
     const stored = context.history.read(pending.previous);
-    const prepared = stored === undefined ? undefined : compileCandidate(context, stored, stored.files);
+    const prepared = stored === undefined ? undefined : await compileCandidate(context, stored, stored.files);
     if (stored === undefined || prepared === undefined || !('compiled' in prepared)) {
       return { code: 'not-found', what: `revision ${pending.previous}`, why: 'it cannot be read', retry: false };
     }

@@ -92,7 +92,7 @@ async function makeReady(
   const from = numberOf(context);
   const early = moved(context, wanted.candidate.base);
   if (early !== undefined) return refuse([], [early]);
-  const prepared = compileCandidate(context, wanted.candidate, wanted.files);
+  const prepared = await compileCandidate(context, wanted.candidate, wanted.files);
   if (!('compiled' in prepared)) return refuse(prepared);
   // Others have their turn between the steps: each takes milliseconds of the thread.
   await nextTurn();
@@ -154,7 +154,7 @@ async function switchTo(
     const late = moved(context, wanted.candidate.base);
     if (late !== undefined) return refuse([], [late]);
     // Manifests that the candidate leaves as they are may be others now.
-    const now = compileCandidate(context, wanted.candidate, wanted.files);
+    const now = await compileCandidate(context, wanted.candidate, wanted.files);
     if (!('compiled' in now)) return refuse(now);
     const planned = await context.reconciler.plan(now.compiled.resources);
     if (planned.faults.length > 0) return refuse([], planned.faults);

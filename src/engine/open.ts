@@ -139,12 +139,12 @@ function asking(input: EngineInput, context: CommitContext, read: Read): Pick<En
       const pending = context.history.pending();
       return pending?.revision === number ? { ...revision, confirmBy: pending.confirmBy } : revision;
     },
-    check(candidate) {
-      const result = compileCandidate(context, candidate);
-      return Promise.resolve('compiled' in result ? [] : result);
+    async check(candidate) {
+      const result = await compileCandidate(context, candidate);
+      return 'compiled' in result ? [] : result;
     },
     async plan(candidate) {
-      const result = compileCandidate(context, candidate);
+      const result = await compileCandidate(context, candidate);
       if (!('compiled' in result)) return refuse(result);
       const pass = await context.reconciler.plan(result.compiled.resources);
       return pass.faults.length > 0 ? refuse([], pass.faults) : { ok: true, actions: pass.actions };

@@ -1,6 +1,7 @@
 // Candidate text -> what it makes, with every file that it names.
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Problem } from '../../config/problem.ts';
 import type { Candidate } from '../engine.ts';
 import type { AnySlice } from '../slice.ts';
@@ -23,17 +24,19 @@ export interface Prepared {
   readonly files: StoredRevision['files'];
 }
 
-/** Loads and compiles; `stored` files come from a stored revision, others are read from disk. */
-export function compileCandidate(
+/** Loads and compiles, and leaves the thread to others in between; `stored` files come from a stored revision, others
+ * are read from disk. */
+export async function compileCandidate(
   context: CompileContext,
   candidate: Candidate,
   stored?: StoredRevision['files'],
-): Prepared | readonly Problem[] {
+): Promise<Prepared | readonly Problem[]> {
   const manifests = candidate.manifests ?? context.running()?.manifests ?? {};
   const misnamed = Object.keys(manifests).filter((name) => !manifestName.test(name));
   if (misnamed.length > 0) return misnamed.map(badName);
   const loaded = loadCandidate(context.slices, candidate.document, manifests);
   if (!loaded.ok) return loaded.problems;
+  await nextTurn();
   const files: Record<string, Uint8Array> = {};
   const file = (name: string): Uint8Array | undefined => {
     const bytes = stored === undefined ? readInside(context.folder, name) : stored[name];
