@@ -238,6 +238,8 @@ const up2 = 'src/l7/http2/upstream.test.ts';
 const rpc = 'src/l7/http2/grpc.test.ts';
 const oracles = 'src/l7/http2/oracles.test.ts';
 const floods = 'src/l7/http2/floods.test.ts';
+const sockets = 'src/l7/http2/websocket.test.ts';
+const secure = 'src/l7/http2/secure.test.ts';
 const http2: readonly Short[] = [
   [
     'HTTP/2 of clients by prior knowledge: streams, bodies',
@@ -270,7 +272,7 @@ const http2: readonly Short[] = [
   ['HTTP/2: framing and HPACK, judged', oracles, 'h2spec --strict fails nothing and skips nothing', 'h2spec'],
   ['HTTP/2: curl', oracles, 'curl by prior knowledge: up and down', 'curl'],
   ['HTTP/2: nghttp2 and load', oracles, 'nghttp and h2load', 'nghttp2'],
-  ['HPACK', 'src/l7/http2/hpack.test.ts', 'what is written is read as it was', 'RFC 7541 6'],
+  ['HPACK', 'src/l7/http2/hpack/hpack.test.ts', 'what is written is read as it was', 'RFC 7541 6'],
   [
     'HTTP/2 made HTTP/1.1: what must not get through',
     'src/l7/http2/downgrade.test.ts',
@@ -290,6 +292,44 @@ const http2: readonly Short[] = [
     'HTTP/2 to upstreams: REFUSED_STREAM, GOAWAY',
     up2,
     'what a server refuses goes to it once more; a GOAWAY moves on to a new connection',
+    'Node HTTP/2',
+  ],
+  [
+    'WebSocket over HTTP/2 (extended CONNECT)',
+    sockets,
+    'a WebSocket over HTTP/2 to a server of ${protocol}: both directions, each with its own end',
+    'Node HTTP/2',
+  ],
+  [
+    'WebSocket over HTTP/2: refused, reset, ended',
+    sockets,
+    'a WebSocket over HTTP/2 to a server of ${protocol}: refused, reset, ended by its server',
+    'Node HTTP/2',
+  ],
+  [
+    'WebSocket of HTTP/1.1 to a server of HTTP/2',
+    sockets,
+    'a WebSocket over HTTP/1.1 to a server of HTTP/2',
+    'Node HTTP/2',
+  ],
+  [
+    'WebSocket over HTTP/2: the key is answered',
+    sockets,
+    'nothing but 101 that answers the key opens a tunnel',
+    'RFC 6455 4.2.2',
+  ],
+  ['CONNECT over HTTP/2', sockets, 'CONNECT over HTTP/2 where a route names it', 'Node HTTP/2'],
+  ['HTTP/2 to upstreams over TLS', secure, 'h2 by ALPN, verified; requests share a connection', 'Node HTTP/2'],
+  [
+    'HTTP/2 to upstreams over TLS: verified, h2 or nothing',
+    secure,
+    'who is not who it should be, or speaks no h2, gets no request: 503, upstream-tls',
+    'RFC 9113 3.2',
+  ],
+  [
+    'HTTP/2 to upstreams: both directions at once',
+    up2,
+    'bodies that go both ways at once stay as they are',
     'Node HTTP/2',
   ],
   [
@@ -336,18 +376,6 @@ const connectionsAsTheyCome: readonly Short[] = [
     tcp,
     'a tunnel ends when it is as old as it may be, though bytes move; so does a WebSocket',
     'RFC 9293 3.6',
-  ],
-  [
-    'protocols by the name of a port',
-    'src/mesh/registry/protocol.test.ts',
-    'names of ports: each row of the table of Istio, with a suffix, in any letter case; all else is found out',
-    'RFC 6335 5.1',
-  ],
-  [
-    'protocols by appProtocol',
-    'src/mesh/registry/protocol.test.ts',
-    'appProtocol: names of Kubernetes and of Istio; it goes before the name of the port',
-    'RFC 6335 5.1',
   ],
   [
     'ports that declare no protocol: HTTP within 100 ms, else TCP',
@@ -409,42 +437,6 @@ const bounds: readonly Short[] = [
     'src/l7/limits.test.ts',
     'after so many requests a connection ends: the last answer says so, and no further request is taken',
     'RFC 9112 9.6',
-  ],
-  [
-    'connections of a listener and of a client',
-    'src/l7/limits.test.ts',
-    'a listener takes so many connections at once, of all and of one client; the next is reset, and nothing else',
-    'RFC 9293 3.5.2',
-  ],
-  [
-    'connections of a client behind the PROXY protocol',
-    'src/l7/limits.test.ts',
-    'behind a proxy the client that it names has the bound',
-    'RFC 9293 3.5.2',
-  ],
-  [
-    'connections of a listener, over all workers',
-    'src/l7/router.test.ts',
-    'bounds of a listener hold over all workers, and what a worker had is free when it is gone',
-    'RFC 9293 3.5.2',
-  ],
-  [
-    'bounds of heads and requests, by listener',
-    'src/l7/limits.test.ts',
-    'bounds of a listener go before those of all: fields, bytes of a head, of a target, requests',
-    'RFC 6585 5',
-  ],
-  [
-    'requests on one connection of HTTP/2',
-    h2,
-    'after so many requests a connection takes no more: GOAWAY says the last, what is under way is answered',
-    'RFC 9113 6.8',
-  ],
-  [
-    'idle time of a route',
-    'src/l7/limits.test.ts',
-    'a route says how long it may be without a byte: before the answer 504, within it the end, of a tunnel too',
-    'RFC 9110 15.6.5',
   ],
   ['slow heads', exchange, 'deadlines: route 504, head 408, idle connections are closed silently', 'RFC 9110 15.5.9'],
   [

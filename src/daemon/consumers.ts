@@ -9,11 +9,8 @@ import type { Router } from '../l7/router.ts';
 import {
   httpRoutes,
   httpRoutesData,
-  httpListeners,
-  httpListenersData,
   httpWorkers,
   httpWorkersData,
-  renderHttpListeners,
   renderHttpRoutes,
   renderHttpWorkers,
 } from '../l7/record/show.ts';
@@ -76,15 +73,6 @@ function routerCommands(router: Router): readonly AnyCommand[] {
       render: renderHttpRoutes,
     }),
     command({
-      path: 'show http listeners',
-      help: 'where the L7 router listens, and the connections there',
-      role: 'viewer',
-      args: z.object({}),
-      data: httpListenersData,
-      run: () => Promise.resolve(httpListeners(router.running(), router.listenerStats())),
-      render: (data) => renderHttpListeners(data),
-    }),
-    command({
       path: 'show http workers',
       help: 'threads of the L7 router',
       role: 'viewer',
@@ -104,20 +92,5 @@ function routerMetrics(router: Router): ReturnType<Collector> {
       value,
     })),
   );
-  const listeners = router.listenerStats();
-  const open = listeners.map(({ listener, connections: value }) => ({ labels: { listener }, value }));
-  const refused = listeners.flatMap(({ listener, over, overClient }) => [
-    { labels: { listener, limit: 'listener' }, value: over },
-    { labels: { listener, limit: 'client' }, value: overClient },
-  ]);
-  return [
-    { name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples },
-    { name: 'midplane_http_connections', help: 'of clients, by listener', type: 'gauge', samples: open },
-    {
-      name: 'midplane_http_connections_refused_total',
-      help: 'connections of clients beyond a limit',
-      type: 'counter',
-      samples: refused,
-    },
-  ];
+  return [{ name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples }];
 }

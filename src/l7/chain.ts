@@ -10,14 +10,13 @@ import { nextTarget } from './head/act.ts';
 import { noChange } from './head/edits.ts';
 import { Emitter } from './head/emit.ts';
 import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
-import { frameLength, frameRequest } from './head/framing.ts';
 import { Exchange, adopt, endings, labelOf, recordOf } from './head/outcome.ts';
 import type { Label, ListenerView } from './head/outcome.ts';
 import { emitRedirect, emitReply, swallow } from './head/reply.ts';
 import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { normalisePath } from './head/path.ts';
-import { CONNECT, HEAD, OTHER, headBounds, parseRequest, parseResponse } from './http1.ts';
+import { CONNECT, HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import type { Http2 } from './http2/http2.ts';
@@ -96,10 +95,7 @@ export class Chain {
 
   /** Goes on with what another worker began. */
   adopt(conn: number, label: Label, listener: ListenerView | undefined, stat: number): void {
-    if (label.client !== undefined) {
-      this.engine.peerIs(conn, ...label.client);
-      this.engine.admits(conn, label.client[0]);
-    }
+    if (label.client !== undefined) this.engine.peerIs(conn, ...label.client);
     adopt(this.exchangeOf(conn), label, listener, stat);
   }
 
@@ -116,8 +112,8 @@ export class Chain {
   }
 
   /** A head that came in pieces is read again only when a line of it has ended. */
-  private nothingNew(x: Exchange, off: number, len: number, most: number): boolean {
-    if (x.scanned === 0 || len > t.ROW_BYTES - 1 || len > most) return false;
+  private nothingNew(x: Exchange, off: number, len: number): boolean {
+    if (x.scanned === 0 || len > t.ROW_BYTES - 1 || len > 32 * 1024) return false;
     for (let p = off + x.scanned; p < off + len; p += 1) if (this.arena[p] === 10) return false;
     return true;
   }
@@ -130,50 +126,39 @@ export class Chain {
     return tls === undefined ? undefined : this.o.host(tls.context);
   }
 
-  private most(listener: ListenerView | undefined): number {
-    return listener?.maxRequests || this.o.maxRequestsPerConnection;
-  }
-
-  /** How many requests the row's connection may bring, 0: any number. */
-  maxRequests(base: number): number {
-    return this.most(this.listenerOf(base, this.exchangeOf(this.rows[base + t.W_CONN]!)));
-  }
-
   private request(base: number, x: Exchange): void {
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
     if (x.requests === 0 && this.o.http2?.server.begins(base) === true) return;
-    const listener = this.listenerOf(base, x);
-    const bounds = listener?.bounds ?? headBounds;
-    if (this.nothingNew(x, off, len, bounds.bytes)) {
+    if (this.nothingNew(x, off, len)) {
       x.scanned = len;
       return;
     }
-    const got = parseRequest(this.arena, off, off + len, bounds);
+    const got = parseRequest(this.arena, off, off + len);
     if (got === 0) {
       x.scanned = len;
       return;
     }
     x.scanned = 0;
-    x.listener = listener;
+    x.listener = this.listenerOf(base, x);
     x.greeted = true;
     x.status = 0;
     x.tries = 0;
     x.interims = 0;
     x.flags = '';
-    const bad = got < 0 ? got : normalisePath(this.e, listener?.paths ?? defaultPaths);
+    const bad = got < 0 ? got : normalisePath(this.e, x.listener?.paths ?? defaultPaths);
     if (bad < 0) return this.unreadable(base, x, -bad, len);
     this.rows[base + t.W_HEAD] = got;
     x.minor = head.minor;
     x.isHead = head.method === HEAD;
     x.safe = head.method !== OTHER && head.method !== CONNECT;
     x.requests += 1;
-    const last = x.requests === this.most(listener) || this.ending(base);
+    const last = x.requests === this.o.maxRequestsPerConnection || this.ending(base);
     x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !last;
     // What follows CONNECT is no request.
     if (head.method === CONNECT) x.keep = false;
     x.upgrade = upgrades(this.arena);
-    frameRequest(this.rows, base);
+    this.requestBody(base);
     if (this.o.log !== undefined) this.remember(x);
     this.route(base, x);
   }
@@ -195,6 +180,19 @@ export class Chain {
     this.answer(x, base, status, Buffer.from(head.why), false);
   }
 
+  private requestBody(base: number): void {
+    if (head.chunked) {
+      this.rows[base + t.W_BODY] = t.BODY_CHUNKED;
+      this.rows[base + t.W_OUT] = t.OUT_CHUNK;
+    } else if (head.contentLength > 0) this.setLength(base);
+  }
+
+  private setLength(base: number): void {
+    this.rows[base + t.W_BODY] = t.BODY_LENGTH;
+    this.rows[base + t.W_BODY_LO] = head.contentLength | 0;
+    this.rows[base + t.W_BODY_HI] = Math.floor(head.contentLength / 0x1_0000_0000);
+  }
+
   private remember(x: Exchange): void {
     const { authorityOff: host, authorityLen: hostLength, targetOff: path, targetLen: pathLength } = head;
     x.subject.set(this.arena, head.methodOff, head.methodLen, host, hostLength, path, pathLength);
@@ -214,7 +212,7 @@ export class Chain {
     const act = listener === undefined ? undefined : find(listener.table, this.arena);
     x.act = act;
     const connect = head.method === CONNECT;
-    if (connect && (act === undefined || this.o.http2?.server.ownerOf(x.conn) !== undefined)) {
+    if (connect && (act?.kind !== 'forward' || head.upgrade >= 0)) {
       x.flags = 'connect-refused';
       return this.answer(x, base, 501, connectRefused, false);
     }
@@ -242,7 +240,6 @@ export class Chain {
     this.rows[base + t.W_ACTION] = t.FORWARD;
     this.rows[base + t.W_ENDPOINT] = x.backend!.id;
     this.rows[base + t.W_DEADLINE] = Math.min(act.timeoutMs, 0x7fffffff);
-    if (act.idleMs > 0) this.engine.stall(x.conn, act.idleMs);
     this.e.start(base);
     const peer = this.engine.peer(x.conn);
     if (target.cluster.proxyProtocol !== undefined) emitProxy(this.e, target.cluster.proxyProtocol, peer);
@@ -275,12 +272,16 @@ export class Chain {
     const body = responseBody(x.isHead);
     if (body < 0) return this.badResponse(base, x, open);
     if (body === t.BODY_INTERIM) return this.interim(base, x, open);
+    // To a WebSocket over HTTP/2 it would say that the tunnel stands.
+    if (x.upgrade && head.status < 300 && this.o.http2?.server.isTunnel(x.conn) === true) {
+      return this.badResponse(base, x, open);
+    }
     x.status = head.status;
     const flags = this.reuse(x, responseFlags(body, x.keep && !open && !this.ending(base), x.minor));
     this.rows[base + t.W_ACTION] = t.FORWARD;
     this.rows[base + t.W_BODY] = body;
     this.rows[base + t.W_OUT] = flags;
-    if (body === t.BODY_LENGTH) frameLength(this.rows, base);
+    if (body === t.BODY_LENGTH) this.setLength(base);
     this.e.start(base);
     emitResponse(this.e, body, flags, x.minor, x.target!.response);
   }

@@ -30,7 +30,7 @@ export const W_IN = 2;
 /** Where in the arena, and how many bytes. DONE: microseconds since the request was taken. */
 export const W_OFF = 3;
 export const W_LEN = 4;
-/** FAILED, TIMEOUT, DONE: one of the reasons below. */
+/** FAILED, TIMEOUT, DONE, OUTPUT of a connection in bytes mode that is gone: one of the reasons below. */
 export const W_REASON = 5;
 export const W_LISTENER = 6;
 
@@ -102,6 +102,8 @@ export const IN_GONE = 256;
 export const IN_UPSTREAM = 512;
 /** OUTPUT: the bytes are the trailers behind the body, as lines up to the empty one; they are the last. */
 export const IN_TRAILERS = 1024;
+/** OUTPUT with IN_UPSTREAM: what the request began is a tunnel now; IN_EOF is its client's end, not the request's. */
+export const IN_TUNNEL = 2048;
 
 // W_ACTION. WAIT: not enough bytes yet (or, in bytes mode, W_HEAD are used up).
 export const WAIT = 0;
@@ -183,7 +185,7 @@ export type HelloMode = 'never' | 'bytes' | 'at-once';
 
 export interface EngineStats extends TlsCounts {
   readonly accepted: number;
-  /** Turned away: because slots ran short, new connections or old ones that carried no request; beyond a bound. */
+  /** Turned away because slots ran short: new connections, or old ones that carried no request. */
   readonly refused: number;
   readonly connections: number;
   readonly upstreams: number;
@@ -224,15 +226,6 @@ export const engineTimes: EngineTimes = {
   lingerMs: 1_000,
 };
 
-/** How many connections come by a listener at once; 0: any number. Engines of one home count together. */
-export interface Bounds {
-  readonly most: number;
-  /** Of one client: an address, of IPv6 a network of 64 bits. */
-  readonly perClient: number;
-  /** Who the client is, is said by admits(). */
-  readonly later: boolean;
-}
-
 /** One per worker. Numbers that it can't use (an endpoint or connection that is gone) are ignored, never an error. */
 export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
@@ -246,12 +239,6 @@ export interface Engine {
   accept(listener: number, fd: number): void;
   /** Accepts no more at that one. Its connections do not notice. */
   decline(listener: number, fd: number): void;
-  /** Who comes beyond is reset at once; who is there stays. */
-  limit(listener: number, bounds: Bounds): void;
-  /** Whether the listener's bound of one client lets that one in; then the connection counts as its. */
-  admits(conn: number, address: string): boolean;
-  /** How long what the row begins may be without a byte in either direction, instead of stallMs. */
-  stall(conn: number, ms: number): void;
   /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. 'leaving': of those that can move, the
    * rows do not. */
   unlisten(listener: number, how?: 'leaving'): void;
@@ -289,14 +276,15 @@ export interface Engine {
   /** From now on the caller is that endpoint's server: a request comes as OUTPUT with IN_UPSTREAM, head first, and
    * sendUp() answers. Only of the engine in C, like the next four. */
   script(endpoint: number): void;
-  /** A connection in bytes mode to that endpoint's address. -1: it can not be tried. */
+  /** A connection in bytes mode to that endpoint, over its TLS, where only h2 will do. OUTPUT says with IN_GONE in
+   * W_REASON why it could not be had. -1: it can not be tried. */
   dial(endpoint: number): number;
   /** Like send(): of the answer to the request of that client's connection. */
   sendUp(conn: number, off: number, len: number): number;
   /** Lays out again what waits of its request. */
   resumeUp(conn: number): void;
-  /** 'refused': nothing was done for the request, it may go elsewhere. */
-  closeUp(conn: number, how: 'end' | 'reset' | 'refused'): void;
+  /** 'refused': nothing was done for the request, it may go elsewhere; 'untrusted': nor will it, for want of TLS. */
+  closeUp(conn: number, how: 'end' | 'reset' | 'refused' | 'untrusted'): void;
   /** Bytes mode, streams: sends a piece of the arena. Gives how many bytes wait after it; OUTPUT says IN_DRAINED when
    * none does. */
   send(conn: number, off: number, len: number): number;

@@ -1,5 +1,5 @@
 // A client of HTTP/2 that says just what it is told: frames by words, and what comes back, taken apart.
-import { Decoder } from '../../src/l7/http2/hpack.ts';
+import { Decoder } from '../../src/l7/http2/hpack/hpack.ts';
 import { connect } from './l7.ts';
 
 export type Fields = readonly (readonly [name: string, value: string])[];

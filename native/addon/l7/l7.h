@@ -10,7 +10,6 @@
 #include "base/queue.h"
 #include "base/rows.h"
 #include "base/wheel.h"
-#include "limit/limit.h"
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -63,8 +62,6 @@ struct listener {
 	bool draining;
 	bool leaving; // who can move is not told to go
 	uint8_t hello; // LISTEN_*
-	bool later; // JavaScript says who a client is
-	struct crowd *crowd;
 	struct gate *gates;
 };
 
@@ -122,24 +119,24 @@ struct conn {
 	uint32_t rows; // queued
 	uint32_t parent; // of a stream: the connection that carries it
 	uint32_t streams; // that it carries
+	struct endpoint *dialled; // where it goes, if it is ours
 	struct listener *listener;
-	struct member *member; // of its listener's crowd: its client
 	struct up *up;
 	struct conn *newer, *older; // all open ones, or all streams, by age
 	uint8_t phase;
 	uint8_t held; // kind of the row that was answered with hold
+	uint8_t end; // why it is gone
 	uint8_t fail_flags;
 	bool output_queued, up_output_queued;
 	bool queued; // a row that lays out bytes is queued
 	bool head_timed; // part of a head is here and its time runs
-	bool greeting; // no answer to its first row was final yet
+	bool greeting; // no answer to its first row was final yet; of one that is ours: its handshake is not done
 	bool asked; // its first row is said, and that may be without bytes
 	bool resumed; // while its row was being answered
 	bool opening; // a tunnel, as soon as the upstream is connected
 	bool lingering; // our FIN is sent and the time for theirs runs
 	bool request_chunk, response_chunk;
 	bool keep, keep_upstream;
-	bool counted, later; // in that crowd; without its client yet
 	bool active; // an exchange was begun and its DONE is owed
 	bool started; // a response head has gone to the client
 	bool body_sent;
@@ -149,7 +146,6 @@ struct conn {
 	uint32_t sent_size;
 	struct queue label; // what goes with it when it moves
 	uint32_t mark;
-	uint32_t stall_ms; // of this exchange, 0: as of any
 	uint32_t tunnel_ms; // longest age of the tunnel, 0: any
 	uint32_t tunnel_template; // what the client hears once it stands
 	uint64_t bytes_in, bytes_out, discarded;
@@ -256,7 +252,7 @@ struct engine {
 	struct stats stats;
 };
 
-// base/sock.c
+// sock.c
 bool sock_watch(struct engine *e, struct sock *s, uint32_t events);
 // Bytes read, 0 where none are there now or none will come (s->ended, s->lost).
 size_t sock_read(struct sock *s, void *to, size_t size);
@@ -340,6 +336,8 @@ void gate_close(struct engine *e, struct listener *l, int source);
 void accept_all(struct engine *e, struct gate *g);
 void client_event(struct engine *e, struct conn *c);
 void client_timer(struct engine *e, struct conn *c, bool deadline);
+// Ends those who keep most from moving, until memory is below its mark.
+void shed_held(struct engine *e);
 // Nothing more is to be said: FIN, then a while of reading, so that the answer is not lost to a reset.
 void close_soon(struct engine *e, struct conn *c);
 // RST.
@@ -359,6 +357,8 @@ struct up *up_acquire(struct engine *e, struct endpoint *p, bool fresh, bool tun
 // Gives a connection back after a whole exchange.
 void up_release(struct engine *e, struct up *up);
 void up_destroy(struct engine *e, struct up *up);
+// One connection to it less.
+void endpoint_left(struct engine *e, struct endpoint *p);
 void up_event(struct engine *e, struct up *up);
 void up_timer(struct engine *e, struct up *up);
 

@@ -61,6 +61,13 @@ void endpoint_drop(struct engine *e, struct endpoint *p)
 		free_endpoint(e, p);
 }
 
+void endpoint_left(struct engine *e, struct endpoint *p)
+{
+	p->open -= 1;
+	if (p->dropped && p->open == 0)
+		free_endpoint(e, p);
+}
+
 static void unpool(struct engine *e, struct up *up)
 {
 	if (!up->link)
@@ -88,9 +95,7 @@ void up_destroy(struct engine *e, struct up *up)
 	sock_close(e, &up->s, false);
 	sock_bury(e, &up->s);
 	e->stats.upstreams -= 1;
-	p->open -= 1;
-	if (p->dropped && p->open == 0)
-		free_endpoint(e, p);
+	endpoint_left(e, p);
 	if (!e->in_turn)
 		turn_soon(e);
 }

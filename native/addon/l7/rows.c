@@ -173,7 +173,10 @@ void batch(struct engine *e)
 	uint8_t kinds[ROWS], whys[ROWS];
 	uint32_t n = 0;
 	size_t used = 0;
-	while (rows_wait(e) && n < ROWS && used + ROW_BYTES <= READ_BYTES) {
+	// What is queued while rows are laid out is for the next batch: no bytes are laid out twice before they are taken.
+	for (uint32_t left = e->queue_last - e->queue_first; left > 0 && n < ROWS; left--) {
+		if (used + ROW_BYTES > READ_BYTES)
+			break;
 		struct queued q = e->queue[e->queue_first++];
 		if (!lay_out(e, q, n, used)) {
 			q.conn->rows -= 1;

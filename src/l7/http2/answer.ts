@@ -16,7 +16,7 @@ import {
 } from '../head/fields.ts';
 import { END_STREAM, FRAME_HEAD } from './frames.ts';
 import type { FrameWriter } from './frames.ts';
-import { putField, putNamed, putStatic, putStatus } from './hpack.ts';
+import { putField, putNamed, putStatic, putStatus } from './hpack/hpack.ts';
 
 /** Fields of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2), and what :authority says. */
 const dropped: readonly boolean[] = (() => {
@@ -62,23 +62,38 @@ const METHOD_GET = 2;
 const METHOD_POST = 3;
 const PATH = 4;
 const SCHEME_HTTP = 6;
+const SCHEME_HTTPS = 7;
 const getBytes = Buffer.from('GET', 'latin1');
 const postBytes = Buffer.from('POST', 'latin1');
 const te = Buffer.from('tetrailers', 'latin1');
+const extended = Buffer.from(':methodCONNECT:protocolwebsocket', 'latin1');
+const methodField = { name: 0, nameLen: 7, hash: nameHash(':method'), value: 7, valueLen: 7 };
+const protocolField = { name: 14, nameLen: 9, hash: nameHash(':protocol'), value: 23, valueLen: 9 };
 const teField = { name: 0, nameLen: 2, hash: nameHash('te'), value: 2, valueLen: 8 };
 
+export interface RequestTo {
+  readonly id: number;
+  /** Of its HEADERS. */
+  readonly flags: number;
+  /** Over TLS. */
+  readonly secure: boolean;
+  /** The request is the Upgrade of a WebSocket: it goes as extended CONNECT (RFC 8441). */
+  readonly websocket: boolean;
+}
+
 /** Writes the parsed request head, whose bytes lie in `a`. */
-export function putRequest(out: FrameWriter, a: Uint8Array, id: number, flags: number): void {
+export function putRequest(out: FrameWriter, a: Uint8Array, { id, flags, secure, websocket }: RequestTo): void {
   const start = out.at;
   let p = start + FRAME_HEAD;
-  if (bytesAre(a, head.methodOff, head.methodLen, getBytes)) p = putStatic(out.a, p, METHOD_GET);
+  if (websocket) p = putField(out.a, putField(out.a, p, extended, methodField), extended, protocolField);
+  else if (bytesAre(a, head.methodOff, head.methodLen, getBytes)) p = putStatic(out.a, p, METHOD_GET);
   else if (bytesAre(a, head.methodOff, head.methodLen, postBytes)) p = putStatic(out.a, p, METHOD_POST);
   else p = putNamed(out.a, p, METHOD_GET, a, head.methodOff, head.methodLen);
-  p = putStatic(out.a, p, SCHEME_HTTP);
+  p = putStatic(out.a, p, secure ? SCHEME_HTTPS : SCHEME_HTTP);
   p = putNamed(out.a, p, PATH, a, head.targetOff, head.targetLen);
   p = putNamed(out.a, p, AUTHORITY, a, head.authorityOff, head.authorityLen);
   // Who asks takes trailers: gRPC's servers want to hear it.
-  out.at = putField(out.a, p, te, teField);
+  out.at = websocket ? p : putField(out.a, p, te, teField);
   putFields(out, a);
   out.block(start, id, flags);
 }

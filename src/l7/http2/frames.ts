@@ -30,6 +30,7 @@ export const FRAME_SIZE_ERROR = 6;
 export const REFUSED_STREAM = 7;
 export const CANCEL = 8;
 export const COMPRESSION_ERROR = 9;
+export const CONNECT_ERROR = 10;
 export const ENHANCE_YOUR_CALM = 11;
 
 // Settings.

@@ -4,7 +4,8 @@
 import { CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING } from '../head/fields.ts';
 import { TARGET, TE, TOKEN, UPGRADE, VALUE, bytesAre, classes, identify, lower } from '../head/fields.ts';
 import { HEAD_ROOM } from './frames.ts';
-import type { FieldSink } from './hpack.ts';
+import type { FieldSink } from './hpack/hpack.ts';
+import { keyName, newKey } from './websocket.ts';
 
 /** The largest list that is taken: SETTINGS_MAX_HEADER_LIST_SIZE. */
 export const MAX_LIST_BYTES = 32 * 1024;
@@ -26,6 +27,10 @@ const crlf = latin1('\r\n');
 const connect = latin1('CONNECT');
 const trailersOnly = latin1('trailers');
 const schemes = [latin1('http'), latin1('https')];
+const websocketName = latin1('websocket');
+const getLine = latin1('GET ');
+const upgradeLines = latin1('connection: upgrade\r\nupgrade: ');
+const keyLine = latin1('sec-websocket-key: ');
 
 /** Every byte is of this class, and there is one. */
 function all(a: Uint8Array, off: number, len: number, bits: number): boolean {
@@ -60,6 +65,10 @@ export class RequestHead implements FieldSink {
   why = '';
   /** -1: none was said. */
   contentLength = -1;
+  /** CONNECT: what follows is no body. */
+  tunnel = false;
+  /** It became the Upgrade of a WebSocket, with this key; else ''. */
+  key = '';
   private readonly dst: Uint8Array;
   private readonly first: number;
   private at = 0;
@@ -81,6 +90,8 @@ export class RequestHead implements FieldSink {
   begin(): void {
     this.why = '';
     this.contentLength = -1;
+    this.tunnel = false;
+    this.key = '';
     this.at = this.first;
     this.seen = this.pseudoAt = this.cookiesAt = 0;
     this.line = this.hasHost = false;
@@ -120,16 +131,36 @@ export class RequestHead implements FieldSink {
   /** The request line and Host: what the pseudo-headers say. */
   private startLine(): void {
     this.line = true;
-    this.why = this.is(METHOD, connect) ? this.connectFault() : this.fault();
+    this.tunnel = this.is(METHOD, connect);
+    this.why = this.tunnel ? this.connectFault() : this.fault();
     if (this.why !== '') return;
-    this.putPseudo(METHOD);
-    this.put(space, 0, 1);
-    this.putPseudo(this.has(PATH) ? PATH : AUTHORITY);
-    this.put(lineEnd, 0, lineEnd.length);
-    if (!this.has(AUTHORITY)) return;
-    this.put(hostName, 0, hostName.length);
-    this.putPseudo(AUTHORITY);
-    this.put(crlf, 0, 2);
+    const websocket = this.is(PROTOCOL, websocketName);
+    if (websocket) this.putAll(getLine);
+    else {
+      this.putPseudo(METHOD);
+      this.putAll(space);
+    }
+    this.putPseudo(this.tunnel && !websocket ? AUTHORITY : PATH);
+    this.putAll(lineEnd);
+    if (this.has(AUTHORITY)) {
+      this.putAll(hostName);
+      this.putPseudo(AUTHORITY);
+      this.putAll(crlf);
+    }
+    if (this.has(PROTOCOL)) this.upgrade(websocket);
+  }
+
+  /** Extended CONNECT as the request of HTTP/1.1 that means the same (RFC 8441 5.1): for a WebSocket GET; whatever else
+   * stays CONNECT, which with an Upgrade is refused. */
+  private upgrade(websocket: boolean): void {
+    this.putAll(upgradeLines);
+    this.putPseudo(PROTOCOL);
+    this.putAll(crlf);
+    if (!websocket) return;
+    this.key = newKey();
+    this.putAll(keyLine);
+    this.putAll(latin1(this.key));
+    this.putAll(crlf);
   }
 
   /** RFC 9113 8.3.1. */
@@ -138,17 +169,30 @@ export class RequestHead implements FieldSink {
     if (!this.has(METHOD) || !this.has(PATH) || !this.has(SCHEME)) return 'pseudo-header missing';
     if (this.has(PROTOCOL)) return ':protocol without CONNECT';
     if (!all(pseudo, offs[METHOD]!, lens[METHOD]!, TOKEN)) return 'bad :method';
+    return this.targetFault() || (this.has(AUTHORITY) ? this.authorityFault() : '');
+  }
+
+  private targetFault(): string {
+    const { pseudo, offs, lens } = this;
     if (!schemes.some((scheme) => this.is(SCHEME, scheme))) return 'bad :scheme';
     if (!all(pseudo, offs[PATH]!, lens[PATH]!, TARGET)) return 'bad :path';
     const first = pseudo[offs[PATH]!];
-    if (first !== 47 && (first !== 42 || lens[PATH]! !== 1)) return 'bad :path';
-    return this.has(AUTHORITY) ? this.authorityFault() : '';
+    return first === 47 || (first === 42 && lens[PATH]! === 1) ? '' : 'bad :path';
   }
 
-  /** RFC 9113 8.5; what :protocol asks for is not known here. */
+  /** RFC 9113 8.5; with :protocol it has what other methods have (RFC 8441 4). */
   private connectFault(): string {
-    if (this.has(PROTOCOL) || this.has(SCHEME) || this.has(PATH)) return 'bad CONNECT';
-    return this.has(AUTHORITY) ? this.authorityFault() : 'CONNECT without :authority';
+    if (!this.has(AUTHORITY)) return 'CONNECT without :authority';
+    const fault = this.authorityFault() || (this.has(PROTOCOL) ? this.protocolFault() : '');
+    if (fault !== '' || this.has(PROTOCOL)) return fault;
+    return this.has(SCHEME) || this.has(PATH) ? 'bad CONNECT' : '';
+  }
+
+  private protocolFault(): string {
+    const { pseudo, offs, lens } = this;
+    if (!this.has(SCHEME) || !this.has(PATH)) return 'pseudo-header missing';
+    if (!all(pseudo, offs[PROTOCOL]!, lens[PROTOCOL]!, TOKEN)) return 'bad :protocol';
+    return pseudo[offs[PATH]!] === 47 ? this.targetFault() : 'bad :path';
   }
 
   private authorityFault(): string {
@@ -165,6 +209,7 @@ export class RequestHead implements FieldSink {
     }
     const id = identify(a, name, nameLen, hash);
     if (id !== 0 && !this.known(id, a, value, valueLen)) return;
+    if (this.key !== '' && bytesAre(a, name, nameLen, keyName)) return;
     if (bytesAre(a, name, nameLen, cookieName)) return this.cookie(a, value, valueLen);
     this.put(a, name, nameLen);
     this.put(colon, 0, 2);
@@ -213,7 +258,8 @@ export class RequestHead implements FieldSink {
     }
     this.contentLength = length;
     if (length < 0) this.why = 'bad content-length';
-    return length >= 0;
+    else if (this.tunnel) this.why = 'content-length of CONNECT';
+    return this.why === '';
   }
 
   /** Cookie fields become one (RFC 9113 8.2.3). */
@@ -232,13 +278,16 @@ export class RequestHead implements FieldSink {
     if (this.why === '' && whole && this.contentLength > 0) this.why = 'content-length without a body';
     if (this.why !== '') return this.first;
     if (this.cookiesAt > 0) {
-      this.put(cookieLine, 0, cookieLine.length);
+      this.putAll(cookieLine);
       this.put(this.cookies, 0, this.cookiesAt);
       this.put(crlf, 0, 2);
     }
-    if (whole || this.contentLength >= 0) this.put(crlf, 0, 2);
-    else this.put(chunkedLine, 0, chunkedLine.length);
+    this.putAll(whole || this.tunnel || this.contentLength >= 0 ? crlf : chunkedLine);
     return this.at;
+  }
+
+  private putAll(bytes: Uint8Array): void {
+    this.put(bytes, 0, bytes.length);
   }
 
   private putPseudo(which: number): void {

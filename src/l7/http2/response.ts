@@ -10,12 +10,13 @@ import {
   bytesAre,
   identify,
 } from '../head/fields.ts';
-import type { FieldSink } from './hpack.ts';
+import type { FieldSink } from './hpack/hpack.ts';
 import { MAX_LIST_BYTES, isValue, nameHashOf } from './request.ts';
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
 const statusName = latin1(':status');
 const startLine = latin1('HTTP/1.1 ');
+const switching = latin1('HTTP/1.1 101');
 const startEnd = latin1(' \r\n');
 const colon = latin1(': ');
 const crlf = latin1('\r\n');
@@ -105,6 +106,16 @@ export class ResponseHead implements FieldSink {
     let last = crlf;
     if (!bodiless && this.contentLength < 0) last = whole ? emptyEnd : chunkedEnd;
     this.put(last, 0, last.length);
+    return this.at;
+  }
+
+  /** Closes the head of 2xx to a WebSocket as one of HTTP/1.1, where 101 says the same; `accept` answers its key. */
+  endSwitched(accept: string): number {
+    if (this.contentLength > 0) this.why = 'content-length of a tunnel';
+    if (this.why !== '') return this.first;
+    const lines = latin1(`connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
+    this.dst.set(switching, this.first);
+    this.put(lines, 0, lines.length);
     return this.at;
   }
 

@@ -11,8 +11,9 @@ import type { FrameWriter, Outbox } from './frames.ts';
 import { MAX_LIST_BYTES, RequestHead } from './request.ts';
 import { Session } from './session.ts';
 import type { Role } from './session.ts';
-import { CHUNKED, CONN, HEAD_DONE, ID, REMOTE_DONE, WAITS, WORDS } from './streams.ts';
+import { CHUNKED, CONN, HEAD_DONE, ID, LOCAL_DONE, REMOTE_DONE, TUNNEL, WAITS, WEBSOCKET, WORDS } from './streams.ts';
 import { Trailers, putChunk, putLastChunk } from './trailers.ts';
+import { acceptOf, takeAccept } from './websocket.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 /** Bytes of a connection that wait in the engine: with more, its streams are not read. */
@@ -28,8 +29,6 @@ export interface Http2Options {
   readonly maxStreams?: number;
   /** HTTP/2 is agreed for the connection (by ALPN): whatever else it begins with ends it. */
   readonly agreed?: (conn: number) => boolean;
-  /** How many requests the row's connection may bring; 0, or absent: any number. */
-  readonly maxRequests?: (base: number) => number;
   /** An exception while a row was worked on; its connection was ended. */
   readonly fault: (error: unknown) => void;
 }
@@ -48,6 +47,8 @@ export class Http2Server implements Role {
   /** Sessions by the slot of a stream. */
   private readonly owners: (Session | undefined)[] = [];
   private readonly places = new Int32Array(0x1_0000);
+  /** Of the WebSockets that wait for their server's answer, by connection. */
+  private readonly keys = new Map<number, string>();
 
   constructor(engine: t.Engine, box: Outbox, o: Http2Options) {
     this.engine = engine;
@@ -76,9 +77,7 @@ export class Http2Server implements Role {
     if (len < preface.length) return true;
     this.rows[base + t.W_ACTION] = t.RAW;
     this.rows[base + t.W_HEAD] = preface.length;
-    const s = new Session(conn, this, this.out);
-    s.requestsLeft = this.o.maxRequests?.(base) || Infinity;
-    this.sessions.set(conn, s);
+    this.sessions.set(conn, new Session(conn, this, this.out));
     return true;
   }
 
@@ -108,11 +107,17 @@ export class Http2Server implements Role {
     return s !== undefined && s.streams.words[this.places[t.slotOf(conn)]! + CONN] === conn ? s : undefined;
   }
 
+  /** The stream is a CONNECT: to it 2xx means a tunnel. */
+  isTunnel(conn: number): boolean {
+    return this.ownerOf(conn)?.streams.has(this.places[t.slotOf(conn)]!, TUNNEL) === true;
+  }
+
   private bytes(base: number, s: Session): void {
     if (!s.greeted) {
       s.greet([
         [f.S_MAX_STREAMS, this.maxStreams],
         [f.S_MAX_LIST, MAX_LIST_BYTES],
+        [f.S_CONNECT_PROTOCOL, 1],
       ]);
     }
     const off = this.rows[base + t.W_OFF]!;
@@ -183,7 +188,9 @@ export class Http2Server implements Role {
     if (at < 0) return s.spend();
     if (s.streams.has(at, REMOTE_DONE)) return s.refuse(id, f.STREAM_CLOSED);
     const owed = s.streams.owed[at / WORDS]!;
-    if (!whole || fault !== 0 || this.trailers.why !== '' || owed > 0) return s.refuse(id, f.PROTOCOL_ERROR);
+    // RFC 9113 8.5: a tunnel has nothing but DATA.
+    if (!whole || s.streams.has(at, TUNNEL) || fault !== 0 || this.trailers.why !== '' || owed > 0)
+      return s.refuse(id, f.PROTOCOL_ERROR);
     s.streams.set(at, REMOTE_DONE);
     this.close(s, at, true);
     return 0;
@@ -205,12 +212,12 @@ export class Http2Server implements Role {
     s.streams.owed[at / WORDS] = this.request.contentLength;
     this.owners[t.slotOf(conn)] = s;
     this.places[t.slotOf(conn)] = at;
+    if (this.request.tunnel) s.streams.set(at, this.request.key === '' ? TUNNEL : TUNNEL | WEBSOCKET);
+    if (this.request.key !== '') this.keys.set(conn, this.request.key);
     if (whole) s.streams.set(at, REMOTE_DONE);
-    else if (this.request.contentLength < 0) s.streams.set(at, CHUNKED);
+    else if (!this.request.tunnel && this.request.contentLength < 0) s.streams.set(at, CHUNKED);
     this.engine.send(conn, HEAD_AT, end - HEAD_AT);
     if (whole) this.engine.close(conn, 'end');
-    s.requestsLeft -= 1;
-    if (s.requestsLeft <= 0) s.lastCall();
     return 0;
   }
 
@@ -232,10 +239,12 @@ export class Http2Server implements Role {
       this.engine.send(conn, HEAD_AT, end - HEAD_AT);
     }
     this.engine.close(conn, 'end');
+    if (s.streams.has(at, LOCAL_DONE)) this.over(s, at, f.NO_ERROR);
   }
 
   dropped(s: Session, at: number): void {
     const conn = s.streams.words[at + CONN]!;
+    this.keys.delete(conn);
     if (this.owners[t.slotOf(conn)] === s) this.owners[t.slotOf(conn)] = undefined;
     this.engine.close(conn, 'reset');
   }
@@ -250,17 +259,21 @@ export class Http2Server implements Role {
     const off = this.rows[base + t.W_OFF]!;
     const end = off + this.rows[base + t.W_LEN]!;
     if ((flags & t.IN_DRAINED) !== 0) s.credit(at);
-    if ((flags & t.IN_GONE) !== 0) return this.over(s, at, f.INTERNAL_ERROR);
+    // RFC 8441 5: a reset of TCP is CANCEL.
+    if ((flags & t.IN_GONE) !== 0) return this.over(s, at, s.streams.has(at, TUNNEL) ? f.CANCEL : f.INTERNAL_ERROR);
     if ((flags & t.IN_TRAILERS) !== 0) return this.trail(base, s, at);
     const last = (flags & t.IN_EOF) !== 0;
     let p = off;
-    while (p < end && !s.streams.has(at, HEAD_DONE)) p = this.heads(s, at, p, end, last);
+    while (p >= 0 && p < end && !s.streams.has(at, HEAD_DONE)) p = this.heads(s, at, p, end, last);
+    if (p < 0) return;
     if (p < end && s.queued < HIGH_BYTES) p += s.send(at, p, end, last);
     this.rows[base + t.W_HEAD] = p - off;
     if (p < end) s.streams.set(at, WAITS);
     else if (last) {
       if (off === end) this.out.head(0, f.DATA, f.END_STREAM, s.streams.words[at + ID]!);
-      this.over(s, at, f.NO_ERROR);
+      // A tunnel's other direction goes on.
+      if (s.streams.has(at, TUNNEL) && !s.streams.has(at, REMOTE_DONE)) s.streams.set(at, LOCAL_DONE);
+      else this.over(s, at, f.NO_ERROR);
     }
   }
 
@@ -272,18 +285,34 @@ export class Http2Server implements Role {
     this.over(s, at, f.NO_ERROR);
   }
 
-  /** One head, interim or final. Gives the place behind it. */
+  /** One head, interim or final. Gives the place behind it, -1: the stream is over. */
   private heads(s: Session, at: number, off: number, end: number, last: boolean): number {
     const size = parseResponse(this.arena, off, end);
     if (size <= 0) throw new Error(`answer to a stream: ${size === 0 ? 'no whole head' : head.why}`);
     const ends = last && off + size === end;
+    if (s.streams.has(at, TUNNEL) && !this.tunnelHead(s, at)) return -1;
     if (head.status >= 200) s.streams.set(at, HEAD_DONE);
     putAnswer(this.out, this.arena, s.streams.words[at + ID]!, ends ? f.END_STREAM : 0);
     return off + size;
   }
 
+  /** What answers CONNECT: 2xx is for tunnels only, and 101 of a WebSocket is 200 here. False: the stream is reset. */
+  private tunnelHead(s: Session, at: number): boolean {
+    const { status } = head;
+    const conn = s.streams.words[at + CONN]!;
+    const websocket = s.streams.has(at, WEBSOCKET);
+    const switched = status === 101 && websocket && takeAccept(this.arena) === acceptOf(this.keys.get(conn)!);
+    if (switched) head.status = 200;
+    else if (status >= 300) s.streams.clear(at, TUNNEL);
+    if (switched || status >= 300 || (status !== 101 && (status < 200 || !websocket))) return true;
+    this.over(s, at, f.CONNECT_ERROR);
+    this.engine.close(conn, 'reset');
+    return false;
+  }
+
   private over(s: Session, at: number, code: number): void {
     const conn = s.streams.words[at + CONN]!;
+    this.keys.delete(conn);
     this.owners[t.slotOf(conn)] = undefined;
     s.finish(at, code);
     this.leave(s);

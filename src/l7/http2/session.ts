@@ -3,7 +3,7 @@
 import { Budget } from './budget.ts';
 import * as f from './frames.ts';
 import type { FrameWriter } from './frames.ts';
-import { Decoder } from './hpack.ts';
+import { Decoder } from './hpack/hpack.ts';
 import { ID, RECEIVE, REMOTE_DONE, Recent, SEND, StreamTable, WAITS, WORDS } from './streams.ts';
 
 /** What a peer may send of one stream, and of all, before we say that more may come. */
@@ -43,13 +43,13 @@ export class Session {
   last = 0;
   /** Streams above it are not taken any more. */
   limit = f.MAX_ID;
-  /** Requests that are taken yet. */
-  requestsLeft = Infinity;
   /** Bytes that the engine could not send yet. */
   queued = 0;
   /** Of the peer: streams at once. */
   maxStreams = f.MAX_ID;
   connectProtocol = false;
+  /** Over TLS. */
+  secure = false;
   nowMs = 0;
   greeted = false;
   /** We opened it: its peer is a server, and must not offer to push. */

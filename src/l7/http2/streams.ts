@@ -28,6 +28,11 @@ export const NO_BODY = 64;
 /** Its answer was whole and has been passed on. */
 export const PASSED_ON = 128;
 
+/** Both directions as they come, once it is answered with 2xx: CONNECT. */
+export const TUNNEL = 256;
+/** It is a WebSocket: extended CONNECT (RFC 8441). */
+export const WEBSOCKET = 512;
+
 const FIRST_SLOTS = 8;
 
 export class StreamTable {

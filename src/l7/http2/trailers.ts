@@ -11,7 +11,7 @@ import {
   identify,
 } from '../head/fields.ts';
 import { HEAD_AT } from './frames.ts';
-import type { FieldSink } from './hpack.ts';
+import type { FieldSink } from './hpack/hpack.ts';
 import { isValue, nameHashOf } from './request.ts';
 import { CHUNK_OPEN } from './streams.ts';
 import type { StreamTable } from './streams.ts';

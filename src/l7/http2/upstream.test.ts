@@ -109,6 +109,26 @@ test('bodies wait for their reader, both ways', async () => {
   assert.equal(said.toString(), String(size));
 });
 
+test('bodies that go both ways at once stay as they are', async () => {
+  await using s = await served((stream) => {
+    stream.respond({ ':status': 200 });
+    stream.pipe(stream);
+  });
+  const sent = Buffer.from(Array.from({ length: 120_000 }, (_, i) => `${i},`).join(''));
+  const answers = await Promise.all(
+    Array.from({ length: 6 }, async (_, i) => {
+      if (i % 2 === 1) {
+        const answer = await fetch(`http://127.0.0.1:${s.port}/`, { method: 'POST', body: sent });
+        return Buffer.from(await answer.arrayBuffer());
+      }
+      const stream = s.client.request({ ':method': 'POST', ':path': '/' });
+      stream.end(sent);
+      return bodyOf(stream);
+    }),
+  );
+  for (const answer of answers) assert.ok(sent.equals(answer));
+});
+
 test('trailers, both ways', async () => {
   await using s = await served((stream) => {
     let trailers: IncomingHttpHeaders = {};

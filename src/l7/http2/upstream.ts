@@ -2,6 +2,7 @@
 // endpoint's connections, and what comes back is fed to the engine as an answer of HTTP/1.1.
 import type { Clock } from '../../lib/clock.ts';
 import { head } from '../head/fields.ts';
+import { upgrades } from '../head/request.ts';
 import { HEAD, parseRequest } from '../http1.ts';
 import * as t from '../transport.ts';
 import { putRequest, putTrailers } from './answer.ts';
@@ -12,10 +13,13 @@ import { ResponseHead } from './response.ts';
 import { MAX_LIST_BYTES } from './request.ts';
 import { Session } from './session.ts';
 import type { Role } from './session.ts';
-import { CHUNKED, CONN, HEAD_DONE, ID, LOCAL_DONE, NO_BODY, PASSED_ON, REMOTE_DONE, WAITS, WORDS } from './streams.ts';
+import { CHUNKED, CONN, HEAD_DONE, ID, LOCAL_DONE, NO_BODY, PASSED_ON, REMOTE_DONE } from './streams.ts';
+import { TUNNEL, WAITS, WORDS } from './streams.ts';
 import { Trailers, putChunk, putLastChunk } from './trailers.ts';
+import { acceptOf, takeKey } from './websocket.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+const notImplemented = 'HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\n\r\n';
 const HIGH_BYTES = 256 * 1024;
 const LOW_BYTES = 32 * 1024;
 /** Streams of one connection, whatever its server allows, and connections to one endpoint. */
@@ -47,6 +51,8 @@ export class Http2Upstream implements Role {
   /** Sessions, and the place of the stream in each, by the slot of the client's connection. */
   private readonly owners: (Session | undefined)[] = [];
   private readonly places = new Int32Array(0x1_0000);
+  /** Of WebSockets that wait for an answer, by the client's connection. */
+  private readonly keys = new Map<number, string>();
 
   constructor(engine: t.Engine, box: Outbox, o: Http2UpstreamOptions) {
     this.engine = engine;
@@ -129,41 +135,59 @@ export class Http2Upstream implements Role {
     let p = off;
     let s = known;
     if (s === undefined) {
-      if (p === end) return;
+      this.rows[base + t.W_HEAD] = end - off;
+      if (p === end || (flags & t.IN_TUNNEL) !== 0) return;
       s = this.sessionFor(this.rows[base + t.W_ENDPOINT]!);
-      if (s?.settled === false) return void this.early.get(s)!.add(conn);
-      p = s === undefined ? -1 : this.open(s, conn, p, end, last);
-      if (s === undefined || p < 0) {
-        this.rows[base + t.W_HEAD] = end - off;
-        return this.engine.closeUp(conn, 'refused');
+      if (s?.settled === false) {
+        this.rows[base + t.W_HEAD] = 0;
+        return void this.early.get(s)!.add(conn);
       }
+      if (s === undefined) return this.engine.closeUp(conn, 'refused');
+      p = this.open(s, conn, p, end, last);
+      if (p < 0) return this.unavailable(conn);
     }
     const at = this.places[t.slotOf(conn)]!;
     if ((flags & t.IN_DRAINED) !== 0 && s.streams.has(at, HEAD_DONE)) s.credit(at);
     this.rows[base + t.W_HEAD] = this.body(s, at, p, end, flags) - off;
   }
 
+  /** The server takes no WebSockets. */
+  private unavailable(conn: number): void {
+    this.engine.sendUp(conn, HEAD_AT, this.arena.write(notImplemented, HEAD_AT, 'latin1'));
+    this.engine.closeUp(conn, 'end');
+  }
+
+  /** Sends the head at arena[off, end). Gives the place behind it, -1: it is a WebSocket, which the server takes none
+   * of. */
   private open(s: Session, conn: number, off: number, end: number, last: boolean): number {
     this.box.use(s);
     const size = parseRequest(this.arena, off, end);
     if (size <= 0) throw new Error(`request to an upstream: ${size === 0 ? 'no whole head' : head.why}`);
+    const websocket = upgrades(this.arena);
+    if (websocket && !s.connectProtocol) return -1;
     s.last += 2;
     if (s.last >= f.MAX_ID - 2) s.draining = true;
     const at = s.openStream(s.last);
-    const whole = last && off + size === end;
+    const whole = last && off + size === end && !websocket;
     s.streams.words[at + CONN] = conn;
     if (head.method === HEAD) s.streams.set(at, NO_BODY);
     if (whole) s.streams.set(at, LOCAL_DONE);
     this.owners[t.slotOf(conn)] = s;
     this.places[t.slotOf(conn)] = at;
-    putRequest(this.out, this.arena, s.last, whole ? f.END_STREAM : 0);
+    if (websocket) {
+      s.streams.set(at, TUNNEL);
+      this.keys.set(conn, takeKey(this.arena));
+    }
+    putRequest(this.out, this.arena, { id: s.last, flags: whole ? f.END_STREAM : 0, secure: s.secure, websocket });
     return off + size;
   }
 
   /** Sends what goes of a body or its trailers. Gives how far it came. */
   private body(s: Session, at: number, off: number, end: number, flags: number): number {
     if (s.streams.has(at, LOCAL_DONE)) return end;
-    const last = (flags & t.IN_EOF) !== 0;
+    // The end of a WebSocket's request is none of its tunnel.
+    const ended = s.streams.has(at, TUNNEL) ? t.IN_EOF | t.IN_TUNNEL : t.IN_EOF;
+    const last = (flags & ended) === ended;
     const id = s.streams.words[at + ID]!;
     let p = off;
     if ((flags & t.IN_TRAILERS) !== 0) {
@@ -180,6 +204,7 @@ export class Http2Upstream implements Role {
   private release(s: Session, at: number): void {
     const { streams } = s;
     this.owners[t.slotOf(streams.words[at + CONN]!)] = undefined;
+    this.keys.delete(streams.words[at + CONN]!);
     s.finish(at, streams.has(at, REMOTE_DONE) && streams.has(at, LOCAL_DONE) ? f.NO_ERROR : f.CANCEL);
     this.leave(s);
   }
@@ -187,6 +212,7 @@ export class Http2Upstream implements Role {
   private bytes(base: number, s: Session): void {
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
+    if (!s.settled) s.secure = this.engine.peer(s.conn).tls !== undefined;
     this.rows[base + t.W_HEAD] = s.feed(this.arena, off, off + len);
     if (s.settled) this.wakeEarly(s);
     if (!s.failed) return;
@@ -203,7 +229,7 @@ export class Http2Upstream implements Role {
 
   private carrier(base: number, s: Session): void {
     const flags = this.rows[base + t.W_IN]!;
-    if ((flags & t.IN_GONE) !== 0) return this.forget(s);
+    if ((flags & t.IN_GONE) !== 0) return this.forget(s, this.rows[base + t.W_REASON] === t.WHY_TLS);
     if ((flags & t.IN_DRAINED) !== 0) {
       s.queued = 0;
       s.pump();
@@ -226,7 +252,7 @@ export class Http2Upstream implements Role {
     this.forget(s);
   }
 
-  private forget(s: Session): void {
+  private forget(s: Session, untrusted = false): void {
     const endpoint = this.endpointOf.get(s);
     if (endpoint === undefined) return;
     this.sessions.delete(s.conn);
@@ -235,7 +261,7 @@ export class Http2Upstream implements Role {
     if (left.length > 0) this.byEndpoint.set(endpoint, left);
     else this.byEndpoint.delete(endpoint);
     for (const at of s.streams.all()) this.dropped(s, at, f.INTERNAL_ERROR);
-    for (const conn of this.early.get(s) ?? []) this.engine.closeUp(conn, 'refused');
+    for (const conn of this.early.get(s) ?? []) this.engine.closeUp(conn, untrusted ? 'untrusted' : 'refused');
     this.early.delete(s);
     this.box.flush();
   }
@@ -265,6 +291,7 @@ export class Http2Upstream implements Role {
     const whole = (flags & f.END_STREAM) !== 0;
     if (fault !== 0 || s.decoder.listBytes > MAX_LIST_BYTES) return s.refuse(id, f.PROTOCOL_ERROR);
     if (isHead) return this.answer(s, at, id, whole);
+    if (s.streams.has(at, TUNNEL)) return s.refuse(id, f.PROTOCOL_ERROR);
     if (!whole || this.trailers.why !== '' || s.streams.owed[at / WORDS]! > 0) return s.refuse(id, f.PROTOCOL_ERROR);
     s.streams.set(at, REMOTE_DONE);
     this.close(s, at, this.trailers.at);
@@ -273,10 +300,15 @@ export class Http2Upstream implements Role {
 
   private answer(s: Session, at: number, id: number, whole: boolean): number {
     const { streams } = s;
-    const end = this.response.end(whole, streams.has(at, NO_BODY));
-    if (this.response.why !== '') return s.refuse(id, f.PROTOCOL_ERROR);
     const conn = streams.words[at + CONN]!;
-    if (this.response.status >= 200) {
+    if (this.response.status >= 300) streams.clear(at, TUNNEL);
+    const tunnel = streams.has(at, TUNNEL) && this.response.status >= 200;
+    const end = tunnel
+      ? this.response.endSwitched(acceptOf(this.keys.get(conn) ?? ''))
+      : this.response.end(whole, streams.has(at, NO_BODY));
+    if (this.response.why !== '') return s.refuse(id, f.PROTOCOL_ERROR);
+    if (tunnel) streams.set(at, whole ? HEAD_DONE | REMOTE_DONE : HEAD_DONE);
+    else if (this.response.status >= 200) {
       streams.set(at, HEAD_DONE);
       if (this.response.isBodiless()) streams.set(at, NO_BODY);
       const bodiless = streams.has(at, NO_BODY);
@@ -285,6 +317,7 @@ export class Http2Upstream implements Role {
       streams.owed[at / WORDS] = bodiless ? -1 : this.response.contentLength;
     }
     this.engine.sendUp(conn, HEAD_AT, end - HEAD_AT);
+    if (tunnel && whole) this.close(s, at, HEAD_AT);
     return this.response.status < 200 ? s.spend() : 0;
   }
 
@@ -306,6 +339,7 @@ export class Http2Upstream implements Role {
   private close(s: Session, at: number, end: number): void {
     const conn = s.streams.words[at + CONN]!;
     s.streams.set(at, PASSED_ON);
+    if (s.streams.has(at, TUNNEL)) return this.engine.closeUp(conn, 'end');
     if (!s.streams.has(at, CHUNKED)) return;
     this.engine.sendUp(conn, HEAD_AT, putLastChunk(this.arena, s.streams, at, end) - HEAD_AT);
   }
@@ -313,8 +347,10 @@ export class Http2Upstream implements Role {
   dropped(s: Session, at: number, code: number): void {
     const conn = s.streams.words[at + CONN]!;
     this.owners[t.slotOf(conn)] = undefined;
+    this.keys.delete(conn);
     const refused = code === f.REFUSED_STREAM && !s.streams.has(at, HEAD_DONE);
-    if (!s.streams.has(at, PASSED_ON)) this.engine.closeUp(conn, refused ? 'refused' : 'reset');
+    if (!s.streams.has(at, PASSED_ON) || s.streams.has(at, TUNNEL))
+      this.engine.closeUp(conn, refused ? 'refused' : 'reset');
   }
 
   room(s: Session, at: number): void {

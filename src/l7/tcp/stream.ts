@@ -15,8 +15,6 @@ export interface Stream extends Split<StreamTarget> {
   readonly name: string;
   /** Row of the counters. */
   readonly stat: number;
-  /** 0: as the engine has it. */
-  readonly idleMs: number;
 }
 
 /** The streams of a table. Where two have the same name of a server, or none, the first counts. */
@@ -61,7 +59,7 @@ function compileStream(route: StreamRoute, { stat, turn, cluster }: StreamContex
     total += weight;
     return { cluster: cluster(key), until: total };
   });
-  return { name: route.name, stat, turn, targets, total, idleMs: route.idleMs ?? 0 };
+  return { name: route.name, stat, turn, targets, total };
 }
 
 /** The stream for a server's name as a ClientHello says it, "" where it says none. */

@@ -48,7 +48,7 @@ function serverSpec(listener: string, host: TlsHost, secrets: Secrets): TlsSpec 
 }
 
 /** Of a cluster. */
-function clientSpec(tls: ClusterTls, secrets: Secrets): TlsSpec {
+function clientSpec(tls: ClusterTls, http2: boolean, secrets: Secrets): TlsSpec {
   const trust = tls.trust === undefined ? { ca: getCACertificates('system').join('\n') } : trustOf(tls.trust, secrets);
   return {
     side: 'client',
@@ -56,7 +56,7 @@ function clientSpec(tls: ClusterTls, secrets: Secrets): TlsSpec {
     ...trust,
     verify: 'always',
     minimum: 'TLSv1.2',
-    alpn: ['http/1.1'],
+    alpn: [http2 ? 'h2' : 'http/1.1'],
   };
 }
 
@@ -84,8 +84,8 @@ export class Contexts {
     for (const listener of snapshot.listeners)
       for (const host of listener.tls ?? [])
         add(hostUser(listener, host), () => serverSpec(listener.name, host, secrets));
-    for (const { key, tls } of snapshot.clusters)
-      if (tls !== undefined) add(clusterUser(key), () => clientSpec(tls, secrets));
+    for (const { key, tls, protocol } of snapshot.clusters)
+      if (tls !== undefined) add(clusterUser(key), () => clientSpec(tls, protocol === 'HTTP/2', secrets));
     return next;
   }
 

@@ -1,10 +1,10 @@
 // The hosts of a listener with TLS: which a client means, and what its connections get from then on.
+import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener } from '../../mesh/snapshot.ts';
 import type { Act } from '../head/act.ts';
 import type { TlsHostView } from '../head/outcome.ts';
 import type { StreamTable } from '../tcp/stream.ts';
 import type { Table } from '../match.ts';
-import { settingsOf } from '../worker/settings.ts';
 import { hostUser } from './contexts.ts';
 import type { Context } from './contexts.ts';
 
@@ -51,7 +51,8 @@ export class HostViews {
       const views = tls.map((host) => {
         const { id, policy } = contexts.get(hostUser(listener, host))!;
         const old = this.inForce.get(hostUser(listener, host));
-        const now = { ...tables.get(host.routes)!, ...settingsOf(listener), context: id };
+        const { paths = defaultPaths, maxTunnelMs = 0 } = listener;
+        const now = { ...tables.get(host.routes)!, paths, maxTunnelMs, context: id };
         const view =
           old?.policy === policy ? Object.assign(old.view, now) : { name, port, protocol, host: host.host, ...now };
         next.set(hostUser(listener, host), { view, policy });

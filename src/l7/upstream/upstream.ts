@@ -72,10 +72,8 @@ export class Upstreams {
       const backend = state.backends.get(at);
       if (backend === undefined) {
         const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs, state.tls);
-        // Over TLS it is HTTP/1.1 still: nothing offers h2 to a server yet. And a connection that is introduced by the
-        // PROXY protocol is one client's.
-        const plain = state.tls === undefined && state.proxyProtocol === undefined;
-        if (state.protocol === 'HTTP/2' && plain) this.engine.script(id);
+        // A connection that is introduced by the PROXY protocol is one client's.
+        if (state.protocol === 'HTTP/2' && state.proxyProtocol === undefined) this.engine.script(id);
         state.backends.set(at, { ...endpoint, id, active: 0, owed: 0, idleMs: undefined });
       } else {
         backend.weight = endpoint.weight;

@@ -1,5 +1,7 @@
 // The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles all
 // that is new and can fail; commit only swaps references, so that all workers change together or none does.
+import { parsePrefix } from '../../lib/prefix.ts';
+import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener, Snapshot } from '../../mesh/snapshot.ts';
 import type { ListenerView } from '../head/outcome.ts';
 import { NO_ROUTE, statKey } from '../record/counters.ts';
@@ -15,7 +17,6 @@ import { HostViews } from '../tls/hosts.ts';
 import type { Engine } from '../transport.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
 import type { Sockets } from './places.ts';
-import { boundsOf, settingsOf } from './settings.ts';
 
 /** Views of removed listeners that are kept for connections that have not said anything yet. */
 const REMEMBERED = 64;
@@ -107,17 +108,17 @@ export class Listeners {
     for (const [name] of before) if (!wanted.has(name)) this.open.delete(name);
     for (const spec of snapshot.listeners) {
       const { table, streams } = tables.get(spec.routes)!;
-      const now = { table, streams, ...settingsOf(spec), hosts: hosts.get(spec.name) };
+      const paths = spec.paths ?? defaultPaths;
+      const proxyFrom = spec.proxyFrom?.flatMap((text) => parsePrefix(text) ?? []);
+      const maxTunnelMs = spec.maxTunnelMs ?? 0;
       const old = this.open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) {
-        Object.assign(old.view, now);
-        this.engine.limit(old.id, boundsOf(spec));
+        Object.assign(old.view, { table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(spec.name) });
         continue;
       }
       const id = this.engine.listener(helloOf(spec), sockets.get(spec.name)?.tag);
-      this.engine.limit(id, boundsOf(spec));
       const { name, port, protocol } = spec;
-      const view = { name, port, protocol, ...now };
+      const view = { name, port, protocol, table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(name) };
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view, at: new Set() });
     }

@@ -84,8 +84,7 @@ export class Places {
     );
   }
 
-  /** The number that a listener has in all workers. */
-  tagOf(name: string): number {
+  private tagOf(name: string): number {
     const tag = this.tags.get(name) ?? this.tags.size + 1;
     this.tags.set(name, tag);
     return tag;

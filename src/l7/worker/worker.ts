@@ -86,8 +86,7 @@ class L7Worker {
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
     const fault = (error: unknown): void => this.fault(error);
     const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
-    const maxRequests = (base: number): number => this.chain.maxRequests(base);
-    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed, maxRequests });
+    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed });
     this.upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
     this.chain = new Chain(this.engine, {
       http2,

@@ -56,6 +56,7 @@
 #define IN_GONE 256
 #define IN_UPSTREAM 512
 #define IN_TRAILERS 1024
+#define IN_TUNNEL 2048
 
 #define WAIT 0
 #define FORWARD 1

@@ -83,20 +83,20 @@ static napi_value l7_resume_up(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7CloseUp(engine, conn, how: 0 end, 1 reset, 2 refused)
+// l7CloseUp(engine, conn, how: 0 end, 1 reset, 2 refused, 3 untrusted)
 static napi_value l7_close_up(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
 	uint32_t how;
 	struct engine *e = engine_of(&call);
 	struct up *up = up_arg(&call, e);
-	if (!up || !arg_u32(&call, 2, "how", 2, &how))
+	if (!up || !arg_u32(&call, 2, "how", 3, &how))
 		return NULL;
 	if (how == 0) {
 		script_end(e, &up->s);
-	} else if (how == 2 && up->conn->phase == EXCHANGE && !up->in_body) {
+	} else if (how >= 2 && up->conn->phase == EXCHANGE && !up->in_body) {
 		up->refused = true;
-		fail(e, up->conn, WHY_CONNECT);
+		fail(e, up->conn, how == 2 ? WHY_CONNECT : WHY_TLS);
 	} else {
 		up->s.lost = up->s.readable = true;
 		look_at(e, &up->s);

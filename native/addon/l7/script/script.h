@@ -21,8 +21,9 @@ void output_taken(struct engine *e, struct conn *c, uint8_t whose, const int32_t
 // Says that it has news: bytes, an end, or that it is gone.
 void script_news(struct engine *e, struct sock *s);
 void script_trailers(struct engine *e, struct sock *s, struct queue *lines);
-// A connection in bytes mode to that endpoint's address. NULL: it can not even be tried.
-struct conn *dial(struct engine *e, const struct endpoint *p);
+// A connection in bytes mode to that endpoint. NULL: it can not even be tried.
+struct conn *dial(struct engine *e, struct endpoint *p);
+bool dial_greet(struct engine *e, struct conn *c);
 struct up *up_script(struct engine *e, struct endpoint *p);
 size_t script_read(struct sock *s, void *to, size_t size);
 bool script_send(struct engine *e, struct sock *s, const struct iovec *pieces, int count);

@@ -1,6 +1,7 @@
 // Streams: connections whose peer is JavaScript. What it sends is read as if it had come from a socket; what is written
 // to it is laid out as OUTPUT, and stays until JavaScript has said how much of it is taken.
 #include "../l7.h"
+#include "../tls/tls.h"
 
 #include <limits.h>
 #include <errno.h>
@@ -108,7 +109,7 @@ void script_trailers(struct engine *e, struct sock *s, struct queue *lines)
 void script_close(struct engine *e, struct sock *s)
 {
 	queue_free(e, &s->script->fed);
-	if (!s->shut)
+	if (!s->shut || !s->ended)
 		script_news(e, s);
 }
 
@@ -150,7 +151,8 @@ static size_t next_size(const struct sock *s)
 static int32_t client_flags(const struct conn *c, size_t size)
 {
 	const struct script *script = c->s.script;
-	bool gone = script ? c->phase == GONE && !c->s.shut : c->phase != RAWMODE;
+	bool whole = c->s.shut && c->s.ended;
+	bool gone = script ? c->phase == GONE && !whole : c->phase != RAWMODE;
 	bool drained = queue_length(script ? &script->fed : &c->s.out) == 0;
 	bool end = script && c->s.ending && queue_length(&c->s.out) == size;
 	return (drained ? IN_DRAINED : 0) | (gone ? IN_GONE : 0) | (end ? IN_EOF : 0);
@@ -160,8 +162,10 @@ static int32_t upstream_flags(const struct conn *c, const struct sock *s, size_t
 {
 	if (!s)
 		return IN_UPSTREAM | IN_GONE;
-	bool end = c->request.done && queue_length(&s->out) == size;
-	return IN_UPSTREAM | (queue_length(&s->script->fed) == 0 ? IN_DRAINED : 0) | (end ? IN_EOF : 0);
+	bool tunnel = c->phase == TUNNELED;
+	bool end = (tunnel ? s->ending : c->request.done) && queue_length(&s->out) == size;
+	return IN_UPSTREAM | (queue_length(&s->script->fed) == 0 ? IN_DRAINED : 0) | (end ? IN_EOF : 0) |
+	       (tunnel ? IN_TUNNEL : 0);
 }
 
 // Lays out what waits for JavaScript, at most ROW_BYTES; of a connection in bytes mode only how it stands.
@@ -173,7 +177,7 @@ uint32_t output_fill(struct engine *e, struct conn *c, uint8_t whose, int32_t *r
 		memcpy(to, s->out.data + s->out.start, size);
 	row[W_OFF] = (int32_t)(to - e->arena);
 	row[W_LEN] = (int32_t)size;
-	row[W_REASON] = WHY_NONE;
+	row[W_REASON] = c->phase == GONE ? c->end : WHY_NONE;
 	row[W_IN] &= IN_DRAINING;
 	row[W_IN] |= whose == OF_CLIENT ? client_flags(c, size) : upstream_flags(c, s, size);
 	if (size > 0 && s->script->trailers > 0 && queue_length(&s->out) == size && size == s->script->trailers)
@@ -200,10 +204,10 @@ void output_taken(struct engine *e, struct conn *c, uint8_t whose, const int32_t
 			script_news(e, s);
 		return;
 	}
-	// Nothing comes behind its end, so nobody waits for the peer's.
-	if (whose == OF_CLIENT && s->ending)
+	// Nothing comes behind the end of an answer, so nobody waits for the peer's.
+	if (whose == OF_CLIENT && s->ending && c->phase != TUNNELED)
 		s->ended = true;
-	if (whose == OF_UPSTREAM)
+	if (whose == OF_UPSTREAM && c->phase == EXCHANGE)
 		await_body(e, c);
 	look_at(e, s);
 }
@@ -244,7 +248,7 @@ static int stream_connect(const union address *to)
 	return -1;
 }
 
-struct conn *dial(struct engine *e, const struct endpoint *p)
+struct conn *dial(struct engine *e, struct endpoint *p)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int fd = c ? stream_connect(&p->address) : -1;
@@ -257,10 +261,32 @@ struct conn *dial(struct engine *e, const struct endpoint *p)
 	c->s = (struct sock){ .fd = fd, .role = CLIENT };
 	c->peer = p->address;
 	c->phase = RAWMODE;
+	c->dialled = p;
+	p->open += 1;
 	e->stats.upstreams += 1;
 	e->stats.connects += 1;
 	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + p->connect_ms);
-	if (!sock_watch(e, &c->s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+	c->greeting = p->context != NULL;
+	if (p->context && !tls_connect(e, &c->s, p->context, p->expected))
+		abort_conn(e, c, WHY_NONE);
+	else if (!sock_watch(e, &c->s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		abort_conn(e, c, WHY_NONE);
 	return c;
+}
+
+// Goes on with the handshake of a connection that was dialled. False: it is not done.
+bool dial_greet(struct engine *e, struct conn *c)
+{
+	if (c->s.broken && !c->s.tls->begun)
+		abort_conn(e, c, WHY_CONNECT);
+	if (c->phase == GONE)
+		return false;
+	enum shake shake = c->s.writable ? tls_shake(&c->s) : SHAKE_MORE;
+	if (shake == SHAKE_FAILED || (shake == SHAKE_DONE && !tls_agreed(&c->s)))
+		abort_conn(e, c, WHY_TLS);
+	if (shake != SHAKE_DONE || c->phase == GONE)
+		return false;
+	c->greeting = false;
+	c->s.readable = true;
+	return true;
 }

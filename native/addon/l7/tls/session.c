@@ -70,7 +70,7 @@ void tls_free(struct engine *e, struct sock *s)
 {
 	struct session *t = s->tls;
 	s->tls = NULL;
-	if (s->role == CLIENT && t->begun && !t->up && !t->failed)
+	if (t->context->server && t->begun && !t->up && !t->failed)
 		e->stats.tls_cut += 1;
 	SSL_free(t->ssl);
 	context_release(t->context);
@@ -79,13 +79,13 @@ void tls_free(struct engine *e, struct sock *s)
 	free(t);
 }
 
-static void fail_handshake(struct session *t, const struct sock *s, bool cut)
+static void fail_handshake(struct session *t, bool cut)
 {
 	struct stats *stats = &t->engine->stats;
 	unsigned long error = ERR_peek_error();
 	int why = ERR_GET_REASON(error);
 	t->failed = true;
-	if (s->role != CLIENT)
+	if (!t->context->server)
 		return;
 	if (cut || ERR_GET_LIB(error) != ERR_LIB_SSL)
 		*(cut ? &stats->tls_cut : &stats->tls_other) += 1;
@@ -109,11 +109,11 @@ static bool shake(struct session *t, struct sock *s)
 	int done = SSL_do_handshake(t->ssl);
 	if (done != 1) {
 		if (SSL_get_error(t->ssl, done) != SSL_ERROR_WANT_READ)
-			fail_handshake(t, s, false);
+			fail_handshake(t, false);
 		return false;
 	}
 	t->up = true;
-	if (s->role != CLIENT)
+	if (!t->context->server)
 		return true;
 	t->engine->stats.tls_handshakes += 1;
 	t->engine->stats.tls_resumed += SSL_session_reused(t->ssl) ? 1 : 0;
@@ -180,7 +180,7 @@ static size_t fill(struct session *t, struct sock *s, uint8_t *to, size_t size)
 		s->ended = s->lost = false;
 		t->cut = true;
 		if (!t->up)
-			fail_handshake(t, s, true);
+			fail_handshake(t, true);
 	}
 	return got;
 }
@@ -230,6 +230,14 @@ enum shake tls_shake(struct sock *s)
 	if (!t->up && !t->failed)
 		tls_read(s, NULL, 0);
 	return t->failed || s->lost ? SHAKE_FAILED : t->up ? SHAKE_DONE : SHAKE_MORE;
+}
+
+bool tls_agreed(const struct sock *s)
+{
+	const unsigned char *chosen;
+	unsigned size;
+	SSL_get0_alpn_selected(s->tls->ssl, &chosen, &size);
+	return size > 0;
 }
 
 static bool encrypt(struct session *t, const uint8_t *bytes, size_t size)

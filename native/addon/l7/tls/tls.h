@@ -86,6 +86,8 @@ void tls_free(struct engine *e, struct sock *s);
 // Goes on with the handshake of an upstream.
 enum shake { SHAKE_MORE, SHAKE_DONE, SHAKE_FAILED };
 enum shake tls_shake(struct sock *s);
+// A protocol was chosen (ALPN): one of those that we offered.
+bool tls_agreed(const struct sock *s);
 static inline bool tls_failed(const struct sock *s) { return s->tls && s->tls->failed; }
 
 // identity.c

@@ -234,7 +234,50 @@ const connects: readonly DowngradeCase[] = [
   one('CONNECT with all', [method('CONNECT'), scheme, path, authority]),
   one('CONNECT without :authority', [method('CONNECT')]),
   ...answered([one('CONNECT', [method('CONNECT'), authority])], '501'),
-  one('extended CONNECT that nobody offered', [method('CONNECT'), [':protocol', 'x'], scheme, path, authority]),
+];
+
+const protocol: Fields[number] = [':protocol', 'websocket'];
+const extended: Fields = [method('CONNECT'), protocol, scheme, path, authority];
+const without = (name: string): Fields => extended.filter(([key]) => key !== name);
+const instead = (name: string, value: string): Fields => extended.map(([k, old]) => [k, k === name ? value : old]);
+
+/** Extended CONNECT (RFC 8441): the server behind switches no protocol, so whatever could is 502. */
+const extendeds: readonly DowngradeCase[] = [
+  one('extended CONNECT without :scheme', without(':scheme')),
+  one('extended CONNECT without :path', without(':path')),
+  one('extended CONNECT without :authority', without(':authority')),
+  one('extended CONNECT with Host alone', [...without(':authority'), ['host', 'a']]),
+  one('extended CONNECT with another Host', [...extended, ['host', 'b']]),
+  one('extended CONNECT to a star', instead(':path', '*')),
+  one('extended CONNECT without a slash', instead(':path', 'x')),
+  one('extended CONNECT to nothing', instead(':path', '')),
+  one('extended CONNECT with another scheme', instead(':scheme', 'ws')),
+  one('extended CONNECT with CR LF in :path', instead(':path', '/ HTTP/1.1\r\n\r\nGET /x')),
+  one('extended CONNECT with a blank in :path', instead(':path', '/ HTTP/1.1')),
+  one('extended CONNECT with CR LF in :authority', instead(':authority', 'a\r\nx: y')),
+  one(':protocol is empty', instead(':protocol', '')),
+  one(':protocol with CR LF', instead(':protocol', 'websocket\r\nx: y')),
+  one(':protocol with a list', instead(':protocol', 'websocket, h2c')),
+  one(':protocol with a blank behind', instead(':protocol', 'websocket ')),
+  one(':protocol twice', [...extended, protocol]),
+  one(':protocol behind a field', [...without(':protocol'), ['x-a', 'b'], protocol]),
+  one(':protocol with GET', [...get, protocol]),
+  one(':protocol with POST', [...post, protocol]),
+  one('extended CONNECT with content-length', [...extended, ['content-length', '5']]),
+  one('extended CONNECT with a length of 0', [...extended, ['content-length', '0']]),
+  one('extended CONNECT in chunks', [...extended, ['transfer-encoding', 'chunked']]),
+  one('extended CONNECT with upgrade', [...extended, ['upgrade', 'h2c']]),
+  one('extended CONNECT with connection', [...extended, ['connection', 'close']]),
+  ...answered([one('extended CONNECT for what nobody knows', instead(':protocol', 'connect-udp'))], '501'),
+  ...answered([one(':protocol h2c', instead(':protocol', 'h2c'))], '501'),
+  ...answered([one('extended CONNECT with a user', instead(':authority', 'u@a'))], '400'),
+  ...answered(
+    [
+      { ...one('extended CONNECT that is answered with 200', extended), body: ['GET /x HTTP/1.1\r\nHost: a\r\n\r\n'] },
+      one('a WebSocket with a key of its own', [...extended, ['sec-websocket-key', 'x\ty']]),
+    ].map((c) => ({ ...c, sibling: { fields: get, body: [] } })),
+    '502',
+  ),
 ];
 
 const trailing: readonly DowngradeCase[] = [
@@ -291,6 +334,7 @@ export const downgradeCases: readonly DowngradeCase[] = [
   ...pseudo,
   ...authorities,
   ...connects,
+  ...extendeds,
   ...trailing,
   ...hidden,
   ...sizes,

@@ -33,6 +33,5 @@ export function clusterOf(
   }
   const found = backends.find({ namespace, name: ref.name, ...(ref.port !== undefined && { port: ref.port }) });
   if (found.missing !== undefined) troubles.push(bad('ResolvedRefs', 'BackendNotFound', found.missing));
-  const strange = from.kind === 'HTTPRoute' ? backends.notHttp(found.key) : undefined;
-  return strange === undefined ? found.key : refuse('UnsupportedProtocol', strange);
+  return found.key;
 }

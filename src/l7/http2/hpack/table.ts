@@ -1,5 +1,5 @@
 // The static table of HPACK (RFC 7541 appendix A), and the dynamic one behind it.
-import { nameHash } from '../head/fields.ts';
+import { nameHash } from '../../head/fields.ts';
 
 const statics = [
   ':authority|:method=GET|:method=POST|:path=/|:path=/index.html|:scheme=http|:scheme=https|:status=200',

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { nameHash } from '../head/fields.ts';
+import { nameHash } from '../../head/fields.ts';
 import { decodeHuffman } from './huffman.ts';
 import { Decoder, putField, putNamed, putStatic, putStatus } from './hpack.ts';
-import { COMPRESSION_ERROR, ENHANCE_YOUR_CALM } from './frames.ts';
+import { COMPRESSION_ERROR, ENHANCE_YOUR_CALM } from '../frames.ts';
 
 function reader(): { decoder: Decoder; read(block: Uint8Array): string[]; error(block: Uint8Array): number } {
   const decoder = new Decoder();

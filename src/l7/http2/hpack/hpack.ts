@@ -1,7 +1,7 @@
 // HPACK (RFC 7541): blocks of fields between bytes. Reading is whole; writing uses the static table alone, so that a
 // connection's encoder has no state and what one peer sends never shows in how another's fields are packed.
 import { decodeHuffman } from './huffman.ts';
-import { COMPRESSION_ERROR, ENHANCE_YOUR_CALM } from './frames.ts';
+import { COMPRESSION_ERROR, ENHANCE_YOUR_CALM } from '../frames.ts';
 import { ENTRY_COST, TABLE_BYTES, Table, staticIndex } from './table.ts';
 
 /** Takes the fields of a block as they come. */
