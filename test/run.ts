@@ -1,6 +1,6 @@
 // The suite: `npm test`, `npm run test:long`. In order: the checks (check.ts), the unit tests, the tests of whole
-// switches one after the other (test/lab), and whether anything was left behind. One summary for all of it, node's own,
-// comes last.
+// switches (test/lab), those of them that time things one after the other, and whether anything was left behind. One
+// summary for all of it, node's own, comes last.
 //
 //   node test/run.ts [--long] [FILE...]      --long also runs what takes minutes (tests see
 //                                            MIDPLANE_TEST_LONG=1); FILEs are run alone
@@ -38,11 +38,19 @@ function find(...patterns: readonly string[]): string[] {
   return globSync(patterns, { cwd: root }).map((file) => `${root}${file}`);
 }
 
+/** Tests of whole switches that time what they see, fill the machine, or use the lab's own instance. */
+const alone =
+  'changes drift flood guests-abuse guests-cgroup2 guests-limits image lab lossless slow soak start takeover'
+    .split(' ')
+    .map((name) => `test/lab/${name}.test.ts`);
+
 function groups(): readonly Group[] {
   const lab = find('test/lab/**/*.test.ts');
+  const single = find(...alone);
   const units = find('src/**/*.test.ts', 'test/**/*.test.ts').filter((file) => !lab.includes(file));
   const wanted = (files: readonly string[]): string[] =>
     files.filter((file) => chosen.length === 0 || chosen.includes(file)).toSorted();
+  const whole = { timeoutMs: long ? 7_200_000 : 300_000, fileTimeoutMs: long ? 14_400_000 : 600_000 };
   const all = [
     {
       name: 'unit tests',
@@ -53,10 +61,15 @@ function groups(): readonly Group[] {
     },
     {
       name: 'lab tests',
-      files: wanted(lab),
+      files: wanted(lab.filter((file) => !single.includes(file))),
+      concurrency: long ? 1 : availableParallelism(),
+      ...whole,
+    },
+    {
+      name: 'lab tests, one by one',
+      files: wanted(single),
       concurrency: 1,
-      timeoutMs: long ? 7_200_000 : 300_000,
-      fileTimeoutMs: long ? 14_400_000 : 600_000,
+      ...whole,
     },
   ];
   return chosen.length === 0 ? all : all.filter((group) => group.files.length > 0);
