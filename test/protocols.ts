@@ -347,6 +347,18 @@ const http2: readonly Short[] = [
   ['gRPC unary', rpc, 'gRPC unary: message, metadata, trailers', 'grpc-js'],
   ['gRPC streaming', rpc, 'gRPC streams: of the server, of the client, of both', 'grpc-js'],
   ['gRPC status', rpc, 'gRPC status: of a method, of one that is not there, of a router without a server', 'grpc-js'],
+  [
+    'gRPC: grpc-timeout is a deadline of the request',
+    rpc,
+    'gRPC deadline: where the client does not keep it the router does, and says so',
+    'grpc-js',
+  ],
+  [
+    'gRPC: errors of the router in its form',
+    rpc,
+    'errors of the router: a call gets its code, and any other request its status',
+    'grpc-js',
+  ],
   ['gRPC deadlines', rpc, 'gRPC deadline: the call ends, and its server hears of it', 'grpc-js'],
   ['HTTP/2: floods', floods, '${floods.length} floods end their connection, calmly', 'RFC 9113 10.5'],
 ];

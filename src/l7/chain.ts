@@ -13,8 +13,9 @@ import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
 import { Exchange, adopt, endings, labelOf, recordOf } from './head/outcome.ts';
 import type { Label, ListenerView } from './head/outcome.ts';
 import { emitRedirect, emitReply, swallow } from './head/reply.ts';
-import { END_TEMPLATE, emitRequest, endTemplate, upgrades } from './head/request.ts';
+import { END_TEMPLATE, emitRequest, endTemplate, frameLength, frameRequest, upgrades } from './head/request.ts';
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
+import { callOf, deadlineMs, emitGrpcStatus } from './head/grpc.ts';
 import { normalisePath } from './head/path.ts';
 import { CONNECT, HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
@@ -108,6 +109,7 @@ export class Chain {
   private answer(x: Exchange, base: number, status: number, body: Uint8Array, keep: boolean): void {
     x.status = status;
     const to = { base, keep, minor: x.minor, head: x.isHead };
+    if (x.call !== 'none') return emitGrpcStatus(this.e, to, x.call, status, body, this.o.clock.now());
     emitReply(this.e, to, status, body, this.o.clock.now());
   }
 
@@ -146,11 +148,13 @@ export class Chain {
     x.tries = 0;
     x.interims = 0;
     x.flags = '';
+    x.call = 'none';
     const bad = got < 0 ? got : normalisePath(this.e, x.listener?.paths ?? defaultPaths);
     if (bad < 0) return this.unreadable(base, x, -bad, len);
     this.rows[base + t.W_HEAD] = got;
     x.minor = head.minor;
     x.isHead = head.method === HEAD;
+    x.call = head.method === OTHER ? callOf(this.arena) : 'none';
     x.safe = head.method !== OTHER && head.method !== CONNECT;
     x.requests += 1;
     const last = x.requests === this.o.maxRequestsPerConnection || this.ending(base);
@@ -158,7 +162,7 @@ export class Chain {
     // What follows CONNECT is no request.
     if (head.method === CONNECT) x.keep = false;
     x.upgrade = upgrades(this.arena);
-    this.requestBody(base);
+    frameRequest(this.rows, base);
     if (this.o.log !== undefined) this.remember(x);
     this.route(base, x);
   }
@@ -178,19 +182,6 @@ export class Chain {
     x.flags = 'bad-request';
     swallow(this.e, base, len);
     this.answer(x, base, status, Buffer.from(head.why), false);
-  }
-
-  private requestBody(base: number): void {
-    if (head.chunked) {
-      this.rows[base + t.W_BODY] = t.BODY_CHUNKED;
-      this.rows[base + t.W_OUT] = t.OUT_CHUNK;
-    } else if (head.contentLength > 0) this.setLength(base);
-  }
-
-  private setLength(base: number): void {
-    this.rows[base + t.W_BODY] = t.BODY_LENGTH;
-    this.rows[base + t.W_BODY_LO] = head.contentLength | 0;
-    this.rows[base + t.W_BODY_HI] = Math.floor(head.contentLength / 0x1_0000_0000);
   }
 
   private remember(x: Exchange): void {
@@ -221,6 +212,9 @@ export class Chain {
       return this.answer(x, base, 404, none, this.mayKeep(x));
     }
     if (act.kind === 'forward') return this.forward(base, x, act);
+    if (act.kind === 'reply' && act.status >= 400 && x.call !== 'none') {
+      return this.answer(x, base, act.status, act.body, this.mayKeep(x));
+    }
     const to = { base, keep: this.mayKeep(x), minor: x.minor, head: x.isHead };
     x.status = act.kind === 'reply' ? act.status : act.redirect!.status;
     const now = this.o.clock.now();
@@ -239,7 +233,8 @@ export class Chain {
     if (!this.choose(x, target)) return this.answer(x, base, 503, noEndpoint, this.mayKeep(x));
     this.rows[base + t.W_ACTION] = t.FORWARD;
     this.rows[base + t.W_ENDPOINT] = x.backend!.id;
-    this.rows[base + t.W_DEADLINE] = Math.min(act.timeoutMs, 0x7fffffff);
+    const timeoutMs = x.call === 'none' ? act.timeoutMs : deadlineMs(this.arena, act.timeoutMs);
+    this.rows[base + t.W_DEADLINE] = Math.min(timeoutMs, 0x7fffffff);
     this.e.start(base);
     const peer = this.engine.peer(x.conn);
     if (target.cluster.proxyProtocol !== undefined) emitProxy(this.e, target.cluster.proxyProtocol, peer);
@@ -281,7 +276,7 @@ export class Chain {
     this.rows[base + t.W_ACTION] = t.FORWARD;
     this.rows[base + t.W_BODY] = body;
     this.rows[base + t.W_OUT] = flags;
-    if (body === t.BODY_LENGTH) this.setLength(base);
+    if (body === t.BODY_LENGTH) frameLength(this.rows, base);
     this.e.start(base);
     emitResponse(this.e, body, flags, x.minor, x.target!.response);
   }
@@ -351,6 +346,7 @@ export class Chain {
       x.listener = this.listenerOf(base, x);
       x.minor = 1;
       x.isHead = false;
+      x.call = 'none';
       x.subject.clear();
       return this.answer(x, base, 408, none, false);
     }

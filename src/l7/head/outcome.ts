@@ -9,6 +9,7 @@ import type { ClusterState } from '../upstream/upstream.ts';
 import type { Stream, StreamTable } from '../tcp/stream.ts';
 import * as t from '../transport.ts';
 import type { Act, Target } from './act.ts';
+import type { Call } from './grpc.ts';
 
 /** A listener in force, or one that was: requests find their table by it. */
 export interface ListenerView {
@@ -60,6 +61,7 @@ export class Exchange {
   safe = false;
   keep = false;
   upgrade = false;
+  call: Call = 'none';
   tries = 0;
   interims = 0;
   readonly subject = new Subject();

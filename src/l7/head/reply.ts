@@ -40,13 +40,19 @@ function statusLine(status: number): string {
   return (statusLines[status] ??= `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`);
 }
 
-function begin(e: Emitter, to: ReplyTo, status: number, now: number): void {
+/** Begins an answer: its status line and date. */
+export function beginReply(e: Emitter, to: ReplyTo, status: number, now: number): void {
   const { rows } = e;
   rows[to.base + W_ACTION] = REPLY;
   rows[to.base + W_OUT] = rows[to.base + W_OUT]! | (to.keep ? OUT_KEEP : 0);
   e.start(to.base);
   e.text(statusLine(status));
   e.text(date(now));
+}
+
+/** Closes the head of an answer that has no body. */
+export function endReply(e: Emitter, to: ReplyTo): void {
+  finish(e, to, empty, undefined);
 }
 
 function finish(e: Emitter, to: ReplyTo, body: Uint8Array, edits: Edits | undefined): void {
@@ -62,7 +68,7 @@ function finish(e: Emitter, to: ReplyTo, body: Uint8Array, edits: Edits | undefi
 
 /** A whole answer. */
 export function emitReply(e: Emitter, to: ReplyTo, status: number, body: Uint8Array, now: number, edits?: Edits): void {
-  begin(e, to, status, now);
+  beginReply(e, to, status, now);
   finish(e, to, body, edits);
 }
 
@@ -77,7 +83,7 @@ export function emitRedirect(
   edits: Edits,
   secure = false,
 ): void {
-  begin(e, to, action.status, now);
+  beginReply(e, to, action.status, now);
   const own = secure ? 'https' : 'http';
   const scheme = action.scheme ?? own;
   e.text(`location: ${scheme}://`);

@@ -21,6 +21,7 @@ import {
   fields,
   head,
 } from './fields.ts';
+import { BODY_CHUNKED, BODY_LENGTH, OUT_CHUNK, W_BODY, W_BODY_HI, W_BODY_LO, W_OUT } from '../transport.ts';
 import { removed } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { Emitter } from './emit.ts';
@@ -40,6 +41,21 @@ const proto = Buffer.from('x-forwarded-proto: http\r\n');
 const protoSecure = Buffer.from('x-forwarded-proto: https\r\n');
 const crlf = Buffer.from('\r\n');
 const websocket = Buffer.from('websocket');
+
+/** Says in a row how the body of the parsed request is framed. */
+export function frameRequest(rows: Int32Array, base: number): void {
+  if (head.chunked) {
+    rows[base + W_BODY] = BODY_CHUNKED;
+    rows[base + W_OUT] = OUT_CHUNK;
+  } else if (head.contentLength > 0) frameLength(rows, base);
+}
+
+/** Says in a row that the body has the length of the parsed head. */
+export function frameLength(rows: Int32Array, base: number): void {
+  rows[base + W_BODY] = BODY_LENGTH;
+  rows[base + W_BODY_LO] = head.contentLength | 0;
+  rows[base + W_BODY_HI] = Math.floor(head.contentLength / 0x1_0000_0000);
+}
 
 export interface RequestChange {
   readonly match: PathMatch | undefined;

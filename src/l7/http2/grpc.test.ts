@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
-import { forward, host, route } from '../../../test/fake/l7.ts';
+import { END_STREAM, headers, http2Client } from '../../../test/fake/http2.ts';
+import type { Fields } from '../../../test/fake/http2.ts';
+import { forward, host, route, sleep } from '../../../test/fake/l7.ts';
+import type { RouteAction } from '../../mesh/snapshot.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';
 
 const bytes = (value: Buffer): Buffer => value;
@@ -128,6 +131,7 @@ test('gRPC status: of a method, of one that is not there, of a router without a 
   s.r.endpoints('h2', [1]);
   const nobody = await ask(s, 'unary', Buffer.alloc(0));
   assert.equal(nobody.error?.code, grpc.status.UNAVAILABLE);
+  assert.equal(nobody.error?.details, 'upstream connect error or disconnect/reset before headers');
 });
 
 test('gRPC deadline: the call ends, and its server hears of it', async () => {
@@ -137,6 +141,79 @@ test('gRPC deadline: the call ends, and its server hears of it', async () => {
   assert.equal(late.error?.code, grpc.status.DEADLINE_EXCEEDED);
   for (let i = 0; i < 300 && cancelled === 0; i += 1) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(cancelled, 1);
+});
+
+const raw = (timeout: string, type = 'application/grpc'): Fields => [
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':path', '/test.Echo/Never'],
+  [':authority', 'a'],
+  ['content-type', type],
+  ...(timeout === '' ? [] : [['grpc-timeout', timeout] as const]),
+];
+
+test('gRPC deadline: where the client does not keep it the router does, and says so', async () => {
+  await using s = await simpleRig(() => {});
+  const c = await http2Client(s.port);
+  const cases: readonly (readonly [timeout: string, ms: number])[] = [
+    ['80m', 80],
+    ['90000u', 90],
+    ['1n', 1],
+    ['100000000u', Infinity],
+    ['-1m', Infinity],
+    ['5', Infinity],
+  ];
+  const begun = performance.now();
+  cases.forEach(([timeout], i) => c.send(headers(2 * i + 1, raw(timeout), 0)));
+  for (const [i, [timeout, ms]] of cases.entries()) {
+    if (ms === Infinity) continue;
+    const f = await c.until((each) => each.type === 'HEADERS' && each.id === 2 * i + 1);
+    const took = performance.now() - begun;
+    const fields = c.fields(f);
+    assert.deepEqual(
+      [fields[':status'], fields['content-type'], fields['grpc-status'], fields['grpc-message']],
+      ['200', 'application/grpc', '4', 'upstream request timeout'],
+    );
+    assert.equal(f.flags & END_STREAM, END_STREAM);
+    assert.ok(took >= ms - 5 && took < ms + 400, `${timeout} took ${took} ms`);
+  }
+  await sleep(150);
+  assert.equal(c.frames().filter((f) => f.type === 'HEADERS').length, 3, 'what is no time is no deadline');
+  assert.deepEqual(new Set(s.r.log.map((r) => `${r.status} ${r.flags}`)), new Set(['504 timeout']));
+  c.destroy();
+});
+
+test('errors of the router: a call gets its code, and any other request its status', async () => {
+  await using s = await site();
+  const reply = (status: number) => ({
+    kind: 'reply' as const,
+    status,
+    body: status === 403 ? 'nur für dich: 5 %' : '',
+  });
+  const cases: readonly (readonly [action: RouteAction | undefined, code: string, message: string])[] = [
+    [undefined, '12', 'Not Found'],
+    [reply(403), '7', 'nur f%C3%BCr dich: 5 %25'],
+    [reply(401), '16', 'Unauthorized'],
+    [reply(500), '2', 'Internal Server Error'],
+    [forward('none'), '2', 'Internal Server Error'],
+    [forward('empty'), '14', 'no healthy upstream'],
+  ];
+  for (const [action, code, message] of cases) {
+    s.r.serve(action === undefined ? [] : [host(['*'], route('all', action))], [{ key: 'empty', protocol: 'HTTP/2' }]);
+    const told = await ask(s, 'unary', Buffer.alloc(5));
+    assert.deepEqual([String(told.error?.code), told.error?.details], [code, decodeURIComponent(message)]);
+    const c = await http2Client(s.port);
+    for (const [i, type] of ['application/grpc+proto', 'application/grpc-web-text', 'application/grpcx'].entries()) {
+      c.send(headers(2 * i + 1, raw('', type), 0));
+      const fields = c.fields(await c.until((f) => f.type === 'HEADERS' && f.id === 2 * i + 1));
+      const is = i === 2 ? undefined : type.replace('+proto', '');
+      assert.equal(fields['grpc-status'], is && code);
+      assert.equal(fields['grpc-message'], is && message);
+      if (is !== undefined) assert.equal(fields['content-type'], is);
+      assert.equal(fields[':status'] === '200', is !== undefined);
+    }
+    c.destroy();
+  }
 });
 
 test('gRPC streams: of the server, of the client, of both', async () => {
