@@ -1,6 +1,7 @@
-// The compiled route table: built once a snapshot, never changed, swapped whole. It decides on the bytes of the head
-// that http1.ts parsed last. Host first (exact, then the longest "*.suffix", then "*"), then routes in order.
-import type { HeaderMatch, PathMatch, Route, RouteTable, StringMatch, VirtualHost } from '../mesh/snapshot.ts';
+// The compiled route table: never changed, swapped whole; the next one shares with it what is the same. It decides on
+// the bytes of the head that http1.ts parsed last. Host first (exact, then the longest "*.suffix", then "*"), then
+// routes in order.
+import type { HeaderMatch, PathMatch, Route, StringMatch } from '../mesh/snapshot.ts';
 import {
   F_HASH,
   F_NAME,
@@ -30,7 +31,8 @@ interface FieldTest {
   readonly invert: boolean;
 }
 
-interface CompiledRoute<T> {
+/** A route as find() looks at it. */
+export interface CompiledRoute<T> {
   readonly path: PathMatch['kind'] | 'any';
   readonly bytes: Uint8Array;
   readonly regex: RegExp | undefined;
@@ -40,60 +42,94 @@ interface CompiledRoute<T> {
   readonly value: T;
 }
 
-interface Host<T> {
-  readonly domain: Uint8Array;
+/** A virtual host: what tables of different snapshots have in common. */
+export interface CompiledHost<T> {
+  readonly routes: readonly CompiledRoute<T>[];
+  readonly domains: readonly Domain<T>[];
+}
+
+interface Domain<T> {
+  readonly kind: 'exact' | 'suffix' | 'any';
+  /** Of "*.suffix" ".suffix". */
+  readonly bytes: Uint8Array;
+  readonly hash: number;
   readonly routes: readonly CompiledRoute<T>[];
 }
 
 export interface Table<T> {
   readonly name: string;
-  readonly exact: HostIndex<T>;
-  /** By ".suffix" of "*.suffix". */
-  readonly suffix: HostIndex<T>;
-  readonly any: Host<T> | undefined;
+  readonly exact: DomainIndex<T>;
+  readonly suffix: DomainIndex<T>;
+  readonly any: Domain<T> | undefined;
 }
 
-/** Hash of a domain, last byte first, so that one pass over a host meets every suffix. */
-interface HostIndex<T> {
+/** By a hash that begins with a domain's last byte, so that one pass over a host meets every suffix. The next free row
+ * takes what has the same place; hash 0 is a free row. */
+interface DomainIndex<T> {
   readonly mask: number;
-  readonly rows: readonly (readonly Host<T>[] | undefined)[];
+  readonly hashes: Int32Array;
+  readonly rows: readonly (Domain<T> | undefined)[];
 }
 
-/** Compiles a table. `value` makes of each route what find() gives. Throws an Error that names the route where a
- * pattern is no regular expression or too long. */
-export function compileTable<T>(table: RouteTable, value: (route: Route, host: VirtualHost) => T): Table<T> {
-  const exact: Host<T>[] = [];
-  const suffix: Host<T>[] = [];
-  let any: Host<T> | undefined;
-  for (const host of table.hosts) {
-    const routes = host.routes.map((route) => compileRoute(route, value(route, host)));
-    for (const domain of host.domains) {
-      if (domain === '*') any ??= { domain: Buffer.from('*'), routes };
-      else if (domain.startsWith('*.')) suffix.push({ domain: Buffer.from(domain.slice(1), 'latin1'), routes });
-      else exact.push({ domain: Buffer.from(domain, 'latin1'), routes });
-    }
-  }
-  return { name: table.name, exact: index(exact), suffix: index(suffix), any };
+/** Compiles a host of these routes. */
+export function compileHost<T>(domains: readonly string[], routes: readonly CompiledRoute<T>[]): CompiledHost<T> {
+  return {
+    routes,
+    domains: domains.map((domain) => {
+      const kind = domain === '*' ? 'any' : domain.startsWith('*.') ? 'suffix' : 'exact';
+      const bytes = Buffer.from(kind === 'suffix' ? domain.slice(1) : domain, 'latin1');
+      return { kind, bytes, hash: hashOf(bytes), routes };
+    }),
+  };
 }
 
-function index<T>(hosts: readonly Host<T>[]): HostIndex<T> {
-  let size = 8;
-  while (size < hosts.length * 2) size *= 2;
-  const rows: (Host<T>[] | undefined)[] = Array.from({ length: size }, () => undefined);
+/** Makes a table of hosts, in small parts. Where two have the same domain, the first counts. */
+export function* compileTable<T>(
+  name: string,
+  hosts: Iterable<CompiledHost<T>>,
+): Generator<undefined, Table<T>, undefined> {
+  const exact: Domain<T>[] = [];
+  const suffix: Domain<T>[] = [];
+  let any: Domain<T> | undefined;
   for (const host of hosts) {
-    let hash = 0;
-    for (let i = host.domain.length - 1; i >= 0; i -= 1) hash = step(hash, host.domain[i]!);
-    const row = hash & (size - 1);
-    (rows[row] ??= []).push(host);
+    for (const domain of host.domains) {
+      if (domain.kind === 'any') any ??= domain;
+      else (domain.kind === 'exact' ? exact : suffix).push(domain);
+    }
+    yield;
   }
-  return { mask: size - 1, rows };
+  return { name, exact: yield* index(exact), suffix: yield* index(suffix), any };
+}
+
+function* index<T>(domains: readonly Domain<T>[]): Generator<undefined, DomainIndex<T>, undefined> {
+  let size = 8;
+  while (size < domains.length * 3) size *= 2;
+  const mask = size - 1;
+  const hashes = new Int32Array(size);
+  const rows: (Domain<T> | undefined)[] = Array.from({ length: size });
+  for (const domain of domains) {
+    let row = domain.hash & mask;
+    while (hashes[row] !== 0) row = (row + 1) & mask;
+    hashes[row] = domain.hash;
+    rows[row] = domain;
+    yield;
+  }
+  return { mask, hashes, rows };
 }
 
 function step(hash: number, c: number): number {
   return (Math.imul(hash, 31) + c) | 0;
 }
 
-function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
+function hashOf(domain: Uint8Array): number {
+  let hash = 0;
+  for (let i = domain.length - 1; i >= 0; i -= 1) hash = step(hash, domain[i]!);
+  return hash || 1;
+}
+
+/** Compiles a route; `value` is what find() gives. Throws an Error that names the route where a pattern is no regular
+ * expression or too long. */
+export function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
   const { path, method, headers, query } = route.match;
   try {
     return {
@@ -135,12 +171,11 @@ export function regexOf(pattern: string): RegExp {
   return new RegExp(`^(?:${body})$`, flags);
 }
 
-function lookup<T>(at: HostIndex<T>, a: Uint8Array, off: number, len: number, hash: number): Host<T> | undefined {
-  const row = at.rows[hash & at.mask];
-  if (row === undefined) return undefined;
-  for (let i = 0; i < row.length; i += 1) {
-    const host = row[i]!;
-    if (sameHost(a, off, len, host.domain)) return host;
+function lookup<T>(at: DomainIndex<T>, a: Uint8Array, off: number, len: number, hash: number): Domain<T> | undefined {
+  const { hashes, mask } = at;
+  const wanted = hash || 1;
+  for (let row = wanted & mask; hashes[row] !== 0; row = (row + 1) & mask) {
+    if (hashes[row] === wanted && sameHost(a, off, len, at.rows[row]!.bytes)) return at.rows[row];
   }
   return undefined;
 }
@@ -154,11 +189,11 @@ function sameHost(a: Uint8Array, off: number, len: number, domain: Uint8Array): 
   return true;
 }
 
-function findHost<T>(table: Table<T>, a: Uint8Array): Host<T> | undefined {
+function findHost<T>(table: Table<T>, a: Uint8Array): Domain<T> | undefined {
   const off = head.hostOff;
   const end = off + head.hostLen;
   let hash = 0;
-  let best: Host<T> | undefined;
+  let best: Domain<T> | undefined;
   for (let p = end - 1; p >= off; p -= 1) {
     const c = a[p]!;
     hash = step(hash, c >= 65 && c <= 90 ? c + 32 : c);

@@ -7,11 +7,12 @@ import { discardParked, parkedConnections } from '../kernel/l7.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
-import { NO_ROUTE, STAT_ROWS, StatRows, counterMemory, readStats } from './record/counters.ts';
+import { NO_ROUTE, StatRows, counterMemory, readStats } from './record/counters.ts';
 import type { RouteStats } from './record/counters.ts';
 import { rotate } from './record/rotate.ts';
 import type { EngineStats, EngineTimes } from './transport.ts';
 import { TICKET_KEY_MS, newTicketKeys, nextTicketKeys } from './tls/tickets.ts';
+import { give } from './worker/give.ts';
 import { Hand } from './worker/hand.ts';
 import { Places } from './worker/places.ts';
 import type { Taken } from './worker/places.ts';
@@ -47,6 +48,8 @@ export interface WorkerStats extends EngineStats {
   readonly logDropped: number;
   /** Exceptions that were answered with 500. */
   readonly faults: number;
+  /** Milliseconds of the longest piece of work on the last change, between two turns of the engine. */
+  readonly changeMs: number;
 }
 
 export interface Router extends Consumer, AsyncDisposable {
@@ -177,7 +180,7 @@ class WorkerRouter implements Router {
     hand.say({ type: 'ports', names: this.portNames });
     for (const endpoints of this.latest.values()) hand.say({ type: 'endpoints', endpoints });
     if (this.inForce === undefined || !hand.alive) return;
-    const why = await this.give([hand], this.inForce, [], this.places.inForce());
+    const why = await this.give([hand], this.inForce, this.places.inForce());
     if (why === undefined) {
       hand.losses = 0;
       this.share();
@@ -235,33 +238,16 @@ class WorkerRouter implements Router {
 
   /** Both steps with some workers. Gives why it failed; then nothing has changed. A worker that ends on the way gets
    * what is in force when it is back. */
-  private async give(
-    to: readonly Hand[],
-    snapshot: Snapshot,
-    fresh: readonly number[],
-    places: Pick<Taken, 'of'>,
-  ): Promise<string | undefined> {
-    const seq = this.next();
-    const late = `no answer in ${this.ackMs} ms`;
-    const prepare = { type: 'prepare', seq, snapshot, stats: this.stats.rows(), fresh } as const;
-    const prepared = await Promise.all(to.map((hand) => hand.ask(prepare, 'prepared', this.ackMs)));
-    const there = to.filter((hand) => hand.alive);
-    const whys = prepared.map((m, i) => (m === undefined ? (to[i]!.alive ? late : undefined) : m.why));
-    const why = there.length === 0 ? 'no worker is running' : whys.find((w) => w !== undefined);
-    if (why !== undefined) {
-      for (const hand of there) hand.say({ type: 'abort', seq });
-      return why;
-    }
-    for (const hand of there) hand.serves = true;
-    const serving = this.serving();
-    const committed = await Promise.all(
-      there.map(async (hand) => {
-        const sockets = this.places.share(places, hand.index, serving);
-        const answer = await hand.ask({ type: 'commit', seq, sockets }, 'committed', this.ackMs);
-        return answer !== undefined || !hand.alive;
-      }),
-    );
-    return committed.includes(false) ? late : undefined;
+  private give(to: readonly Hand[], snapshot: Snapshot, places: Pick<Taken, 'of'>): Promise<string | undefined> {
+    return give(to, {
+      seq: this.next(),
+      snapshot,
+      before: this.inForce,
+      rowOf: (table, route) => this.stats.row(table, route),
+      reused: () => this.stats.reused(),
+      sockets: (worker) => this.places.share(places, worker, this.serving()),
+      ackMs: this.ackMs,
+    });
   }
 
   offer(snapshot: Snapshot): Promise<Ack | Nack> {
@@ -272,19 +258,14 @@ class WorkerRouter implements Router {
     const { version } = snapshot;
     const refuse = (why: string): Nack => ({ ok: false, version, why });
     if (this.stopping) return refuse('the router is stopping');
-    const fresh = this.stats.add(snapshot);
-    if (fresh === undefined) {
-      this.stats.settle(this.inForce);
-      return refuse(`more than ${STAT_ROWS - 1} routes`);
-    }
-    const why = await this.putInForce(snapshot, fresh);
+    const why = await this.putInForce(snapshot);
     this.stats.settle(why === undefined ? snapshot : this.inForce);
     if (why !== undefined) return refuse(why);
     this.inForce = snapshot;
     return { ok: true, version };
   }
 
-  private async putInForce(snapshot: Snapshot, fresh: readonly number[]): Promise<string | undefined> {
+  private async putInForce(snapshot: Snapshot): Promise<string | undefined> {
     let taken: Taken;
     try {
       taken = this.places.take(snapshot.listeners, this.hands.length);
@@ -293,7 +274,7 @@ class WorkerRouter implements Router {
     }
     // A worker that is being replaced gets what is in force when it comes.
     const alive = this.hands.filter((hand) => hand.alive);
-    const why = await this.give(alive, snapshot, fresh, taken);
+    const why = await this.give(alive, snapshot, taken);
     void this.closeLater(why === undefined ? this.places.commit(taken) : this.places.abort(taken));
     return why;
   }
@@ -345,7 +326,7 @@ class WorkerRouter implements Router {
 
   routeStats(): readonly RouteRow[] {
     const list: RouteRow[] = [];
-    for (const [table, route, row] of this.stats.inForce()) {
+    for (const [table, route, row] of this.stats.inForce(this.inForce)) {
       list.push({ table, route, ...readStats(this.memories, row) });
     }
     list.push({ table: '', route: '', ...readStats(this.memories, NO_ROUTE) });
@@ -356,7 +337,9 @@ class WorkerRouter implements Router {
     const ask = (hand: Hand) => hand.ask({ type: 'stats', seq: this.next() }, 'stats', this.ackMs);
     const answers = await Promise.all(this.hands.map(ask));
     return answers.flatMap((m, worker) =>
-      m === undefined ? [] : [{ worker, ...m.engine, logDropped: m.logDropped, faults: m.faults }],
+      m === undefined
+        ? []
+        : [{ worker, ...m.engine, logDropped: m.logDropped, faults: m.faults, changeMs: m.changeMs }],
     );
   }
 

@@ -10,6 +10,7 @@ import { leftSince, mark, takeInventory } from '../leftovers.ts';
 import { change } from './change.ts';
 import { forward } from './forward.ts';
 import { guests } from './guests.ts';
+import { changes } from './l7/changes.ts';
 import { latency } from './l7/latency.ts';
 import { http2 } from './l7/http2.ts';
 import { l7 } from './l7/speed.ts';
@@ -29,6 +30,7 @@ const groups: readonly Group[] = [
   tls,
   http2,
   latency,
+  changes,
   idleConnections,
   mesh,
   change,

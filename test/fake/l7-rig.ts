@@ -7,6 +7,8 @@ import { counterMemory, counterWriter, readStats } from '../../src/l7/record/cou
 import type { RouteStats } from '../../src/l7/record/counters.ts';
 import { Http2 } from '../../src/l7/http2/http2.ts';
 import { Listeners } from '../../src/l7/worker/listener.ts';
+import { stepsTo } from '../../src/l7/worker/change.ts';
+import { pack, unpack } from '../../src/l7/worker/steps.ts';
 import { Places } from '../../src/l7/worker/places.ts';
 import type { AccessRecord } from '../../src/l7/record/line.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
@@ -73,10 +75,14 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     fault,
   });
   const places = new Places();
+  let before: Snapshot | undefined;
   const apply = (s: Snapshot) => {
-    const prepared = listeners.prepare(s, new Map());
+    const steps = stepsTo(s, before, () => 0);
+    const work = listeners.prepare(unpack(finish(pack(steps))), before === undefined);
+    const prepared = finish(work);
     const taken = places.take(s.listeners, 1);
     listeners.commit(prepared, places.share(taken, 0, [0]));
+    before = s;
     for (const fd of places.commit(taken)) closeSync(fd);
   };
   return {
@@ -96,6 +102,13 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
       for (const fd of places.clear()) closeSync(fd);
     },
   };
+}
+
+/** All of the work in one go. */
+export function finish<T>(work: Generator<unknown, T, undefined>): T {
+  let part = work.next();
+  while (part.done !== true) part = work.next();
+  return part.value;
 }
 
 export interface SimpleRig extends AsyncDisposable {

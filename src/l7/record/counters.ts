@@ -1,9 +1,10 @@
 // Counters of routes in memory that workers write and the main thread reads: a region a worker, one writer each, so no
 // lock. A row a route: requests, answers by class, and a histogram of latencies.
 
-import type { Snapshot } from '../../mesh/snapshot.ts';
+import type { RouteTable, Snapshot } from '../../mesh/snapshot.ts';
 
-export const STAT_ROWS = 4096;
+/** Memory of rows that were never written to is not taken. */
+export const STAT_ROWS = 65_536;
 /** Requests that no route took: unknown hosts and paths, heads that could not be read. */
 export const NO_ROUTE = 0;
 
@@ -112,64 +113,61 @@ function quantile(sum: Float64Array, q: number): number {
   return bucketTop(BUCKETS - 1) / 1000;
 }
 
-/** Names a row of the counters. */
-export function statKey(table: string, route: string): string {
-  return `${table} ${route}`;
-}
+/** So many rows are free before the first of them is used again: nobody counts in it any more then. */
+const REST = 1024;
 
 /** Which row counts for which route: kept while the route's table and name stay. */
 export class StatRows {
-  private readonly byKey = new Map<string, number>([['', NO_ROUTE]]);
+  private readonly tables = new Map<string, Map<string, number>>();
   private readonly free: number[] = [];
+  private readonly again = new Set<number>();
   private next = NO_ROUTE + 1;
-  private order: (readonly [string, string, number])[] = [];
 
-  rows(): ReadonlyMap<string, number> {
-    return this.byKey;
+  /** The row of a route, given out where it has none. Throws an Error where there are no more. */
+  row(table: string, route: string): number {
+    const rows = this.tables.get(table) ?? new Map<string, number>();
+    this.tables.set(table, rows);
+    const known = rows.get(route);
+    if (known !== undefined) return known;
+    const fresh = this.next < STAT_ROWS && this.free.length < REST;
+    const row = fresh ? this.next++ : this.free.shift();
+    if (row === undefined) throw new Error(`more than ${STAT_ROWS - 1} routes`);
+    if (!fresh) this.again.add(row);
+    rows.set(route, row);
+    return row;
   }
 
-  /** Table, route and row of all that is in force. */
-  inForce(): readonly (readonly [string, string, number])[] {
-    return this.order;
-  }
-
-  /** Rows for all routes. Gives those that were given out now and must be cleared; undefined: no room. */
-  add(snapshot: Snapshot): number[] | undefined {
-    const fresh: number[] = [];
-    for (const [table, route] of routesOf(snapshot)) {
-      const key = statKey(table, route);
-      if (this.byKey.has(key)) continue;
-      if (this.next >= STAT_ROWS && this.free.length === 0) return undefined;
-      // A row that was freed is used last, when nobody counts in it any more.
-      const row = this.next < STAT_ROWS ? this.next++ : this.free.shift()!;
-      this.byKey.set(key, row);
-      fresh.push(row);
-    }
-    return fresh;
+  /** Rows given out since the last settle() that others had before: to be cleared. */
+  reused(): readonly number[] {
+    return [...this.again];
   }
 
   /** Gives back the rows of what is not in force. */
   settle(snapshot: Snapshot | undefined): void {
-    const keep = new Set<string>(['']);
-    this.order = [];
-    for (const [table, route] of routesOf(snapshot)) {
-      const key = statKey(table, route);
-      keep.add(key);
-      this.order.push([table, route, this.byKey.get(key)!]);
+    this.again.clear();
+    const names = new Map(snapshot?.routes.map((table) => [table.name, namesOf(table)]));
+    for (const [table, rows] of this.tables) {
+      const kept = names.get(table);
+      for (const [route, row] of rows) {
+        if (kept?.has(route) === true) continue;
+        rows.delete(route);
+        this.free.push(row);
+      }
+      if (kept === undefined) this.tables.delete(table);
     }
-    for (const [key, row] of this.byKey) {
-      if (keep.has(key)) continue;
-      this.byKey.delete(key);
-      this.free.push(row);
+  }
+
+  /** Table, route and row of all routes of what is in force, once a table. */
+  *inForce(snapshot: Snapshot | undefined): Generator<readonly [table: string, route: string, row: number], void> {
+    for (const table of snapshot?.routes ?? []) {
+      for (const route of namesOf(table)) yield [table.name, route, this.row(table.name, route)];
     }
   }
 }
 
-/** Table and name of each route, once a table. */
-function routesOf(snapshot: Snapshot | undefined): [string, string][] {
-  return (snapshot?.routes ?? []).flatMap((table) => {
-    const routes = [...table.hosts.flatMap((host) => host.routes), ...(table.streams ?? [])];
-    const names = new Set(routes.map((route) => route.name));
-    return [...names].map((name): [string, string] => [table.name, name]);
-  });
+function namesOf(table: RouteTable): Set<string> {
+  const names = new Set<string>();
+  for (const host of table.hosts) for (const { name } of host.routes) names.add(name);
+  for (const { name } of table.streams ?? []) names.add(name);
+  return names;
 }

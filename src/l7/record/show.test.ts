@@ -74,7 +74,7 @@ test('workers', () => {
   const engine = { ...counts, batches: 1, rows: 1, refusedRows: 1, heldBytes: 700, streams: 0 };
   const failed = { tlsUnshared: 1, tlsCertificate: 2, tlsAlert: 3, tlsCut: 4, tlsOther: 5 };
   const tls = { tlsHandshakes: 9, tlsResumed: 4, ...failed };
-  const data = httpWorkers([{ worker: 0, ...engine, ...tls, logDropped: 0, faults: 0 }]);
+  const data = httpWorkers([{ worker: 0, ...engine, ...tls, logDropped: 0, faults: 0, changeMs: 0 }]);
   assert.deepEqual(httpWorkersData.parse(data), data);
   assert.match(
     renderHttpWorkers(data),

@@ -62,6 +62,14 @@ function compileStream(route: StreamRoute, { stat, turn, cluster }: StreamContex
   return { name: route.name, stat, turn, targets, total };
 }
 
+/** All streams of a table, some of them more than once. */
+export function* streamsIn({ plain, exact, suffixes, any }: StreamTable): Generator<Stream, void> {
+  if (plain !== undefined) yield plain;
+  yield* exact.values();
+  for (const [, stream] of suffixes) yield stream;
+  if (any !== undefined) yield any;
+}
+
 /** The stream for a server's name as a ClientHello says it, "" where it says none. */
 export function streamFor(table: StreamTable, name: string): Stream | undefined {
   if (name === '') return table.any;

@@ -2,11 +2,12 @@
 // it. One is made when something of it changes; connections that stand keep theirs, and nothing is connected anew.
 import { hash } from 'node:crypto';
 import { getCACertificates } from 'node:tls';
-import type { ClusterKey, ClusterTls, Listener, Secret, Snapshot, TlsHost } from '../../mesh/snapshot.ts';
+import { Overlay } from '../worker/overlay.ts';
+import type { Cluster, ClusterKey, ClusterTls, Listener, Secret, TlsHost } from '../../mesh/snapshot.ts';
 import type { Engine } from '../transport.ts';
 import type { TlsSpec } from './spec.ts';
 
-type Secrets = ReadonlyMap<string, Secret>;
+type Secrets = Pick<Overlay<Secret>, 'get'>;
 
 /** A context of the engine. */
 export interface Context {
@@ -63,47 +64,63 @@ function clientSpec(tls: ClusterTls, http2: boolean, secrets: Secrets): TlsSpec 
 /** The contexts of a worker by who uses them: hostUser() of a listener's host, clusterUser() of a cluster. */
 export class Contexts {
   private readonly engine: Engine;
-  private inForce: ReadonlyMap<string, Context> = new Map();
+  private readonly inForce = new Map<string, Context>();
 
   constructor(engine: Engine) {
     this.engine = engine;
   }
 
-  /** Makes what is new. Throws an Error that says whose TLS can't be had, having undone what it made. */
-  prepare(snapshot: Snapshot): ReadonlyMap<string, Context> {
-    const secrets: Secrets = new Map(snapshot.secrets.map((secret) => [secret.name, secret]));
-    const next = new Map<string, Context>();
-    const add = (user: string, spec: () => TlsSpec): void => {
-      try {
-        next.set(user, this.contextOf(user, spec()));
-      } catch (error) {
-        this.abort(next);
-        throw new Error(`TLS of ${user}: ${(error as Error).message}`, { cause: error });
-      }
-    };
-    for (const listener of snapshot.listeners)
-      for (const host of listener.tls ?? [])
-        add(hostUser(listener, host), () => serverSpec(listener.name, host, secrets));
-    for (const { key, tls, protocol } of snapshot.clusters)
-      if (tls !== undefined) add(clusterUser(key), () => clientSpec(tls, protocol === 'HTTP/2', secrets));
-    return next;
+  begin(): Overlay<Context> {
+    return new Overlay(this.inForce, false);
   }
 
-  private contextOf(user: string, spec: TlsSpec): Context {
-    const key = hash('sha256', JSON.stringify(spec), 'hex');
-    const old = this.inForce.get(user);
-    if (old?.key === key) return old;
-    return { key, policy: spec.policy ?? '', id: this.engine.tlsContext(spec) };
+  /** Makes what is new of listeners and clusters that change. Throws an Error that says whose TLS can't be had. */
+  *prepare(
+    next: Overlay<Context>,
+    listeners: Overlay<Listener>,
+    clusters: Overlay<Cluster>,
+    secrets: Overlay<Secret>,
+  ): Generator<undefined, void, undefined> {
+    for (const name of [...listeners.gone, ...listeners.put.keys()]) {
+      const old = listeners.base.get(name);
+      for (const host of old?.tls ?? []) next.drop(hostUser(old!, host));
+    }
+    for (const key of [...clusters.gone, ...clusters.put.keys()]) next.drop(clusterUser(key));
+    for (const listener of listeners.put.values()) {
+      for (const host of listener.tls ?? []) {
+        this.add(next, hostUser(listener, host), () => serverSpec(listener.name, host, secrets));
+        yield;
+      }
+    }
+    for (const { key, tls, protocol } of clusters.put.values()) {
+      if (tls !== undefined) this.add(next, clusterUser(key), () => clientSpec(tls, protocol === 'HTTP/2', secrets));
+      yield;
+    }
+  }
+
+  private add(next: Overlay<Context>, user: string, specOf: () => TlsSpec): void {
+    try {
+      const spec = specOf();
+      const key = hash('sha256', JSON.stringify(spec), 'hex');
+      const old = this.inForce.get(user);
+      next.set(user, old?.key === key ? old : { key, policy: spec.policy ?? '', id: this.engine.tlsContext(spec) });
+    } catch (error) {
+      throw new Error(`TLS of ${user}: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   /** Puts them in force. */
-  commit(next: ReadonlyMap<string, Context>): void {
-    for (const [user, { id }] of this.inForce) if (next.get(user)?.id !== id) this.engine.dropTlsContext(id);
-    this.inForce = next;
+  commit(next: Overlay<Context>): void {
+    for (const user of [...next.gone, ...next.put.keys()]) {
+      const old = this.inForce.get(user);
+      if (old !== undefined && next.get(user)?.id !== old.id) this.engine.dropTlsContext(old.id);
+    }
+    next.merge();
   }
 
-  abort(next: ReadonlyMap<string, Context>): void {
-    for (const [user, { id }] of next) if (this.inForce.get(user)?.id !== id) this.engine.dropTlsContext(id);
+  /** Undoes what was made. */
+  abort(next: Overlay<Context>): void {
+    for (const [user, { id }] of next.put) if (this.inForce.get(user)?.id !== id) this.engine.dropTlsContext(id);
   }
 }
 

@@ -1,4 +1,5 @@
 // The hosts of a listener with TLS: which a client means, and what its connections get from then on.
+import type { Overlay } from '../worker/overlay.ts';
 import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener } from '../../mesh/snapshot.ts';
 import type { Act } from '../head/act.ts';
@@ -7,6 +8,11 @@ import type { StreamTable } from '../tcp/stream.ts';
 import type { Table } from '../match.ts';
 import { hostUser } from './contexts.ts';
 import type { Context } from './contexts.ts';
+
+interface Routes {
+  readonly table: Table<Act>;
+  readonly streams: StreamTable;
+}
 
 /** So many contexts are known that connections may still have. */
 const REMEMBERED = 8192;
@@ -33,37 +39,53 @@ export class TlsHosts {
 
 /** The hosts of all listeners, and which of them a connection belongs to. */
 export class HostViews {
-  private inForce = new Map<string, { readonly view: TlsHostView; readonly policy: string }>();
+  private readonly inForce = new Map<string, { readonly view: TlsHostView; readonly policy: string }>();
   private readonly byContext = new Map<number, TlsHostView>();
 
-  /** Puts the hosts of all listeners in force, and gives them by listener. Connections of a host that is gone, or whose
-   * rules for clients are others now, have to begin anew. */
+  /** Puts the hosts of listeners that change in force, and gives them by listener. Connections of a host that is gone,
+   * or whose rules for clients are others now, have to begin anew. */
   commit(
-    listeners: readonly Listener[],
-    tables: ReadonlyMap<string, { readonly table: Table<Act>; readonly streams: StreamTable }>,
-    contexts: ReadonlyMap<string, Context>,
+    listeners: Overlay<Listener>,
+    tables: Pick<Overlay<Routes>, 'get'>,
+    contexts: Overlay<Context>,
   ): ReadonlyMap<string, TlsHosts> {
-    const next: typeof this.inForce = new Map();
+    const retired = new Set<string>();
+    for (const name of [...listeners.gone, ...listeners.put.keys()]) {
+      const old = listeners.base.get(name);
+      for (const host of old?.tls ?? []) retired.add(hostUser(old!, host));
+    }
     const all = new Map<string, TlsHosts>();
-    for (const listener of listeners) {
+    for (const listener of listeners.put.values()) {
       const { name, port, protocol, tls } = listener;
       if (tls === undefined) continue;
       const views = tls.map((host) => {
-        const { id, policy } = contexts.get(hostUser(listener, host))!;
-        const old = this.inForce.get(hostUser(listener, host));
+        const user = hostUser(listener, host);
+        const { id, policy } = contexts.get(user)!;
+        const { table, streams } = tables.get(host.routes)!;
+        const old = this.inForce.get(user);
         const { paths = defaultPaths, maxTunnelMs = 0 } = listener;
-        const now = { ...tables.get(host.routes)!, paths, maxTunnelMs, context: id };
-        const view =
-          old?.policy === policy ? Object.assign(old.view, now) : { name, port, protocol, host: host.host, ...now };
-        next.set(hostUser(listener, host), { view, policy });
+        const now = { table, streams, paths, maxTunnelMs, context: id };
+        const stays = old?.policy === policy;
+        const view = stays ? Object.assign(old.view, now) : { name, port, protocol, host: host.host, ...now };
+        if (!stays && old !== undefined) old.view.retired = true;
+        this.inForce.set(user, { view, policy });
+        retired.delete(user);
         this.remember(id, view);
         return view;
       });
       all.set(name, new TlsHosts(views));
     }
-    for (const [user, { view }] of this.inForce) if (next.get(user)?.view !== view) view.retired = true;
-    this.inForce = next;
+    for (const user of retired) {
+      const old = this.inForce.get(user);
+      if (old !== undefined) old.view.retired = true;
+      this.inForce.delete(user);
+    }
     return all;
+  }
+
+  /** All hosts in force. */
+  *views(): Generator<TlsHostView, void> {
+    for (const { view } of this.inForce.values()) yield view;
   }
 
   private remember(context: number, view: TlsHostView): void {

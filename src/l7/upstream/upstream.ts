@@ -1,6 +1,7 @@
 // Clusters and their endpoints as a worker knows them. They live longer than any snapshot: an endpoint that stays keeps
 // its connections.
 import { isDeepStrictEqual } from 'node:util';
+import type { Overlay } from '../worker/overlay.ts';
 import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../../mesh/snapshot.ts';
 import { choiceOf, pick } from './pick.ts';
 import type { Backend, Choice } from './pick.ts';
@@ -19,13 +20,15 @@ export interface ClusterState {
   readonly backends: Map<string, Backend>;
   choice: Choice;
   list: readonly Endpoint[];
+  /** A snapshot in force names it. Until then its endpoints are only kept in mind. */
+  declared: boolean;
 }
 
 const DEFAULT_CONNECT_MS = 5_000;
 /** By so much a server's close of an idle connection is shunned. */
 const CLOSE_MS = 1_000;
 
-function tlsOf({ key, tls }: Cluster, contexts: ReadonlyMap<string, Context>): EndpointTls | undefined {
+function tlsOf({ key, tls }: Cluster, contexts: Overlay<Context>): EndpointTls | undefined {
   const context = contexts.get(clusterUser(key));
   if (tls === undefined || context === undefined) return undefined;
   const { serverName, names } = tls;
@@ -38,6 +41,8 @@ export class Upstreams {
   private readonly engine: Engine;
   private readonly random: () => number;
   private readonly clusters = new Map<ClusterKey, ClusterState>();
+  /** Those that are not declared. */
+  private readonly loose = new Set<ClusterState>();
 
   constructor(engine: Engine, random: () => number) {
     this.engine = engine;
@@ -58,8 +63,10 @@ export class Upstreams {
       backends: new Map(),
       choice: choiceOf([], 0),
       list: [],
+      declared: false,
     };
     this.clusters.set(key, made);
+    this.loose.add(made);
     return made;
   }
 
@@ -92,40 +99,45 @@ export class Upstreams {
   }
 
   /** Puts the clusters of a snapshot in force; connections to one that it no longer names are given up. */
-  apply(list: readonly Cluster[], contexts: ReadonlyMap<string, Context> = new Map()): void {
-    for (const c of list) {
-      const state = this.cluster(c.key);
-      state.policy = c.policy;
-      const tls = tlsOf(c, contexts);
-      const { connectTimeoutMs, proxyProtocol, protocol } = c;
-      const stays =
-        state.connectTimeoutMs === connectTimeoutMs &&
-        state.proxyProtocol === proxyProtocol &&
-        state.protocol === protocol;
-      if (stays && isDeepStrictEqual(state.tls, tls)) continue;
-      Object.assign(state, { connectTimeoutMs, proxyProtocol, protocol, tls });
-      const { list: endpoints } = state;
-      this.update(state, []);
-      this.update(state, endpoints);
-    }
-    const now = new Set(list.map((c) => c.key));
-    for (const [key, state] of this.clusters) {
-      if (now.has(key)) continue;
+  apply(changes: Overlay<Cluster>, contexts: Overlay<Context>): void {
+    for (const c of changes.put.values()) this.putOne(this.cluster(c.key), c, contexts);
+    for (const key of changes.gone) {
+      const state = this.clusters.get(key);
+      if (state === undefined) continue;
       // Its list is kept: a later snapshot may name it again.
-      state.tls = undefined;
-      const { list: endpoints } = state;
+      const { list } = state;
       this.update(state, []);
-      if (endpoints.length === 0) this.clusters.delete(key);
-      else state.list = endpoints;
+      Object.assign(state, { tls: undefined, declared: false, list });
+      this.loose.add(state);
     }
-    for (const key of now) {
-      const state = this.cluster(key);
-      if (state.backends.size < state.list.length) this.update(state, state.list);
+    for (const state of this.loose) {
+      if (state.list.length > 0) continue;
+      this.loose.delete(state);
+      this.clusters.delete(state.key);
     }
   }
 
+  private putOne(state: ClusterState, c: Cluster, contexts: Overlay<Context>): void {
+    const { policy, connectTimeoutMs, proxyProtocol, protocol } = c;
+    const tls = tlsOf(c, contexts);
+    const stays =
+      state.connectTimeoutMs === connectTimeoutMs &&
+      state.proxyProtocol === proxyProtocol &&
+      state.protocol === protocol &&
+      isDeepStrictEqual(state.tls, tls);
+    const known = state.declared;
+    Object.assign(state, { policy, connectTimeoutMs, proxyProtocol, protocol, tls, declared: true });
+    this.loose.delete(state);
+    if (known && stays) return;
+    const { list } = state;
+    this.update(state, []);
+    this.update(state, list);
+  }
+
   endpoints(e: Endpoints): void {
-    this.update(this.cluster(e.cluster), e.list);
+    const state = this.cluster(e.cluster);
+    if (state.declared) this.update(state, e.list);
+    else state.list = e.list;
   }
 
   /** A server says how long it keeps an idle connection. Less than that is safe to use: at its end a request and the

@@ -3,6 +3,7 @@ import { getCompileCacheDir } from 'node:module';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../lib/clock.ts';
+import type { Snapshot } from '../../mesh/snapshot.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.ts';
 
 type Answer = Extract<FromWorker, { seq: number }>;
@@ -22,7 +23,11 @@ export class Hand {
   losses = 0;
   /** It has what is in force. */
   serves = false;
+  /** What it has; undefined: nothing, or it is not known. */
+  has: Snapshot | undefined;
   alive = false;
+  /** Times it was started. */
+  life = 0;
   private worker: Worker | undefined;
   private readonly clock: Clock;
   private readonly waiting = new Map<string, (m: Answer | undefined) => void>();
@@ -46,6 +51,7 @@ export class Hand {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, ...more });
     this.worker = worker;
     this.alive = true;
+    this.life += 1;
     worker.on('message', (m: FromWorker) => {
       if (m.type === 'fault') fault(`${this.name}: ${m.what}`);
       else if (m.type === 'parked') parked();
@@ -54,6 +60,7 @@ export class Hand {
     worker.on('error', (error: Error) => fault(`${this.name}: ${error.stack ?? error.message}`));
     worker.on('exit', () => {
       this.alive = this.serves = false;
+      this.has = undefined;
       for (const settle of this.waiting.values()) settle(undefined);
       lost();
     });

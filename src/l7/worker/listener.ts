@@ -1,38 +1,22 @@
-// The listeners of a worker and the tables behind them. A snapshot is taken in two steps: prepare compiles all
-// that is new and can fail; commit only swaps references, so that all workers change together or none does.
+// The listeners of a worker and the tables behind them. A change is taken in two steps: prepare compiles all that is
+// new and can fail; commit only swaps references, so that all workers change together or none does.
 import { parsePrefix } from '../../lib/prefix.ts';
 import { defaultPaths } from '../../mesh/snapshot.ts';
-import type { Listener, Snapshot } from '../../mesh/snapshot.ts';
+import type { Listener } from '../../mesh/snapshot.ts';
 import type { ListenerView } from '../head/outcome.ts';
-import { NO_ROUTE, statKey } from '../record/counters.ts';
-import { compileAct } from '../head/act.ts';
-import type { Act } from '../head/act.ts';
-import { compileTable } from '../match.ts';
-import type { Table } from '../match.ts';
-import { compileStreams, helloOf } from '../tcp/stream.ts';
-import type { StreamTable } from '../tcp/stream.ts';
+import { NO_ROUTE } from '../record/counters.ts';
+import { helloOf, streamsIn } from '../tcp/stream.ts';
 import { Contexts } from '../tls/contexts.ts';
-import type { Context } from '../tls/contexts.ts';
 import { HostViews } from '../tls/hosts.ts';
 import type { Engine } from '../transport.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
 import type { Sockets } from './places.ts';
+import { prepare } from './prepare.ts';
+import type { Compiled, InForce, Prepared } from './prepare.ts';
+import type { Step } from './steps.ts';
 
 /** Views of removed listeners that are kept for connections that have not said anything yet. */
 const REMEMBERED = 64;
-
-export interface Prepared {
-  readonly snapshot: Snapshot;
-  readonly stats: ReadonlyMap<string, number>;
-  readonly tables: ReadonlyMap<string, Compiled>;
-  readonly contexts: ReadonlyMap<string, Context>;
-}
-
-/** One route table. */
-interface Compiled {
-  readonly table: Table<Act>;
-  readonly streams: StreamTable;
-}
 
 interface Open {
   readonly id: number;
@@ -52,6 +36,19 @@ function same(a: Listener, b: Listener): boolean {
   );
 }
 
+/** Rows of a table's counters by route, found out when a connection is first taken on. */
+const rows = new WeakMap<Compiled, ReadonlyMap<string, number>>();
+
+function rowsOf(compiled: Compiled): ReadonlyMap<string, number> {
+  const known = rows.get(compiled);
+  if (known !== undefined) return known;
+  const made = new Map<string, number>();
+  for (const host of compiled.hosts.values()) for (const { value } of host.routes) made.set(value.name, value.stat);
+  for (const { name, stat } of streamsIn(compiled.streams)) made.set(name, stat);
+  rows.set(compiled, made);
+  return made;
+}
+
 export class Listeners {
   private readonly engine: Engine;
   private readonly upstreams: Upstreams;
@@ -61,7 +58,12 @@ export class Listeners {
   private readonly removed: number[] = [];
   private readonly contexts: Contexts;
   private readonly hosts = new HostViews();
-  private stats: ReadonlyMap<string, number> = new Map();
+  private readonly inForce: InForce = {
+    secrets: new Map(),
+    clusters: new Map(),
+    listeners: new Map(),
+    tables: new Map(),
+  };
 
   constructor(engine: Engine, upstreams: Upstreams, random: () => number) {
     this.engine = engine;
@@ -76,55 +78,59 @@ export class Listeners {
     if (this.removed.length > REMEMBERED) this.views.delete(this.removed.shift()!);
   }
 
-  /** Compiles. Throws an Error that says what can't be served. */
-  prepare(snapshot: Snapshot, stats: ReadonlyMap<string, number>): Prepared {
-    const tables = new Map<string, Compiled>();
-    const declared = new Set(snapshot.clusters.map((c) => c.key));
-    const cluster = (key: string) => (declared.has(key) ? this.upstreams.cluster(key) : undefined);
-    for (const routes of snapshot.routes) {
-      const own = ({ name }: { readonly name: string }) => {
-        return { stat: stats.get(statKey(routes.name, name)) ?? 0, turn: this.random(), cluster };
-      };
-      const table = compileTable(routes, (route) => compileAct(route, own(route)));
-      tables.set(routes.name, { table, streams: compileStreams(routes.streams ?? [], own) });
-    }
-    for (const { name, routes, tls = [] } of snapshot.listeners) {
-      const missing = [routes, ...tls.map((host) => host.routes)].find((each) => !tables.has(each));
-      if (missing !== undefined) throw new Error(`listener ${name}: no route table ${missing}`);
-    }
-    const both = snapshot.clusters.find((c) => c.proxyProtocol !== undefined && c.tls !== undefined);
-    if (both !== undefined) throw new Error(`cluster ${both.key}: the PROXY protocol before TLS is not supported`);
-    return { snapshot, tables, stats, contexts: this.contexts.prepare(snapshot) };
+  /** Compiles what steps say, in small parts. `anew`: they begin from nothing. Throws an Error that says what can't be
+   * served. */
+  prepare(steps: Iterable<Step>, anew: boolean): Generator<undefined, Prepared, undefined> {
+    const { contexts, random, upstreams } = this;
+    return prepare(this.inForce, steps, anew, { contexts, random, cluster: (key) => upstreams.cluster(key) });
   }
 
-  /** Swaps references: what was prepared is in force. */
-  commit({ snapshot, tables, stats, contexts }: Prepared, sockets: Sockets): void {
-    this.stats = stats;
-    this.upstreams.apply(snapshot.clusters, contexts);
-    const hosts = this.hosts.commit(snapshot.listeners, tables, contexts);
-    this.contexts.commit(contexts);
-    const before = [...this.open];
-    const wanted = new Set(snapshot.listeners.map((l) => l.name));
-    for (const [name] of before) if (!wanted.has(name)) this.open.delete(name);
-    for (const spec of snapshot.listeners) {
-      const { table, streams } = tables.get(spec.routes)!;
+  /** Swaps references: what was prepared is in force. Its work is as long as the change, but for a look at each
+   * listener. */
+  commit(p: Prepared, sockets: Sockets): void {
+    this.upstreams.apply(p.clusters, p.contexts);
+    const hosts = this.hosts.commit(p.listeners, p.tables, p.contexts);
+    this.contexts.commit(p.contexts);
+    for (const all of [p.secrets, p.clusters, p.listeners, p.tables]) all.merge();
+    const closed: Open[] = [];
+    for (const name of p.listeners.gone) {
+      const old = this.open.get(name);
+      if (old !== undefined) closed.push(old);
+      this.open.delete(name);
+    }
+    for (const spec of p.listeners.put.values()) {
+      const { table, streams } = this.inForce.tables.get(spec.routes)!;
       const paths = spec.paths ?? defaultPaths;
       const proxyFrom = spec.proxyFrom?.flatMap((text) => parsePrefix(text) ?? []);
       const maxTunnelMs = spec.maxTunnelMs ?? 0;
+      const now = { table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(spec.name) };
       const old = this.open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) {
-        Object.assign(old.view, { table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(spec.name) });
+        this.open.set(spec.name, { ...old, spec, view: Object.assign(old.view, now) });
         continue;
       }
+      if (old !== undefined) closed.push(old);
       const id = this.engine.listener(helloOf(spec), sockets.get(spec.name)?.tag);
       const { name, port, protocol } = spec;
-      const view = { name, port, protocol, table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(name) };
+      const view = { name, port, protocol, ...now };
       this.views.set(id, view);
       this.open.set(spec.name, { id, spec, view, at: new Set() });
     }
+    this.renew(p.tables.put);
     this.accept(sockets);
     // Last: who waits in a socket that goes over to another listener is accepted by that.
-    for (const [name, o] of before) if (this.open.get(name) !== o) this.unlisten(o);
+    for (const o of closed) this.unlisten(o);
+  }
+
+  /** Gives these tables to whom has one of their names. */
+  private renew(tables: ReadonlyMap<string, Compiled>): void {
+    if (tables.size === 0) return;
+    const renewOne = (view: ListenerView): void => {
+      const { table, streams } = tables.get(view.table.name) ?? view;
+      Object.assign(view, { table, streams });
+    };
+    for (const { view } of this.open.values()) renewOne(view);
+    for (const view of this.hosts.views()) renewOne(view);
   }
 
   /** Accepts at these sockets from now on. */
@@ -155,8 +161,8 @@ export class Listeners {
   /** What is in force by a listener's name, and the row of a route's counters. */
   find(listener: string, route: string): { readonly view: ListenerView | undefined; readonly stat: number } {
     const open = this.open.get(listener);
-    const stat = open === undefined ? undefined : this.stats.get(statKey(open.spec.routes, route));
-    return { view: open?.view, stat: stat ?? NO_ROUTE };
+    const table = this.inForce.tables.get(open?.spec.routes ?? '');
+    return { view: open?.view, stat: (table && rowsOf(table).get(route)) ?? NO_ROUTE };
   }
 
   /** Stops accepting everywhere. */

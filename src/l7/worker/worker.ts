@@ -4,14 +4,17 @@ import { flushCompileCache } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../lib/clock.ts';
-import type { Endpoints, Snapshot } from '../../mesh/snapshot.ts';
+import { inTurns } from './turns.ts';
+import type { Endpoints } from '../../mesh/snapshot.ts';
 import { Chain } from '../chain.ts';
 import { counterWriter } from '../record/counters.ts';
 import type { CounterWriter } from '../record/counters.ts';
 import { Http2 } from '../http2/http2.ts';
 import { readLabel } from '../head/outcome.ts';
 import { Listeners } from './listener.ts';
-import type { Prepared } from './listener.ts';
+import type { Prepared } from './prepare.ts';
+import { unpack } from './steps.ts';
+import type { Packed } from './steps.ts';
 import type { Sockets } from './places.ts';
 import { openAccessLog } from '../record/log.ts';
 import type { AccessLog } from '../record/log.ts';
@@ -33,7 +36,8 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { type: 'prepare'; seq: number; snapshot: Snapshot; stats: ReadonlyMap<string, number>; fresh: readonly number[] }
+  /** `anew`: the steps begin from nothing, else from what it has. `clear`: counters that are given to other routes. */
+  | { type: 'prepare'; seq: number; steps: Packed; anew: boolean; clear: readonly number[] }
   | { type: 'commit'; seq: number; sockets: Sockets }
   /** From now on it accepts at these, and at no other. */
   | { type: 'accept'; sockets: Sockets }
@@ -51,12 +55,14 @@ export type ToWorker =
 export type FromWorker =
   | { type: 'prepared'; seq: number; why: string | undefined }
   | { type: 'committed'; seq: number }
-  | { type: 'stats'; seq: number; engine: EngineStats; logDropped: number; faults: number }
+  | { type: 'stats'; seq: number; engine: EngineStats; logDropped: number; faults: number; changeMs: number }
   | { type: 'fault'; what: string }
   /** It parked connections. */
   | { type: 'parked' }
   | { type: 'stopped'; seq: number };
 
+/** Of work on a change between two turns. */
+const CHANGE_MS = 0.25;
 /** How often a stopping worker looks whether its connections are done. */
 const DRAIN_LOOK_MS = 20;
 /** How long a client that was let be may still read its end. */
@@ -73,6 +79,9 @@ class L7Worker {
   private faults = 0;
   private prepared: Prepared | undefined;
   private preparedSeq = 0;
+  private preparing = new AbortController();
+  /** Milliseconds of the longest piece of work on the last change. */
+  private changeMs = 0;
 
   constructor(start: WorkerStart, say: (m: FromWorker) => void) {
     const { times, maxConnections, maxRequestsPerConnection, accessLog } = start;
@@ -106,27 +115,39 @@ class L7Worker {
     this.say({ type: 'fault', what: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }
 
-  private prepare(m: Extract<ToWorker, { type: 'prepare' }>): void {
+  /** Work on a change is done between the turns of the engine: requests are decided by what is in force meanwhile. */
+  private async prepare({ seq, steps, anew, clear }: Extract<ToWorker, { type: 'prepare' }>): Promise<void> {
     this.abort();
+    this.changeMs = 0;
+    const { signal } = (this.preparing = new AbortController());
     try {
-      this.prepared = this.listeners.prepare(m.snapshot, m.stats);
-      this.preparedSeq = m.seq;
-      for (const stat of m.fresh) this.counters.clear(stat);
-      this.say({ type: 'prepared', seq: m.seq, why: undefined });
+      for (const stat of clear) this.counters.clear(stat);
+      const work = this.listeners.prepare(unpack(steps), anew);
+      const prepared = await inTurns(work, CHANGE_MS, { signal, spent: (ms) => this.spent(ms) });
+      this.prepared = prepared;
+      this.preparedSeq = seq;
+      this.say({ type: 'prepared', seq, why: undefined });
     } catch (error) {
-      this.say({ type: 'prepared', seq: m.seq, why: (error as Error).message });
+      if (!signal.aborted) this.say({ type: 'prepared', seq, why: (error as Error).message });
     }
   }
 
+  private spent(ms: number): void {
+    this.changeMs = Math.max(this.changeMs, ms);
+  }
+
   private abort(): void {
+    this.preparing.abort();
     if (this.prepared !== undefined) this.listeners.abort(this.prepared);
     this.prepared = undefined;
   }
 
   private commit(seq: number, sockets: Sockets): void {
     if (this.preparedSeq !== seq || this.prepared === undefined) return;
+    const begun = performance.now();
     this.listeners.commit(this.prepared, sockets);
     this.prepared = undefined;
+    this.spent(performance.now() - begun);
     this.say({ type: 'committed', seq });
   }
 
@@ -159,7 +180,7 @@ class L7Worker {
   }
 
   hear(m: ToWorker): void {
-    if (m.type === 'prepare') this.prepare(m);
+    if (m.type === 'prepare') void this.prepare(m);
     else if (m.type === 'commit') this.commit(m.seq, m.sockets);
     else if (m.type === 'accept') this.listeners.accept(m.sockets);
     else if (m.type === 'abort') this.abort();
@@ -170,8 +191,9 @@ class L7Worker {
     else if (m.type === 'take') for (const parcel of m.parcels) this.take(parcel);
     else if (m.type === 'stop') void this.stop(m);
     else {
+      const { faults, changeMs } = this;
       const logDropped = this.log?.dropped() ?? 0;
-      this.say({ type: 'stats', seq: m.seq, engine: this.engine.stats(), logDropped, faults: this.faults });
+      this.say({ type: 'stats', seq: m.seq, engine: this.engine.stats(), logDropped, faults, changeMs });
     }
   }
 }

@@ -1,0 +1,111 @@
+// Changes among ten thousand routes while requests are under way: none sees half of one, and none waits for one.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect, endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import type { Client } from '../../../test/fake/l7.ts';
+import { freePort } from '../../../test/fake/port.ts';
+import { noEdits } from '../../mesh/snapshot.ts';
+import type { Route, VirtualHost } from '../../mesh/snapshot.ts';
+import { startRouter } from '../router.ts';
+
+const hostCount = 1000;
+const changes = 16;
+/** Hosts in which a route changes, all of them in one change; it answers itself or by the upstream with its version. */
+const changing = [0, 1, 333, 500, 666, 998, 999];
+
+const hostName = (h: number): string => `h${h}.many.example`;
+
+function ownRoute(h: number, version: string): Route {
+  const path = { path: { kind: 'exact', value: '/version' } } as const;
+  if (h % 2 === 0) return route(`${h}-own`, { kind: 'reply', status: 200, body: version }, path);
+  return route(`${h}-own`, forward('a'), path, { request: { ...noEdits, set: [['x-version', version]] } });
+}
+
+function hosts(version: string): VirtualHost[] {
+  return Array.from({ length: hostCount }, (_h, h) => {
+    const plain = Array.from({ length: 9 }, (_r, r) =>
+      route(`${h}-${r}`, forward('a'), { path: { kind: 'prefix', value: `/service${r}` } }),
+    );
+    return host([hostName(h)], ...plain, ownRoute(h, changing.includes(h) ? version : 'v0'));
+  });
+}
+
+const burst = changing.map((h) => `GET /version HTTP/1.1\r\nHost: ${hostName(h)}\r\n\r\n`).join('');
+const wholeBurst = new RegExp(`^([^]*?\r\n\r\nv\\d+){${changing.length}}$`);
+
+/** Asks all that change, in one go; gives the versions that answered. */
+async function askAll(c: Client): Promise<readonly number[]> {
+  c.clear();
+  c.send(burst);
+  const text = await c.until(wholeBurst, 10_000);
+  return [...text.matchAll(/\r\n\r\nv(\d+)/g)].map(([, version]) => Number(version));
+}
+
+test('ten thousand routes, a change after the other: nobody sees half of one or waits for it', async (t) => {
+  await using up = await upstream((socket, piece) => {
+    for (const [, version = ''] of piece.toString('latin1').matchAll(/x-version: (v\d+)/g))
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${version.length}\r\n\r\n${version}`);
+  });
+  const port = await freePort();
+  await using router = startRouter({ workers: 2, ackMs: 20_000 });
+  assert.ok(await router.started());
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  const offer = async (version: number): Promise<void> => {
+    const next = snapshot(port, hosts(`v${version}`), [{ key: 'a' }]);
+    assert.deepEqual(await router.offer(next), { ok: true, version: next.version });
+  };
+  await offer(0);
+  const clients = await Promise.all(Array.from({ length: 12 }, () => connect(port)));
+  const workers = await router.workerStats();
+  assert.ok(
+    workers.every(({ connections }) => connections > 0),
+    'every worker has some of them',
+  );
+  let going = true;
+  let answered = 0;
+  let inForce = 0;
+  const load = clients.map(async (c) => {
+    let last = 0;
+    while (going) {
+      // What has been said to be in force when the first is asked is the least that may answer.
+      let least = Math.max(last, inForce);
+      for (const version of await askAll(c)) {
+        assert.ok(version >= least, `v${version} after v${least}`);
+        least = version;
+        answered += 1;
+      }
+      last = least;
+    }
+  });
+  const took: number[] = [];
+  const pieces: number[] = [];
+  for (let version = 1; version <= changes; version += 1) {
+    const begun = performance.now();
+    await offer(version);
+    inForce = version;
+    took.push(performance.now() - begun);
+    pieces.push(Math.max(...(await router.workerStats()).map(({ changeMs }) => changeMs)));
+    await sleep(20);
+  }
+  going = false;
+  await Promise.all(load);
+  for (const c of clients)
+    assert.deepEqual(
+      await askAll(c),
+      changing.map(() => changes),
+    );
+  for (const c of clients) c.socket.destroy();
+  // What an answer was is counted behind it.
+  await sleep(50);
+  const [quickest, least] = [Math.min(...took), Math.min(...pieces)];
+  const words = `offer to acknowledgement of all ${quickest.toFixed(1)} to ${Math.max(...took).toFixed(1)} ms`;
+  t.diagnostic(`${answered} answers; ${words}; longest piece of work ${least.toFixed(2)} ms at best`);
+  assert.ok(answered > 500, `${answered} answers`);
+  // Whatever else the machine does at times: work that is as long as the table would be longer each time.
+  assert.ok(least < 2, `${least} ms`);
+  assert.ok(quickest < 50, `${quickest} ms`);
+  assert.equal(router.routeStats().length, hostCount * 10 + 1);
+  const counted = router.routeStats().filter(({ route: name }) => name.endsWith('-own'));
+  const sum = counted.reduce((total, { requests }) => total + requests, 0);
+  assert.equal(sum, answered + clients.length * changing.length);
+});
