@@ -6,11 +6,13 @@
 # Steps, in order: probe the machine, system packages, npm packages, native builds, mounts, the midplane command, then
 # native/setup.d/*.sh. Each does only what is missing and says so in one line with its seconds; a second run says
 # nothing. A step that depends on files is done again when their content changes: native/build/stamps/ holds the hashes.
+# What takes long and only the tests need is made when they are what is run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/native/build
 stamps=$build/stamps
+wanted=$*
 PATH=$PATH:/usr/sbin:/sbin
 exec 3>&1
 

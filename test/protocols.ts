@@ -22,6 +22,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   'Node HTTP/2': 'node:http2',
   'grpc-js': '@grpc/grpc-js',
   h2spec: 'h2spec',
+  'gRPC interop': 'build/grpc',
   nghttp2: 'nghttp',
 };
 
@@ -343,6 +344,12 @@ const http2: readonly Short[] = [
     'src/l7/http2/hostile.test.ts',
     '${hostileCases.length} answers of servers that must not break the router, nor get through',
     'RFC 9113 8.1.1',
+  ],
+  [
+    'gRPC: its own interoperability cases',
+    'src/l7/http2/interop.test.ts',
+    'gRPC interop: ${cases.length} cases',
+    'gRPC interop',
   ],
   ['gRPC unary', rpc, 'gRPC unary: message, metadata, trailers', 'grpc-js'],
   ['gRPC streaming', rpc, 'gRPC streams: of the server, of the client, of both', 'grpc-js'],

@@ -168,7 +168,8 @@ export class Http2Upstream implements Role {
     s.last += 2;
     if (s.last >= f.MAX_ID - 2) s.draining = true;
     const at = s.openStream(s.last);
-    const whole = last && off + size === end && !websocket;
+    // A body that turns out empty ends with DATA all the same: servers of gRPC wait for it.
+    const whole = last && off + size === end && !websocket && !head.chunked;
     s.streams.words[at + CONN] = conn;
     if (head.method === HEAD) s.streams.set(at, NO_BODY);
     if (whole) s.streams.set(at, LOCAL_DONE);
