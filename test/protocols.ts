@@ -397,6 +397,18 @@ const connectionsAsTheyCome: readonly Short[] = [
     'RFC 9293 3.6',
   ],
   [
+    'protocols by the name of a port',
+    'src/mesh/registry/protocol.test.ts',
+    'names of ports: each row of the table of Istio, with a suffix, in any letter case; all else is found out',
+    'RFC 6335 5.1',
+  ],
+  [
+    'protocols by appProtocol',
+    'src/mesh/registry/protocol.test.ts',
+    'appProtocol: names of Kubernetes and of Istio; it goes before the name of the port',
+    'RFC 6335 5.1',
+  ],
+  [
     'ports that declare no protocol: HTTP within 100 ms, else TCP',
     'src/l7/tcp/sniff.test.ts',
     'a head after 99 ms is HTTP; after 101 and 5,000 ms it is TCP, and refused where nothing lets TCP in',
@@ -456,6 +468,42 @@ const bounds: readonly Short[] = [
     'src/l7/limits.test.ts',
     'after so many requests a connection ends: the last answer says so, and no further request is taken',
     'RFC 9112 9.6',
+  ],
+  [
+    'connections of a listener and of a client',
+    'src/l7/limits.test.ts',
+    'a listener takes so many connections at once, of all and of one client; the next is reset, and nothing else',
+    'RFC 9293 3.5.2',
+  ],
+  [
+    'connections of a client behind the PROXY protocol',
+    'src/l7/limits.test.ts',
+    'behind a proxy the client that it names has the bound',
+    'RFC 9293 3.5.2',
+  ],
+  [
+    'connections of a listener, over all workers',
+    'src/l7/router.test.ts',
+    'bounds of a listener hold over all workers, and what a worker had is free when it is gone',
+    'RFC 9293 3.5.2',
+  ],
+  [
+    'bounds of heads and requests, by listener',
+    'src/l7/limits.test.ts',
+    'bounds of a listener go before those of all: fields, bytes of a head, of a target, requests',
+    'RFC 6585 5',
+  ],
+  [
+    'requests on one connection of HTTP/2',
+    h2,
+    'after so many requests a connection takes no more: GOAWAY says the last, what is under way is answered',
+    'RFC 9113 6.8',
+  ],
+  [
+    'idle time of a route',
+    'src/l7/limits.test.ts',
+    'a route says how long it may be without a byte: before the answer 504, within it the end, of a tunnel too',
+    'RFC 9110 15.6.5',
   ],
   ['slow heads', exchange, 'deadlines: route 504, head 408, idle connections are closed silently', 'RFC 9110 15.5.9'],
   [

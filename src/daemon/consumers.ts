@@ -9,8 +9,11 @@ import type { Router } from '../l7/router.ts';
 import {
   httpRoutes,
   httpRoutesData,
+  httpListeners,
+  httpListenersData,
   httpWorkers,
   httpWorkersData,
+  renderHttpListeners,
   renderHttpRoutes,
   renderHttpWorkers,
 } from '../l7/record/show.ts';
@@ -73,6 +76,15 @@ function routerCommands(router: Router): readonly AnyCommand[] {
       render: renderHttpRoutes,
     }),
     command({
+      path: 'show http listeners',
+      help: 'where the L7 router listens, and the connections there',
+      role: 'viewer',
+      args: z.object({}),
+      data: httpListenersData,
+      run: () => Promise.resolve(httpListeners(router.running(), router.listenerStats())),
+      render: (data) => renderHttpListeners(data),
+    }),
+    command({
       path: 'show http workers',
       help: 'threads of the L7 router',
       role: 'viewer',
@@ -92,5 +104,20 @@ function routerMetrics(router: Router): ReturnType<Collector> {
       value,
     })),
   );
-  return [{ name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples }];
+  const listeners = router.listenerStats();
+  const open = listeners.map(({ listener, connections: value }) => ({ labels: { listener }, value }));
+  const refused = listeners.flatMap(({ listener, over, overClient }) => [
+    { labels: { listener, limit: 'listener' }, value: over },
+    { labels: { listener, limit: 'client' }, value: overClient },
+  ]);
+  return [
+    { name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples },
+    { name: 'midplane_http_connections', help: 'of clients, by listener', type: 'gauge', samples: open },
+    {
+      name: 'midplane_http_connections_refused_total',
+      help: 'connections of clients beyond a limit',
+      type: 'counter',
+      samples: refused,
+    },
+  ];
 }

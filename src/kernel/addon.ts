@@ -72,6 +72,10 @@ export interface Addon {
   l7Accept(engine: Native, listener: number, fd: number): void;
   l7Decline(engine: Native, listener: number, fd: number): void;
   l7Unlisten(engine: Native, listener: number, leaving: boolean): void;
+  l7Limit(engine: Native, listener: number, most: number, perClient: number, later: boolean): void;
+  l7Admits(engine: Native, conn: number, address: Uint8Array): boolean | undefined;
+  l7Crowds(home: number): NativeCrowd[];
+  l7Stall(engine: Native, conn: number, ms: number): void;
   l7Label(engine: Native, conn: number, label: Uint8Array): void;
   l7Park(engine: Native, tunnels: boolean, most: number): number | undefined;
   l7Take(engine: Native, parcel: number): NativeTaken | undefined;
@@ -167,6 +171,14 @@ export interface NativeEngine {
   readonly rows: Int32Array<ArrayBuffer>;
   /** A word a slot, for the caller: 0 with each new connection. */
   readonly known: Int32Array<ArrayBuffer>;
+}
+
+/** Connections of a listener, over all engines of a home: there now, and turned away. */
+export interface NativeCrowd {
+  readonly tag: number;
+  readonly connections: number;
+  readonly over: number;
+  readonly overClient: number;
 }
 
 export interface NativeTaken {

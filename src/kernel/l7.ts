@@ -2,7 +2,7 @@
 // l7/transport.ts; numbers that name nothing are ignored there too.
 import { parseIp } from '../lib/ip.ts';
 import { addon } from './addon.ts';
-import type { Native, NativeEngine, NativePeer, NativeTaken } from './addon.ts';
+import type { Native, NativeCrowd, NativeEngine, NativePeer, NativeTaken } from './addon.ts';
 import { KernelError } from './errno.ts';
 
 export interface NativeEngineOptions {
@@ -65,6 +65,27 @@ export function engineDecline(engine: Native, listener: number, fd: number): voi
 
 export function engineUnlisten(engine: Native, listener: number, leaving: boolean): void {
   addon().l7Unlisten(engine, listener, leaving);
+}
+
+/** Bounds of a listener's connections, 0: none. */
+export function engineLimit(engine: Native, listener: number, most: number, perClient: number, later: boolean): void {
+  addon().l7Limit(engine, listener, most, perClient, later);
+}
+
+/** Whether one more of that client may be; KernelError EINVAL for text that is no address. */
+export function engineAdmits(engine: Native, conn: number, address: string): boolean {
+  const bytes = parseIp(address)?.bytes;
+  if (bytes === undefined) throw new KernelError('EINVAL', `client ${address}`, 'no IP address');
+  return addon().l7Admits(engine, conn, bytes) ?? true;
+}
+
+/** The listeners of that home's engines, on any thread. */
+export function listenerCrowds(home: number): readonly NativeCrowd[] {
+  return addon().l7Crowds(home);
+}
+
+export function engineStall(engine: Native, conn: number, ms: number): void {
+  addon().l7Stall(engine, conn, ms);
 }
 
 /** At most 64 KB. */

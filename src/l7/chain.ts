@@ -17,7 +17,7 @@ import { END_TEMPLATE, emitRequest, endTemplate, frameLength, frameRequest, upgr
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { callOf, deadlineMs, emitGrpcStatus } from './head/grpc.ts';
 import { normalisePath } from './head/path.ts';
-import { CONNECT, HEAD, OTHER, parseRequest, parseResponse } from './http1.ts';
+import { CONNECT, HEAD, OTHER, headBounds, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import type { Http2 } from './http2/http2.ts';
@@ -96,7 +96,10 @@ export class Chain {
 
   /** Goes on with what another worker began. */
   adopt(conn: number, label: Label, listener: ListenerView | undefined, stat: number): void {
-    if (label.client !== undefined) this.engine.peerIs(conn, ...label.client);
+    if (label.client !== undefined) {
+      this.engine.peerIs(conn, ...label.client);
+      this.engine.admits(conn, label.client[0]);
+    }
     adopt(this.exchangeOf(conn), label, listener, stat);
   }
 
@@ -114,8 +117,8 @@ export class Chain {
   }
 
   /** A head that came in pieces is read again only when a line of it has ended. */
-  private nothingNew(x: Exchange, off: number, len: number): boolean {
-    if (x.scanned === 0 || len > t.ROW_BYTES - 1 || len > 32 * 1024) return false;
+  private nothingNew(x: Exchange, off: number, len: number, most: number): boolean {
+    if (x.scanned === 0 || len > t.ROW_BYTES - 1 || len > most) return false;
     for (let p = off + x.scanned; p < off + len; p += 1) if (this.arena[p] === 10) return false;
     return true;
   }
@@ -128,28 +131,39 @@ export class Chain {
     return tls === undefined ? undefined : this.o.host(tls.context);
   }
 
+  private most(listener: ListenerView | undefined): number {
+    return listener?.maxRequests || this.o.maxRequestsPerConnection;
+  }
+
+  /** How many requests the row's connection may bring, 0: any number. */
+  maxRequests(base: number): number {
+    return this.most(this.listenerOf(base, this.exchangeOf(this.rows[base + t.W_CONN]!)));
+  }
+
   private request(base: number, x: Exchange): void {
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
     if (x.requests === 0 && this.o.http2?.server.begins(base) === true) return;
-    if (this.nothingNew(x, off, len)) {
+    const listener = this.listenerOf(base, x);
+    const bounds = listener?.bounds ?? headBounds;
+    if (this.nothingNew(x, off, len, bounds.bytes)) {
       x.scanned = len;
       return;
     }
-    const got = parseRequest(this.arena, off, off + len);
+    const got = parseRequest(this.arena, off, off + len, bounds);
     if (got === 0) {
       x.scanned = len;
       return;
     }
     x.scanned = 0;
-    x.listener = this.listenerOf(base, x);
+    x.listener = listener;
     x.greeted = true;
     x.status = 0;
     x.tries = 0;
     x.interims = 0;
     x.flags = '';
     x.call = 'none';
-    const bad = got < 0 ? got : normalisePath(this.e, x.listener?.paths ?? defaultPaths);
+    const bad = got < 0 ? got : normalisePath(this.e, listener?.paths ?? defaultPaths);
     if (bad < 0) return this.unreadable(base, x, -bad, len);
     this.rows[base + t.W_HEAD] = got;
     x.minor = head.minor;
@@ -157,18 +171,15 @@ export class Chain {
     x.call = head.method === OTHER ? callOf(this.arena) : 'none';
     x.safe = head.method !== OTHER && head.method !== CONNECT;
     x.requests += 1;
-    const last = x.requests === this.o.maxRequestsPerConnection || this.ending(base);
-    x.keep = (head.minor === 1 ? (head.connection & C_CLOSE) === 0 : this.wantsKeep()) && !last;
+    const last = x.requests === this.most(listener) || this.ending(base);
+    const stays = head.minor === 1 || (head.connection & C_KEEP_ALIVE) !== 0;
+    x.keep = stays && (head.connection & C_CLOSE) === 0 && !last;
     // What follows CONNECT is no request.
     if (head.method === CONNECT) x.keep = false;
     x.upgrade = upgrades(this.arena);
     frameRequest(this.rows, base);
     if (this.o.log !== undefined) this.remember(x);
     this.route(base, x);
-  }
-
-  private wantsKeep(): boolean {
-    return (head.connection & C_KEEP_ALIVE) !== 0 && (head.connection & C_CLOSE) === 0;
   }
 
   private ending(base: number): boolean {
@@ -218,9 +229,8 @@ export class Chain {
     const to = { base, keep: this.mayKeep(x), minor: x.minor, head: x.isHead };
     x.status = act.kind === 'reply' ? act.status : act.redirect!.status;
     const now = this.o.clock.now();
-    const secure = listener?.protocol === 'HTTPS';
     if (act.kind === 'reply') emitReply(this.e, to, act.status, act.body, now, act.response);
-    else emitRedirect(this.e, to, act.redirect!, act.match, now, act.response, secure);
+    else emitRedirect(this.e, to, act.redirect!, act.match, now, act.response, listener?.protocol === 'HTTPS');
   }
 
   private forward(base: number, x: Exchange, act: Act): void {
@@ -235,6 +245,7 @@ export class Chain {
     this.rows[base + t.W_ENDPOINT] = x.backend!.id;
     const timeoutMs = x.call === 'none' ? act.timeoutMs : deadlineMs(this.arena, act.timeoutMs);
     this.rows[base + t.W_DEADLINE] = Math.min(timeoutMs, 0x7fffffff);
+    if (act.idleMs > 0) this.engine.stall(x.conn, act.idleMs);
     this.e.start(base);
     const peer = this.engine.peer(x.conn);
     if (target.cluster.proxyProtocol !== undefined) emitProxy(this.e, target.cluster.proxyProtocol, peer);

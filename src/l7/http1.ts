@@ -1,6 +1,7 @@
 // Strict heads by RFC 9112, over (arena, offset, end) into the integers of `head` and `fields`: no object, string or
 // closure per request. What two readers could understand differently is refused, never repaired.
 import {
+  FIELDS,
   F_VALUE,
   F_VALUE_LEN,
   HOSTNAME,
@@ -23,6 +24,17 @@ export const MAX_HEAD = 32 * 1024;
 export const MAX_TARGET = 8 * 1024;
 const MAX_METHOD = 32;
 
+/** What a request's head may be at most: bytes in all, fields, and bytes of its target. */
+export interface HeadBounds {
+  readonly bytes: number;
+  /** At most MAX_FIELDS. */
+  readonly fields: number;
+  readonly target: number;
+}
+
+/** Where nothing else is said. */
+export const headBounds: HeadBounds = { bytes: MAX_HEAD, fields: FIELDS, target: MAX_TARGET };
+
 // head.method. All but OTHER and CONNECT may be sent twice (RFC 9110 9.2.2).
 export const OTHER = 0;
 export const HEAD = 2;
@@ -30,8 +42,8 @@ export const CONNECT = 3;
 export const OPTIONS = 4;
 const methods = ['', 'GET', 'HEAD', 'CONNECT', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'];
 
-function more(size: number): number {
-  return size > MAX_HEAD ? refuse(431, `head larger than ${MAX_HEAD} bytes`) : 0;
+function more(size: number, most: number): number {
+  return size > most ? refuse(431, `head larger than ${most} bytes`) : 0;
 }
 
 const v11 = Buffer.from('HTTP/1.1');
@@ -52,7 +64,7 @@ function version(a: Uint8Array, p: number, end: number): number {
 
 /** Parses a request head at [off, end). Gives its length, 0 where more bytes are needed, or minus the status to refuse
  * with (head.why says why). */
-export function parseRequest(a: Uint8Array, off: number, end: number): number {
+export function parseRequest(a: Uint8Array, off: number, end: number, most = headBounds): number {
   let p = off;
   // RFC 9112 2.2: one empty line before the request line is ignored.
   if (p < end && a[p] === 13) {
@@ -60,20 +72,20 @@ export function parseRequest(a: Uint8Array, off: number, end: number): number {
     if (a[p + 1] !== 10) return refuse(400, 'bare CR');
     p += 2;
   }
-  p = requestLine(a, p, end);
-  if (p === 0) return more(end - off);
+  p = requestLine(a, p, end, most.target);
+  if (p === 0) return more(end - off, most.bytes);
   if (p < 0) return p;
   head.line = p;
-  p = parseFields(a, p, end);
-  if (p === 0) return more(end - off);
+  p = parseFields(a, p, end, most.fields);
+  if (p === 0) return more(end - off, most.bytes);
   if (p < 0) return p;
-  if (p - off > MAX_HEAD) return more(p - off);
+  if (p - off > most.bytes) return more(p - off, most.bytes);
   head.length = p - off;
   const bad = meaning(a) || target(a);
   return bad < 0 ? bad : head.length;
 }
 
-function requestLine(a: Uint8Array, start: number, end: number): number {
+function requestLine(a: Uint8Array, start: number, end: number, most: number): number {
   let p = start;
   while (p < end && (classes[a[p]!]! & TOKEN) !== 0) p += 1;
   if (p - start > MAX_METHOD) return refuse(501, 'unknown method');
@@ -84,7 +96,7 @@ function requestLine(a: Uint8Array, start: number, end: number): number {
   p += 1;
   head.targetOff = p;
   while (p < end && (classes[a[p]!]! & TARGET) !== 0) p += 1;
-  if (p - head.targetOff > MAX_TARGET) return refuse(414, `target longer than ${MAX_TARGET} bytes`);
+  if (p - head.targetOff > most) return refuse(414, `target longer than ${most} bytes`);
   if (p >= end) return 0;
   if (a[p] !== 32 || p === head.targetOff) return refuse(400, 'bad target');
   head.targetLen = p - head.targetOff;

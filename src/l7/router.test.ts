@@ -189,3 +189,40 @@ test('a connection brings any number of requests, unless the router is told a bo
     assert.match(await get(port), /ok$/);
   }
 });
+
+test('bounds of a listener hold over all workers, and what a worker had is free when it is gone', async () => {
+  await using up = await upstream();
+  const port = await freePort();
+  await using router = startRouter({ workers: 2 });
+  const s = snapshot(port, hosts(), [{ key: 'a' }]);
+  const bounded = (connections: number, connectionsPerClient: number): Snapshot => ({
+    ...s,
+    version: `${connections}/${connectionsPerClient}`,
+    listeners: s.listeners.map((l) => ({ ...l, limits: { connections, connectionsPerClient } })),
+  });
+  await served(router, bounded(6, 100));
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  const tries = await Promise.all(Array.from({ length: 20 }, () => connect(port).catch(() => undefined)));
+  const clients = tries.filter((c) => c !== undefined);
+  for (const c of clients) c.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await sleep(200);
+  assert.equal(clients.filter((c) => c.text().startsWith('HTTP/1.1 200')).length, 6);
+  const [row] = router.listenerStats();
+  assert.deepEqual([row?.connections, row?.over, row?.overClient], [6, 14, 0]);
+  const before = await router.workerStats();
+  assert.ok(
+    before.every((w) => w.accepted + w.refused > 0),
+    'both heard of some',
+  );
+  // Those that are there count for a bound that comes later, and those that another worker takes over.
+  await served(router, bounded(100, 6));
+  await router.endWorker(0);
+  await sleep(300);
+  assert.equal(router.listenerStats()[0]?.connections, 6);
+  assert.doesNotMatch(await get(port).catch(() => ''), /200/);
+  assert.equal(router.listenerStats()[0]?.overClient, 1);
+  for (const c of clients) c.socket.destroy();
+  await sleep(100);
+  assert.equal(router.listenerStats()[0]?.connections, 0);
+  assert.match(await get(port), /^HTTP\/1.1 200/);
+});

@@ -3,14 +3,15 @@
 import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { discardParked, parkedConnections } from '../kernel/l7.ts';
+import { discardParked, listenerCrowds, parkedConnections } from '../kernel/l7.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
 import { NO_ROUTE, StatRows, counterMemory, readStats } from './record/counters.ts';
-import type { RouteStats } from './record/counters.ts';
 import { rotate } from './record/rotate.ts';
-import type { EngineStats, EngineTimes } from './transport.ts';
+import { listenerStats } from './record/stats.ts';
+import type { ListenerStats, RouteRow, WorkerStats } from './record/stats.ts';
+import type { EngineTimes } from './transport.ts';
 import { TICKET_KEY_MS, newTicketKeys, nextTicketKeys } from './tls/tickets.ts';
 import { give } from './worker/give.ts';
 import { Hand } from './worker/hand.ts';
@@ -38,20 +39,6 @@ export interface RouterOptions {
   readonly onFault?: (what: string) => void;
 }
 
-export interface RouteRow extends RouteStats {
-  readonly table: string;
-  readonly route: string;
-}
-
-export interface WorkerStats extends EngineStats {
-  readonly worker: number;
-  readonly logDropped: number;
-  /** Exceptions that were answered with 500. */
-  readonly faults: number;
-  /** Milliseconds of the longest piece of work on the last change, between two turns of the engine. */
-  readonly changeMs: number;
-}
-
 export interface Router extends Consumer, AsyncDisposable {
   /** The snapshot in force. */
   running(): Snapshot | undefined;
@@ -61,6 +48,8 @@ export interface Router extends Consumer, AsyncDisposable {
   started(): Promise<boolean>;
   /** Counters of each route in force, in the snapshot's order; the last is what no route took (route ""). */
   routeStats(): readonly RouteRow[];
+  /** Connections of each listener in force, over all workers. */
+  listenerStats(): readonly ListenerStats[];
   /** Engine counters of each worker that answers in time. */
   workerStats(): Promise<readonly WorkerStats[]>;
   /** Workers that ended by themselves. */
@@ -331,6 +320,10 @@ class WorkerRouter implements Router {
     }
     list.push({ table: '', route: '', ...readStats(this.memories, NO_ROUTE) });
     return list;
+  }
+
+  listenerStats(): readonly ListenerStats[] {
+    return listenerStats(listenerCrowds(this.home), (name) => this.places.tagOf(name), this.inForce);
   }
 
   async workerStats(): Promise<readonly WorkerStats[]> {

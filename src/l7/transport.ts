@@ -185,7 +185,7 @@ export type HelloMode = 'never' | 'bytes' | 'at-once';
 
 export interface EngineStats extends TlsCounts {
   readonly accepted: number;
-  /** Turned away because slots ran short: new connections, or old ones that carried no request. */
+  /** Turned away: because slots ran short, new connections or old ones that carried no request; beyond a bound. */
   readonly refused: number;
   readonly connections: number;
   readonly upstreams: number;
@@ -226,6 +226,15 @@ export const engineTimes: EngineTimes = {
   lingerMs: 1_000,
 };
 
+/** How many connections come by a listener at once; 0: any number. Engines of one home count together. */
+export interface Bounds {
+  readonly most: number;
+  /** Of one client: an address, of IPv6 a network of 64 bits. */
+  readonly perClient: number;
+  /** Who the client is, is said by admits(). */
+  readonly later: boolean;
+}
+
 /** One per worker. Numbers that it can't use (an endpoint or connection that is gone) are ignored, never an error. */
 export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
@@ -239,6 +248,12 @@ export interface Engine {
   accept(listener: number, fd: number): void;
   /** Accepts no more at that one. Its connections do not notice. */
   decline(listener: number, fd: number): void;
+  /** Who comes beyond is reset at once; who is there stays. */
+  limit(listener: number, bounds: Bounds): void;
+  /** Whether the listener's bound of one client lets that one in; then the connection counts as its. */
+  admits(conn: number, address: string): boolean;
+  /** How long what the row begins may be without a byte in either direction, instead of stallMs. */
+  stall(conn: number, ms: number): void;
   /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. 'leaving': of those that can move, the
    * rows do not. */
   unlisten(listener: number, how?: 'leaving'): void;

@@ -25,16 +25,17 @@ export function printSnapshot(snapshot: Snapshot): string {
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
-    const { proxyFrom, maxTunnelMs } = listener;
+    const { proxyFrom, maxTunnelMs, limits = {} } = listener;
     const settings = [
       proxyFrom === undefined ? '' : ` proxy-protocol from ${proxyFrom.join(' ')}`,
       maxTunnelMs === undefined ? '' : ` max-tunnel ${maxTunnelMs}ms`,
+      ...Object.entries(limits).map(([what, most]) => ` ${what} ${most}`),
     ].join('');
     return [`listener ${listener.name}${how}${settings}`, ...hosts, ...secured, ...streams];
   });
   const clusters = snapshot.clusters.map(
     (c) =>
-      `cluster ${c.key} ${c.policy}${printClusterTls(c)}` +
+      `cluster ${c.key} ${c.policy}${c.protocol === 'HTTP/2' ? ' HTTP/2' : ''}${printClusterTls(c)}` +
       (c.proxyProtocol === undefined ? '' : ` proxy-protocol v${c.proxyProtocol}`),
   );
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
@@ -69,9 +70,10 @@ export function printEndpoints(endpoints: readonly Endpoints[]): string {
     .join('');
 }
 
-function printStream({ name, sni, clusters }: StreamRoute): string {
+function printStream({ name, sni, clusters, idleMs }: StreamRoute): string {
   const to = clusters.map(({ cluster, weight }) => `${cluster}*${weight}`).join(' + ') || 'close';
-  return `${name}: ${sni === undefined ? 'always' : `sni ${sni.join(' ')}`} -> ${to}`;
+  const when = sni === undefined ? 'always' : `sni ${sni.join(' ')}`;
+  return `${name}: ${when} -> ${to}${idleMs === undefined ? '' : ` idle ${idleMs}ms`}`;
 }
 
 /** One route: "NAME: if CONDITIONS, EDITS -> ACTION". */
@@ -108,8 +110,13 @@ function printAction(action: RouteAction): string {
     const to = [scheme && `scheme ${scheme}`, host && `host ${host}`, port && `port ${port}`, printPath(action.path)];
     return ['redirect', status, ...to.filter(Boolean)].join(' ');
   }
-  const { host, timeoutMs } = action;
-  const rest = [printPath(action.path), host && `host ${host}`, timeoutMs > 0 && `timeout ${timeoutMs}ms`];
+  const { host, timeoutMs, idleMs } = action;
+  const rest = [
+    printPath(action.path),
+    host && `host ${host}`,
+    timeoutMs > 0 && `timeout ${timeoutMs}ms`,
+    idleMs && `idle ${idleMs}ms`,
+  ];
   return [action.clusters.map(printCluster).join(' + '), ...rest.filter(Boolean)].join(' ');
 }
 

@@ -29,6 +29,20 @@ export interface Listener {
   readonly proxyFrom?: readonly string[];
   /** How long a tunnel may be there at most: TCP, TLS passed through, WebSockets. Absent: as long as bytes move. */
   readonly maxTunnelMs?: number;
+  readonly limits?: ListenerLimits;
+}
+
+/** Bounds of a listener; what is absent is as everywhere. */
+export interface ListenerLimits {
+  /** Connections at once: who comes beyond is reset. Of a client counts its address, of IPv6 the network of 64 bits. */
+  readonly connections?: number;
+  readonly connectionsPerClient?: number;
+  /** The answer to the last says that the connection ends. */
+  readonly requestsPerConnection?: number;
+  /** Of a request: fields (at most 256), bytes of its head (at most 32,768) and of its target. */
+  readonly headFields?: number;
+  readonly headBytes?: number;
+  readonly targetBytes?: number;
 }
 
 /** What the connections of a listener speak, and so which routes of its table decide: HTTP by `hosts` (HTTPS by those
@@ -79,6 +93,8 @@ export interface StreamRoute {
   readonly sni?: readonly string[];
   /** Of a cluster that does not exist the share of connections is closed; so are all where all weights are 0. */
   readonly clusters: readonly StreamCluster[];
+  /** Without a byte in either direction. Absent: 5 minutes. */
+  readonly idleMs?: number;
 }
 
 export interface StreamCluster {
@@ -157,6 +173,8 @@ export type RouteAction =
       readonly host?: string;
       /** Whole request, first byte to last; 0 = none. A retry is not made. */
       readonly timeoutMs: number;
+      /** Without a byte in either direction, also of a WebSocket. Absent: 5 minutes. */
+      readonly idleMs?: number;
     }
   | {
       readonly kind: 'redirect';

@@ -61,7 +61,8 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const upstreams = new Upstreams(engine, random);
   const listeners = new Listeners(engine, upstreams, random);
   const fault = (error: unknown): void => void faults.push(error);
-  const http2 = new Http2(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true });
+  const maxRequests = (base: number): number => chain.maxRequests(base);
+  const http2 = new Http2(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true, maxRequests });
   upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
   const chain = new Chain(engine, {
     http2,

@@ -1,7 +1,7 @@
 // Rows that no sound router would write, and calls at the worst time: the engine may close connections, it may not
 // touch what is not its own.
 import { connect as dial } from 'node:net';
-import { discardParked, parkedConnections } from '../../src/kernel/l7.ts';
+import { discardParked, listenerCrowds, parkedConnections } from '../../src/kernel/l7.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { listenAt } from '../fake/l7-engines.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
@@ -112,6 +112,9 @@ class Hostile {
         () => engine.dropTlsContext(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.endpointIdle(this.one(this.endpoints), this.below(100)),
         () => engine.stats(),
+        () => this.limit(),
+        () => engine.admits(conn, this.below(2) === 0 ? '192.0.2.1' : '2001:db8::1'),
+        () => engine.stall(conn, this.below(2) === 0 ? this.number() : this.below(50)),
         () => engine.endpoint('127.0.0.1', this.below(65536), this.number()),
       ];
       calls[this.below(calls.length)]!();
@@ -119,6 +122,11 @@ class Hostile {
       // A number out of range is the caller's own fault; anything else is not.
       if (!(error instanceof RangeError)) throw error;
     }
+  }
+
+  private limit(): void {
+    const bounds = { most: this.below(3) * 40, perClient: this.below(3) * 20, later: this.below(4) === 0 };
+    this.engine.limit(this.places[this.below(2)]?.id ?? this.number(), bounds);
   }
 
   /** Opens a stream on it, where it is in bytes mode, and says something. */
@@ -178,6 +186,8 @@ export async function rows(untilMs: number, seed: number): Promise<number> {
     h.call();
     if (run % 3 === 0) discardParked(home);
     await Promise.all(clients);
+    const counted = listenerCrowds(home).reduce((sum, { connections }) => sum + connections, 0);
+    if (counted !== 0) throw new Error(`${counted} connections are counted, and none is there`);
     count += h.rows;
   }
   discardParked(home);

@@ -11,10 +11,6 @@
 
 #define BACKLOG 4096
 #define ACCEPTS 256
-// How many old connections are looked at for one that may give way.
-#define SHED_LOOK 4096
-// A connection that keeps less frees nothing worth its end.
-#define QUEUE_MUCH 4096
 
 static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -26,11 +22,17 @@ static void unlink_age(struct engine *e, struct conn *c)
 	*(c->newer ? &c->newer->older : newest) = c->older;
 }
 
+static void listener_free(struct listener *l)
+{
+	crowd_leave(l->crowd);
+	free(l);
+}
+
 static void release_listener(struct listener *l)
 {
 	l->clients -= 1;
 	if (l->draining && l->clients == 0)
-		free(l);
+		listener_free(l);
 }
 
 static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
@@ -42,6 +44,8 @@ static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
 	if (up)
 		up_destroy(e, up);
 	settle(e, c, why);
+	if (c->listener)
+		crowd_exit(c->listener->crowd, c);
 	if (c->phase == RAWMODE)
 		output(e, c);
 	c->phase = GONE;
@@ -118,48 +122,6 @@ void close_soon(struct engine *e, struct conn *c)
 	closing(e, c);
 }
 
-// Makes room when slots run short: of the connections that carry no request the oldest gives way. So who holds many
-// open and sends nothing keeps nobody else out.
-static void shed(struct engine *e)
-{
-	int looked = 0;
-	for (struct conn *c = e->oldest; c && looked < SHED_LOOK; c = c->newer, looked++) {
-		bool carries = c->phase == RAWMODE && (c->streams > 0 || !c->listener);
-		if (carries || (c->phase != AWAIT && c->phase != GREETING && c->phase != RAWMODE))
-			continue;
-		e->stats.refused += 1;
-		abort_conn(e, c, WHY_NONE);
-		return;
-	}
-}
-
-static size_t kept_of(const struct conn *c)
-{
-	size_t kept = queue_length(&c->s.out) + queue_length(&c->s.in);
-	if (c->s.script)
-		kept += queue_length(&c->s.script->fed);
-	return kept + (c->up ? queue_length(&c->up->s.out) : 0);
-}
-
-static void shed_from(struct engine *e, struct conn *oldest)
-{
-	struct conn *after;
-	for (struct conn *c = oldest; c && e->held > e->max_held; c = after) {
-		after = c->newer;
-		size_t kept = kept_of(c);
-		if (kept < QUEUE_MUCH)
-			continue;
-		e->stats.refused += 1;
-		abort_conn(e, c, WHY_CLOSED);
-	}
-}
-
-void shed_held(struct engine *e)
-{
-	shed_from(e, e->oldest_stream);
-	shed_from(e, e->oldest);
-}
-
 static int take_slot(struct engine *e)
 {
 	if (e->free_count > 0)
@@ -198,18 +160,22 @@ bool conn_enter(struct engine *e, struct conn *c, struct listener *l)
 static void admit(struct engine *e, struct listener *l, int fd, const union address *peer)
 {
 	socklen_t size = sizeof(union address), mark = sizeof(uint32_t);
-	if (e->spare > 0 && e->stats.connections + e->spare >= e->max_connections)
-		shed(e);
 	struct conn *c = calloc(1, sizeof(*c));
 	struct sock none = { .fd = fd };
-	if (c)
+	if (c) {
 		c->s = (struct sock){ .fd = fd, .role = CLIENT, .writable = true };
-	if (!c || !conn_enter(e, c, l)) {
+		c->peer = *peer;
+	}
+	bool room = c && crowd_admit(l, c);
+	if (room && e->spare > 0 && e->stats.connections + e->spare >= e->max_connections)
+		shed(e);
+	if (!room || !conn_enter(e, c, l)) {
+		if (c)
+			crowd_exit(l->crowd, c);
 		free(c);
 		e->stats.refused += 1;
 		return sock_close(e, &none, true);
 	}
-	c->peer = *peer;
 	getsockname(fd, &c->local.any, &size);
 	getsockopt(fd, SOL_SOCKET, SO_MARK, &c->mark, &mark);
 	e->stats.connections += 1;
@@ -266,6 +232,10 @@ struct listener *listener_open(struct engine *e, uint8_t hello, uint32_t tag)
 	while (place < e->listeners.size && e->listeners.entries[place])
 		place += 1;
 	struct listener *l = table_reach(&e->listeners, place) ? calloc(1, sizeof(*l)) : NULL;
+	if (l && !(l->crowd = crowd_join(e->home, tag))) {
+		free(l);
+		l = NULL;
+	}
 	if (!l)
 		return NULL;
 	l->id = ++e->listener_count;
@@ -322,7 +292,7 @@ void listener_close(struct engine *e, struct listener *l)
 		if (c->listener == l && c->phase == RAWMODE)
 			output(e, c);
 	if (l->clients == 0)
-		free(l);
+		listener_free(l);
 }
 
 void client_event(struct engine *e, struct conn *c)

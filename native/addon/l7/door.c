@@ -375,5 +375,6 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Shut", l7_shut);
 	register_l7_tls(env, exports);
 	register_l7_handover(env, exports);
+	register_l7_limit(env, exports);
 	register_l7_script(env, exports);
 }

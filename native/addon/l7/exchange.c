@@ -91,9 +91,14 @@ static uint64_t now_ms(const struct engine *e)
 	return e->now_us / 1000;
 }
 
+static uint32_t stall_ms(const struct engine *e, const struct conn *c)
+{
+	return c->stall_ms ? c->stall_ms : e->times.stall_ms;
+}
+
 void touch(struct engine *e, struct conn *c)
 {
-	uint64_t ms = e->times.stall_ms;
+	uint64_t ms = stall_ms(e, c);
 	bool held = !c->request.done && !c->started && c->phase == EXCHANGE && !(c->up && c->up->s.script);
 	if (held) {
 		uint64_t earned = e->times.body_ms + (c->bytes_in - c->body_from) * 1000 / BODY_RATE;
@@ -131,6 +136,7 @@ void begin(struct engine *e, struct conn *c, uint32_t head)
 void settle(struct engine *e, struct conn *c, uint8_t why)
 {
 	wheel_clear(&c->deadline);
+	c->stall_ms = 0;
 	free(c->sent);
 	c->sent = NULL;
 	queue_free(e, &c->request_trailers);
@@ -291,7 +297,7 @@ void pump_request(struct engine *e, struct conn *c, struct head *head, const uin
 		return;
 	if (sock_blocked(&up->s))
 		// What the upstream does not take is not held against the client.
-		wheel_set(&e->wheel, &c->idle, now_ms(e) + e->times.stall_ms);
+		wheel_set(&e->wheel, &c->idle, now_ms(e) + stall_ms(e, c));
 	else if (c->s.readable || queue_length(&c->s.in) > 0)
 		look_at(e, &c->s);
 	else if (c->s.ended || c->s.lost)

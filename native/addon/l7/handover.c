@@ -25,7 +25,7 @@ struct parcel {
 	uint64_t number;
 	uint32_t home, tag;
 	uint8_t phase;
-	uint32_t mark;
+	uint32_t mark, stall_ms;
 	union address peer, local;
 	uint64_t bytes_in, bytes_out, began_us, until_ms, parked_ms;
 	struct side client, up;
@@ -151,6 +151,7 @@ static void park(struct engine *e, struct conn *c)
 	p->tag = c->listener->tag;
 	p->phase = c->phase;
 	p->mark = c->mark;
+	p->stall_ms = c->stall_ms;
 	p->peer = c->peer;
 	p->local = c->local;
 	p->bytes_in = c->bytes_in;
@@ -178,18 +179,12 @@ static void park(struct engine *e, struct conn *c)
 	pthread_mutex_unlock(&depot.lock);
 }
 
-static size_t kept(const struct conn *c)
-{
-	size_t size = queue_length(&c->s.in) + queue_length(&c->s.out) + queue_length(&c->label);
-	return size + (c->up ? queue_length(&c->up->s.in) + queue_length(&c->up->s.out) : 0);
-}
-
 uint32_t park_all(struct engine *e, bool tunnels, uint32_t most)
 {
 	uint32_t count = 0;
 	for (struct conn *c = e->oldest, *after; c; c = after) {
 		after = c->newer;
-		if (!can_move(c) || (tunnels && c->phase != TUNNELED) || kept(c) > most)
+		if (!can_move(c) || (tunnels && c->phase != TUNNELED) || conn_kept(c) > most)
 			continue;
 		park(e, c);
 		count += 1;
@@ -270,8 +265,10 @@ static struct conn *unpack(struct engine *e, struct parcel *p)
 	e->stats.connections += 1;
 	c->s = sock_of(e, &p->client, CLIENT);
 	c->peer = p->peer;
+	crowd_take(c);
 	c->local = p->local;
 	c->mark = p->mark;
+	c->stall_ms = p->stall_ms;
 	c->bytes_in = p->bytes_in;
 	c->bytes_out = p->bytes_out;
 	c->began_us = p->began_us;

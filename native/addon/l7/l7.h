@@ -10,6 +10,7 @@
 #include "base/queue.h"
 #include "base/rows.h"
 #include "base/wheel.h"
+#include "limit/limit.h"
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -62,6 +63,8 @@ struct listener {
 	bool draining;
 	bool leaving; // who can move is not told to go
 	uint8_t hello; // LISTEN_*
+	bool later; // JavaScript says who a client is
+	struct crowd *crowd;
 	struct gate *gates;
 };
 
@@ -121,6 +124,7 @@ struct conn {
 	uint32_t streams; // that it carries
 	struct endpoint *dialled; // where it goes, if it is ours
 	struct listener *listener;
+	struct member *member; // of its listener's crowd: its client
 	struct up *up;
 	struct conn *newer, *older; // all open ones, or all streams, by age
 	uint8_t phase;
@@ -137,6 +141,7 @@ struct conn {
 	bool lingering; // our FIN is sent and the time for theirs runs
 	bool request_chunk, response_chunk;
 	bool keep, keep_upstream;
+	bool counted, later; // in that crowd; without its client yet
 	bool active; // an exchange was begun and its DONE is owed
 	bool started; // a response head has gone to the client
 	bool body_sent;
@@ -146,6 +151,7 @@ struct conn {
 	uint32_t sent_size;
 	struct queue label; // what goes with it when it moves
 	uint32_t mark;
+	uint32_t stall_ms; // of this exchange, 0: as of any
 	uint32_t tunnel_ms; // longest age of the tunnel, 0: any
 	uint32_t tunnel_template; // what the client hears once it stands
 	uint64_t bytes_in, bytes_out, discarded;
@@ -252,7 +258,7 @@ struct engine {
 	struct stats stats;
 };
 
-// sock.c
+// base/sock.c
 bool sock_watch(struct engine *e, struct sock *s, uint32_t events);
 // Bytes read, 0 where none are there now or none will come (s->ended, s->lost).
 size_t sock_read(struct sock *s, void *to, size_t size);
@@ -336,8 +342,6 @@ void gate_close(struct engine *e, struct listener *l, int source);
 void accept_all(struct engine *e, struct gate *g);
 void client_event(struct engine *e, struct conn *c);
 void client_timer(struct engine *e, struct conn *c, bool deadline);
-// Ends those who keep most from moving, until memory is below its mark.
-void shed_held(struct engine *e);
 // Nothing more is to be said: FIN, then a while of reading, so that the answer is not lost to a reset.
 void close_soon(struct engine *e, struct conn *c);
 // RST.
@@ -387,10 +391,8 @@ struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t 
 			  uint32_t max_streams, uint32_t max_per_endpoint, uint32_t max_held);
 // 0 or an errno. From then on the loop holds it too, until engine_shut.
 int engine_start(struct engine *e, napi_env env, napi_value on_batch);
-// Ends everything at once.
-void engine_shut(struct engine *e);
-// The last holder frees it.
-void engine_release(struct engine *e);
+void engine_shut(struct engine *e); // everything at once
+void engine_release(struct engine *e); // the last holder frees it
 
 #include "script/script.h"
 

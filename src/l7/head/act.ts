@@ -28,6 +28,8 @@ export interface Act {
   readonly targets: readonly Target[];
   readonly total: number;
   readonly timeoutMs: number;
+  /** 0: as the engine has it. */
+  readonly idleMs: number;
   /** Requests so far: spreads weights evenly. */
   turn: number;
   // redirect, reply
@@ -60,6 +62,7 @@ export function compileAct(
       targets,
       total: targets.at(-1)?.until ?? 0,
       timeoutMs: forward?.timeoutMs ?? 0,
+      idleMs: forward?.idleMs ?? 0,
       turn: o.turn,
       redirect: action.kind === 'redirect' ? action : undefined,
       status: action.kind === 'reply' ? action.status : 0,

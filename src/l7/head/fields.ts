@@ -1,8 +1,9 @@
 // The fields of a head (RFC 9112 section 5) as words of one table, and what they say about framing and the connection.
 // Field names are lowered in place. One parser a thread: the result stands until the next call.
 
-/** As many as Envoy takes. */
-export const MAX_FIELDS = 100;
+/** As many as Envoy takes where nothing else is said, and as many as can be. */
+export const FIELDS = 100;
+export const MAX_FIELDS = 256;
 
 /** Words of a field in `fields`: offsets are into the arena, F_END is the place after its CRLF. */
 export const FIELD_WORDS = 7;
@@ -159,7 +160,7 @@ export function refuse(status: number, why: string): number {
 }
 
 /** Gives the place after the empty line, 0 incomplete, negative refused. Fills `fields` and head.count. */
-export function parseFields(a: Uint8Array, start: number, end: number): number {
+export function parseFields(a: Uint8Array, start: number, end: number, most = FIELDS): number {
   let p = start;
   let n = 0;
   for (;;) {
@@ -170,7 +171,7 @@ export function parseFields(a: Uint8Array, start: number, end: number): number {
       head.count = n;
       return p + 2;
     }
-    if (n === MAX_FIELDS) return refuse(431, `more than ${MAX_FIELDS} fields`);
+    if (n === most) return refuse(431, `more than ${most} fields`);
     const nameOff = p;
     let hash = 0;
     let c = 0;

@@ -3,6 +3,7 @@ import type { Prefix } from '../../lib/prefix.ts';
 import type { Listener, PathNormalization } from '../../mesh/snapshot.ts';
 import { Subject } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
+import type { HeadBounds } from '../http1.ts';
 import type { Table } from '../match.ts';
 import type { Backend } from '../upstream/pick.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
@@ -23,6 +24,9 @@ export interface ListenerView {
   proxyFrom?: readonly Prefix[] | undefined;
   /** 0: as long as bytes move. */
   maxTunnelMs?: number;
+  bounds?: HeadBounds;
+  /** Of one connection, 0: any number. */
+  maxRequests?: number;
   /** Of a listener with TLS: whom clients may name as they connect. */
   hosts?: { find(name: string): TlsHostView | undefined } | undefined;
   /** Connections that began under other rules of TLS than now: they have to begin anew. */
@@ -210,7 +214,7 @@ export function adopt(x: Exchange, label: Label, listener: ListenerView | undefi
   x.listener = listener;
   x.status = label.status;
   x.flags = label.flags;
-  x.stream = { name: label.route, stat, turn: 0, targets: [], total: 0 };
+  x.stream = { name: label.route, stat, turn: 0, targets: [], total: 0, idleMs: 0 };
   // Stands for the one that is connected: this worker may not have it.
   const name = label.upstream;
   x.backend = { id: 0, address: '', port: 0, weight: 0, name, healthy: false, active: 1, idleMs: undefined, owed: 0 };

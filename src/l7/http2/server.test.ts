@@ -235,3 +235,18 @@ test('an early answer ends the stream, and what still comes for it is no error',
   assert.equal(await c.outcome(3), '200');
   c.destroy();
 });
+
+test('after so many requests a connection takes no more: GOAWAY says the last, what is under way is answered', async () => {
+  await using s = await served((req, res) => void setTimeout(() => res.end(req.url), 50), {
+    maxRequestsPerConnection: 3,
+  });
+  let last = -1;
+  s.session.on('goaway', (_, id) => (last = id));
+  const asked = ['/1', '/2', '/3'].map((path) => ask(s.session, { ':path': path }));
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ body }) => body.toString()),
+    ['/1', '/2', '/3'],
+  );
+  await once(s.session, 'close');
+  assert.equal(last, 5);
+});

@@ -29,6 +29,8 @@ export interface Http2Options {
   readonly maxStreams?: number;
   /** HTTP/2 is agreed for the connection (by ALPN): whatever else it begins with ends it. */
   readonly agreed?: (conn: number) => boolean;
+  /** How many requests the row's connection may bring; 0, or absent: any number. */
+  readonly maxRequests?: (base: number) => number;
   /** An exception while a row was worked on; its connection was ended. */
   readonly fault: (error: unknown) => void;
 }
@@ -77,7 +79,9 @@ export class Http2Server implements Role {
     if (len < preface.length) return true;
     this.rows[base + t.W_ACTION] = t.RAW;
     this.rows[base + t.W_HEAD] = preface.length;
-    this.sessions.set(conn, new Session(conn, this, this.out));
+    const s = new Session(conn, this, this.out);
+    s.requestsLeft = this.o.maxRequests?.(base) || Infinity;
+    this.sessions.set(conn, s);
     return true;
   }
 
@@ -218,6 +222,8 @@ export class Http2Server implements Role {
     else if (!this.request.tunnel && this.request.contentLength < 0) s.streams.set(at, CHUNKED);
     this.engine.send(conn, HEAD_AT, end - HEAD_AT);
     if (whole) this.engine.close(conn, 'end');
+    s.requestsLeft -= 1;
+    if (s.requestsLeft <= 0) s.lastCall();
     return 0;
   }
 

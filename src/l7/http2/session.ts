@@ -43,6 +43,8 @@ export class Session {
   last = 0;
   /** Streams above it are not taken any more. */
   limit = f.MAX_ID;
+  /** Requests that are taken yet. */
+  requestsLeft = Infinity;
   /** Bytes that the engine could not send yet. */
   queued = 0;
   /** Of the peer: streams at once. */

@@ -1,6 +1,6 @@
 // The two kinds of connection that the node:net engine keeps, as plain state; exchange.ts moves them.
 import type { Server, Socket } from 'node:net';
-import type { HelloMode, Peer } from '../transport.ts';
+import type { Bounds, HelloMode, Peer } from '../transport.ts';
 import { BodyState } from './body.ts';
 import type { Timer } from './wheel.ts';
 
@@ -19,12 +19,20 @@ export const GONE = 7;
 /** Nothing is known of it yet but its listener. */
 export const GREETING = 8;
 
+/** The connections of a listener, and its bounds. */
+export interface Crowd {
+  bounds: Bounds;
+  count: number;
+  readonly clients: Map<string, number>;
+}
+
 export interface ListenerState {
   readonly id: number;
   draining: boolean;
   readonly hello: HelloMode;
   /** By the descriptor that each was given by. */
   readonly servers: Map<number, Server>;
+  readonly crowd: Crowd;
 }
 
 /** A client's connection. */
@@ -54,6 +62,8 @@ export class Conn {
   asked = true;
   /** A tunnel as soon as the upstream is connected, for so long at most, and what the client hears then. */
   opening = false;
+  /** Of this exchange, 0: as of any. */
+  stallMs = 0;
   tunnelMs = 0;
   tunnelTemplate = 0;
   started = false;
@@ -71,6 +81,8 @@ export class Conn {
   doneUs = 0;
   doneIn = 0;
   doneOut = 0;
+  /** By which its listener counts it. */
+  client: string | undefined;
   /** A REQUEST, RESPONSE or BYTES row is queued. */
   queued = false;
   /** Kind of the row that was answered with hold. */

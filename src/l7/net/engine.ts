@@ -7,6 +7,7 @@ import { systemClock } from '../../lib/clock.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { AWAIT, CLOSING, Conn, DECIDING, DISCARD, EXCHANGE, GREETING, RAWMODE, TUNNELED } from './conn.ts';
 import type { ListenerState } from './conn.ts';
+import { enter, hasRoom, leave, newCrowd } from './crowd.ts';
 import { Applier } from './apply.ts';
 import { Exchanges } from './exchange.ts';
 import { Pool } from './pool.ts';
@@ -15,7 +16,7 @@ import { Timer, createWheel } from './wheel.ts';
 import type { Wheel } from './wheel.ts';
 import { HELLO, TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
 import { noTlsCounts } from '../tls/spec.ts';
-import type { Engine, EngineOptions, EngineStats, EngineTimes, HelloMode, Peer } from '../transport.ts';
+import type { Bounds, Engine, EngineOptions, EngineStats, EngineTimes, HelloMode, Peer } from '../transport.ts';
 
 const TICK_MS = 50;
 const BACKLOG = 4096;
@@ -89,6 +90,7 @@ class NetEngine implements Engine {
       const slot = slotOf(c.id);
       if (this.slots[slot] !== c) continue;
       this.slots[slot] = undefined;
+      leave(c);
       this.open.delete(c);
       this.free.push(slot);
     }
@@ -129,9 +131,11 @@ class NetEngine implements Engine {
   }
 
   private admit(socket: Socket, listener: ListenerState): void {
-    if (this.spare > 0 && this.open.size + this.spare >= this.maxConnections) this.shed();
     const address = socket.remoteAddress;
-    const slot = this.free.pop() ?? (this.open.size < this.maxConnections ? this.open.size : -1);
+    const { crowd } = listener;
+    const room = address !== undefined && hasRoom(crowd, plain(address));
+    if (room && this.spare > 0 && this.open.size + this.spare >= this.maxConnections) this.shed();
+    const slot = !room ? -1 : (this.free.pop() ?? (this.open.size < this.maxConnections ? this.open.size : -1));
     if (address === undefined || slot < 0) {
       if (slot >= 0) this.free.push(slot);
       else this.totals.refused += 1;
@@ -156,6 +160,8 @@ class NetEngine implements Engine {
       else if (c.phase === DECIDING && c.active) this.wheel.after(c.deadline, 1);
     });
     const c: Conn = new Conn(slot | (this.generations[slot]! << 16), socket, listener, peer, { idle, deadline });
+    crowd.count += 1;
+    if (!crowd.bounds.later) enter(c, peer.address);
     this.slots[slot] = c;
     this.open.add(c);
     socket.on('data', (bytes: Buffer) => this.exchanges.clientData(c, bytes));
@@ -183,7 +189,13 @@ class NetEngine implements Engine {
 
   listener(hello: HelloMode = 'never'): number {
     this.lastListener += 1;
-    this.listeners.set(this.lastListener, { id: this.lastListener, draining: false, hello, servers: new Map() });
+    this.listeners.set(this.lastListener, {
+      id: this.lastListener,
+      draining: false,
+      hello,
+      servers: new Map(),
+      crowd: newCrowd(),
+    });
     return this.lastListener;
   }
 
@@ -203,6 +215,25 @@ class NetEngine implements Engine {
     const listener = this.listeners.get(id);
     listener?.servers.get(fd)?.close();
     listener?.servers.delete(fd);
+  }
+
+  limit(id: number, bounds: Bounds): void {
+    const listener = this.listeners.get(id);
+    if (listener !== undefined) listener.crowd.bounds = bounds;
+  }
+
+  admits(conn: number, address: string): boolean {
+    const c = this.find(conn);
+    if (c === undefined || c.client !== undefined) return true;
+    if (!hasRoom({ ...c.listener.crowd, bounds: { ...c.listener.crowd.bounds, most: 0, later: false } }, address))
+      return false;
+    enter(c, address);
+    return true;
+  }
+
+  stall(conn: number, ms: number): void {
+    const c = this.find(conn);
+    if (c !== undefined) c.stallMs = ms;
   }
 
   label(): void {}

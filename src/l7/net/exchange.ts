@@ -67,10 +67,14 @@ export class Exchanges implements UpstreamEvents {
     this.pool = o.pool;
   }
 
+  private stallMs(c: Conn): number {
+    return c.stallMs === 0 ? this.times.stallMs : c.stallMs;
+  }
+
   private touch(c: Conn): void {
-    if (c.request.done || c.started || c.phase !== EXCHANGE) return this.wheel.after(c.idle, this.times.stallMs);
+    if (c.request.done || c.started || c.phase !== EXCHANGE) return this.wheel.after(c.idle, this.stallMs(c));
     const ms = this.times.bodyMs + ((c.bytesIn - c.bodyFrom) / BODY_RATE) * 1000 - (this.o.now() - c.bodyAt);
-    this.wheel.after(c.idle, Math.min(Math.max(ms, 0), this.times.stallMs));
+    this.wheel.after(c.idle, Math.min(Math.max(ms, 0), this.stallMs(c)));
   }
 
   /** From now on the client is held to its rate, as far as its body is not complete. */
@@ -85,11 +89,12 @@ export class Exchanges implements UpstreamEvents {
   /** The upstream takes no more of the body at present. */
   private holdBody(c: Conn): void {
     c.socket.pause();
-    this.wheel.after(c.idle, this.times.stallMs);
+    this.wheel.after(c.idle, this.stallMs(c));
   }
 
   private settle(c: Conn, why: number): void {
     this.wheel.clear(c.deadline);
+    c.stallMs = 0;
     if (!c.active) return;
     c.active = false;
     c.sent = undefined;

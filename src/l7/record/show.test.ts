@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forward, host, route, snapshot } from '../../../test/fake/l7.ts';
-import type { RouteRow } from '../router.ts';
+import type { RouteRow } from './stats.ts';
 import {
+  httpListeners,
+  httpListenersData,
   httpRoutes,
   httpRoutesData,
   httpWorkersData,
   httpWorkers,
+  renderHttpListeners,
   renderHttpRoutes,
   renderHttpWorkers,
 } from './show.ts';
@@ -80,4 +83,14 @@ test('workers', () => {
     renderHttpWorkers(data),
     /^Worker +Clients[^\n]*\n +0 +2 +5 +0 +1 +1 +3 +700 +9 +1 +2 +3 +4 +5 +0 +1\n$/,
   );
+});
+
+test('listeners with their bounds, and what was turned away', () => {
+  const [listener] = s.listeners;
+  const { name } = listener!;
+  const bound = { ...s, listeners: [{ ...listener!, limits: { connections: 10 } }] };
+  const data = httpListeners(bound, [{ listener: name, connections: 7, over: 3, overClient: 1 }]);
+  assert.deepEqual(httpListenersData.parse(data), data);
+  assert.match(renderHttpListeners(data), /^Listener +Protocol +Clients[^\n]*\n[^ ]+ +HTTP +7 +10 +3 +- +1\n$/);
+  assert.equal(renderHttpListeners([]), 'no listeners\n');
 });

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type Column, table } from '../../lib/table.ts';
 import type { HeaderMatch, Route, RouteMatch, Snapshot, StreamCluster, StringMatch } from '../../mesh/snapshot.ts';
-import type { RouteRow, WorkerStats } from '../router.ts';
+import type { ListenerStats, RouteRow, WorkerStats } from './stats.ts';
 
 export const httpRoutesData = z.array(
   z.object({
@@ -201,5 +201,55 @@ export function renderHttpWorkers(data: HttpWorkersData): string {
       .concat(w.handshakes, Object.values(w.handshakesFailed), w.logDropped, w.faults)
       .map(String),
   );
+  return table(heads, rows, 0);
+}
+
+export const httpListenersData = z.array(
+  z.object({
+    listener: z.string(),
+    protocol: z.string(),
+    connections: z.number().meta({ description: 'there now' }),
+    limit: z.number().optional().meta({ description: 'of connections at once' }),
+    limitPerClient: z.number().optional(),
+    refused: z.number().meta({ description: 'turned away because so many were there' }),
+    refusedPerClient: z.number().meta({ description: 'turned away because so many of their client were there' }),
+  }),
+);
+
+export type HttpListenersData = z.infer<typeof httpListenersData>;
+
+export function httpListeners(snapshot: Snapshot | undefined, stats: readonly ListenerStats[]): HttpListenersData {
+  const listeners = new Map(snapshot?.listeners.map((listener) => [listener.name, listener]));
+  return stats.map(({ listener, connections, over, overClient }) => {
+    const { protocol = 'HTTP', limits = {} } = listeners.get(listener) ?? {};
+    return {
+      listener,
+      protocol,
+      connections,
+      ...(limits.connections !== undefined && { limit: limits.connections }),
+      ...(limits.connectionsPerClient !== undefined && { limitPerClient: limits.connectionsPerClient }),
+      refused: over,
+      refusedPerClient: overClient,
+    };
+  });
+}
+
+export function renderHttpListeners(data: HttpListenersData): string {
+  if (data.length === 0) return 'no listeners\n';
+  const heads: Column[] = [
+    { title: 'Listener' },
+    { title: 'Protocol' },
+    ...['Clients', 'Limit', 'Refused', 'Per client', 'Refused'].map((title): Column => ({ title, align: 'right' })),
+  ];
+  const bound = (n: number | undefined): string => (n === undefined ? '-' : String(n));
+  const rows = data.map((l) => [
+    l.listener,
+    l.protocol,
+    String(l.connections),
+    bound(l.limit),
+    String(l.refused),
+    bound(l.limitPerClient),
+    String(l.refusedPerClient),
+  ]);
   return table(heads, rows, 0);
 }

@@ -114,6 +114,10 @@ export class Greeter {
     if (proxy.family !== INET && proxy.family !== INET6) return true;
     x.client = [printIp(ipFromBytes(proxy.from.subarray(0, ipBytes[proxy.family]))), proxy.fromPort];
     this.engine.peerIs(x.conn, ...x.client);
+    if (!this.engine.admits(x.conn, x.client[0])) {
+      this.refuse(base, x, 'too-many');
+      return false;
+    }
     this.engine.label(x.conn, labelOf(x));
     return true;
   }
@@ -170,6 +174,7 @@ export class Greeter {
     this.rows[base + t.W_ACTION] = t.TUNNEL;
     this.rows[base + t.W_ENDPOINT] = x.backend.id;
     this.rows[base + t.W_DEADLINE] = x.listener?.maxTunnelMs ?? 0;
+    if (stream.idleMs > 0) this.engine.stall(x.conn, stream.idleMs);
     if (x.cluster.proxyProtocol === undefined) return;
     this.e.start(base);
     emitProxy(this.e, x.cluster.proxyProtocol, this.engine.peer(x.conn));

@@ -15,6 +15,8 @@ export interface Stream extends Split<StreamTarget> {
   readonly name: string;
   /** Row of the counters. */
   readonly stat: number;
+  /** 0: as the engine has it. */
+  readonly idleMs: number;
 }
 
 /** The streams of a table. Where two have the same name of a server, or none, the first counts. */
@@ -59,7 +61,7 @@ function compileStream(route: StreamRoute, { stat, turn, cluster }: StreamContex
     total += weight;
     return { cluster: cluster(key), until: total };
   });
-  return { name: route.name, stat, turn, targets, total };
+  return { name: route.name, stat, turn, targets, total, idleMs: route.idleMs ?? 0 };
 }
 
 /** All streams of a table, some of them more than once. */

@@ -1,11 +1,11 @@
 // The hosts of a listener with TLS: which a client means, and what its connections get from then on.
 import type { Overlay } from '../worker/overlay.ts';
-import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener } from '../../mesh/snapshot.ts';
 import type { Act } from '../head/act.ts';
 import type { TlsHostView } from '../head/outcome.ts';
 import type { StreamTable } from '../tcp/stream.ts';
 import type { Table } from '../match.ts';
+import { settingsOf } from '../worker/settings.ts';
 import { hostUser } from './contexts.ts';
 import type { Context } from './contexts.ts';
 
@@ -63,8 +63,7 @@ export class HostViews {
         const { id, policy } = contexts.get(user)!;
         const { table, streams } = tables.get(host.routes)!;
         const old = this.inForce.get(user);
-        const { paths = defaultPaths, maxTunnelMs = 0 } = listener;
-        const now = { table, streams, paths, maxTunnelMs, context: id };
+        const now = { table, streams, ...settingsOf(listener), context: id };
         const stays = old?.policy === policy;
         const view = stays ? Object.assign(old.view, now) : { name, port, protocol, host: host.host, ...now };
         if (!stays && old !== undefined) old.view.retired = true;

@@ -1,7 +1,5 @@
 // The listeners of a worker and the tables behind them. A change is taken in two steps: prepare compiles all that is
 // new and can fail; commit only swaps references, so that all workers change together or none does.
-import { parsePrefix } from '../../lib/prefix.ts';
-import { defaultPaths } from '../../mesh/snapshot.ts';
 import type { Listener } from '../../mesh/snapshot.ts';
 import type { ListenerView } from '../head/outcome.ts';
 import { NO_ROUTE } from '../record/counters.ts';
@@ -13,6 +11,7 @@ import type { Upstreams } from '../upstream/upstream.ts';
 import type { Sockets } from './places.ts';
 import { prepare } from './prepare.ts';
 import type { Compiled, InForce, Prepared } from './prepare.ts';
+import { boundsOf, settingsOf } from './settings.ts';
 import type { Step } from './steps.ts';
 
 /** Views of removed listeners that are kept for connections that have not said anything yet. */
@@ -100,17 +99,16 @@ export class Listeners {
     }
     for (const spec of p.listeners.put.values()) {
       const { table, streams } = this.inForce.tables.get(spec.routes)!;
-      const paths = spec.paths ?? defaultPaths;
-      const proxyFrom = spec.proxyFrom?.flatMap((text) => parsePrefix(text) ?? []);
-      const maxTunnelMs = spec.maxTunnelMs ?? 0;
-      const now = { table, streams, paths, proxyFrom, maxTunnelMs, hosts: hosts.get(spec.name) };
+      const now = { table, streams, ...settingsOf(spec), hosts: hosts.get(spec.name) };
       const old = this.open.get(spec.name);
       if (old !== undefined && same(old.spec, spec)) {
         this.open.set(spec.name, { ...old, spec, view: Object.assign(old.view, now) });
+        this.engine.limit(old.id, boundsOf(spec));
         continue;
       }
       if (old !== undefined) closed.push(old);
       const id = this.engine.listener(helloOf(spec), sockets.get(spec.name)?.tag);
+      this.engine.limit(id, boundsOf(spec));
       const { name, port, protocol } = spec;
       const view = { name, port, protocol, ...now };
       this.views.set(id, view);

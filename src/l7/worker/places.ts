@@ -84,7 +84,8 @@ export class Places {
     );
   }
 
-  private tagOf(name: string): number {
+  /** The number that a listener has in all workers. */
+  tagOf(name: string): number {
     const tag = this.tags.get(name) ?? this.tags.size + 1;
     this.tags.set(name, tag);
     return tag;

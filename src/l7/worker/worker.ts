@@ -95,7 +95,8 @@ class L7Worker {
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
     const fault = (error: unknown): void => this.fault(error);
     const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
-    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed });
+    const maxRequests = (base: number): number => this.chain.maxRequests(base);
+    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed, maxRequests });
     this.upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
     this.chain = new Chain(this.engine, {
       http2,

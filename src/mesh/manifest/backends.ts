@@ -35,6 +35,8 @@ export interface Found {
 export interface Backends {
   readonly registry: Registry;
   find(target: Target): Found;
+  /** Why the endpoints of such a key can't be asked over HTTP; undefined where they can. */
+  notHttp(key: ClusterKey): string | undefined;
   /** Of a key that `find` found. */
   cluster(key: ClusterKey): Cluster;
   places(key: ClusterKey): Places;
@@ -75,6 +77,12 @@ export function backendsOf(
   return {
     registry,
     find: (target) => find(registry, rules, target),
+    notHttp(key) {
+      const { service, port, rule, subset } = parts(key);
+      const declared = service?.ports.find((p) => p.port === port);
+      if (declared?.tls !== true || (subset?.tls ?? rule?.tls) !== undefined) return undefined;
+      return `service ${key} speaks TLS, and no BackendTLSPolicy or DestinationRule says how to trust it`;
+    },
     cluster(key) {
       const { service, port, rule, subset, proxyProtocol } = parts(key);
       const http2 = service?.ports.find((p) => p.port === port)?.http2 === true;

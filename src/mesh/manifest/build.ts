@@ -36,6 +36,7 @@ import { compileVirtualService } from './istio/virtualservice.ts';
 import { kinds, ofKind } from './kinds.ts';
 import { plainRoute, type Policy, policyOf } from './mesh.ts';
 import { listenerSettings, proxyVersions, type SettingsOf } from './policy/attach.ts';
+import { idleTimes } from './policy/idle.ts';
 import { bad, type ManifestStatus, type StatusBook, statusBook } from './status.ts';
 
 export interface BuildInput {
@@ -75,9 +76,10 @@ export function buildSnapshots(input: BuildInput): Built {
   );
   const backends = backendsFor(input, secrets, book, refused);
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
+  const idle = idleTimes(ofKind(kinds.routePolicy, input.manifests, refused), input.manifests, book, firstSeen);
   const routes = [
-    ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => compileHttpRoute(r, backends, grants)),
-    ...streamRoutes(input.manifests, refused, backends, grants),
+    ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => idle.http(compileHttpRoute(r, backends, grants))),
+    ...streamRoutes(input.manifests, refused, backends, grants).map((r) => idle.stream(r)),
   ];
   const bindings = bindGateways({
     classes: ofKind(kinds.gatewayClass, input.manifests, refused),
@@ -90,7 +92,9 @@ export function buildSnapshots(input: BuildInput): Built {
   });
   const istio = {
     gateways: ofKind(kinds.istioGateway, input.manifests, refused),
-    services: ofKind(kinds.virtualService, input.manifests, refused).map((v) => compileVirtualService(v, backends)),
+    services: ofKind(kinds.virtualService, input.manifests, refused).map((v) =>
+      idle.service(compileVirtualService(v, backends)),
+    ),
     gatewayAddress: input.gatewayAddress,
     secrets,
     book,
@@ -168,7 +172,9 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
     if (protocol === 'HTTPS') {
       const secured = terminate(name, bindings.filter(own), others, book, firstSeen);
       const tls = secured.map(([host]) => host);
-      return [{ name, address, port, protocol, routes: name, tls }, { name, hosts: [] }, ...secured.map(([, t]) => t)];
+      const bound = settings([...bindings, ...istio].filter(own));
+      const listener = { name, address, port, protocol, routes: name, tls, ...bound };
+      return [listener, { name, hosts: [] }, ...secured.map(([, t]) => t)];
     }
     const hosts = virtualHosts(
       bindings.filter(own),

@@ -17,7 +17,7 @@ import { destinationRuleRules, virtualServiceRules } from './istio/rules.ts';
 import { destinationRuleSchema, istioGatewaySchema, virtualServiceSchema } from './istio/schema.ts';
 import { configMapRules, secretRules } from '../secret/rules.ts';
 import { configMapSchema, secretSchema } from '../secret/schema.ts';
-import { backendPolicySchema, listenerPolicySchema } from './policy/schema.ts';
+import { backendPolicySchema, listenerPolicySchema, routePolicySchema } from './policy/schema.ts';
 import { type Kind, readManifest, type Typed } from './read.ts';
 
 const gatewayApi = 'gateway.networking.k8s.io';
@@ -75,6 +75,7 @@ export const kinds = {
   virtualService: { ...istio, kind: 'VirtualService', schema: virtualServiceSchema, rules: virtualServiceRules },
   destinationRule: { ...istio, kind: 'DestinationRule', schema: destinationRuleSchema, rules: destinationRuleRules },
   listenerPolicy: { ...own, kind: 'ListenerPolicy', schema: listenerPolicySchema },
+  routePolicy: { ...own, kind: 'RoutePolicy', schema: routePolicySchema },
   backendPolicy: { ...own, kind: 'BackendPolicy', schema: backendPolicySchema },
 } as const;
 

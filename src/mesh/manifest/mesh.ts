@@ -53,6 +53,13 @@ export function policyOf(
       .toSorted((a, b) => compareAge(a.source.manifest, b.source.manifest, firstSeen))
       .map(({ route }) => route);
     const istio = ordered(service, port);
+    if (service.ports.find((p) => p.port === port)?.protocol === 'TCP') {
+      for (const { source } of all.filter((route) => route.kind === 'HTTPRoute')) {
+        const message = `service ${key} speaks no HTTP on port ${port}`;
+        book.set(source.manifest, bad('Accepted', 'UnsupportedProtocol', message), `Service ${key}`);
+      }
+      return { routes: [], streams: [...streams, ...(istio?.streams ?? [])].slice(0, 1) };
+    }
     if (istio !== undefined && ranked.length > 0) {
       const message = `HTTPRoutes are attached to service ${key} too, and are tried first`;
       book.set(istio.manifest, { type: 'Conflicted', status: 'True', reason: 'GatewayAPIFirst', message });

@@ -1,6 +1,7 @@
 import type { Problem } from '../../config/problem.ts';
 import type { Look } from '../../engine/slice.ts';
 import { type Registry, type Service, type ServicePort, serviceKey } from './model.ts';
+import { declaredProtocol } from './protocol.ts';
 import type { Services } from './schema.ts';
 
 type Entry = Services[string];
@@ -17,7 +18,7 @@ function serviceOf(name: string, entry: Entry): Service {
     namespace: 'default',
     name,
     ...(entry.address !== undefined && { address: entry.address }),
-    ports: port === undefined ? [] : [portSaid(port, entry.protocol)],
+    ports: port === undefined ? [] : [portSaid(port, entry)],
     endpoints: Object.entries(entry.endpoints)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([endpoint, { guest, ...rest }]) => ({ name: endpoint, ...rest, ...(guest !== undefined && { guest }) })),
@@ -25,7 +26,11 @@ function serviceOf(name: string, entry: Entry): Service {
 }
 
 /** HTTP2 and GRPC are HTTP whose endpoints want HTTP/2. */
-function portSaid(port: number, protocol: Entry['protocol']): ServicePort {
+function portSaid(port: number, entry: Entry): ServicePort {
+  const { protocol = 'HTTP', 'app-protocol': appProtocol, 'port-name': portName } = entry;
+  if (appProtocol !== undefined || portName !== undefined) {
+    return { port, ...declaredProtocol(port, { appProtocol, portName }) };
+  }
   if (protocol === 'HTTP2' || protocol === 'GRPC') return { port, protocol: 'HTTP', http2: true };
   return { port, protocol };
 }
@@ -45,6 +50,12 @@ export function checkServices(services: Services, look: Look): readonly Problem[
     if (port === undefined) {
       const why = Object.keys(entry.endpoints).length === 0 ? 'it has no endpoints' : 'its endpoints have several';
       return [look.problem(['services', name], 'port is missing', `${why}, so the port can't be taken from them`)];
+    }
+    const twice = (['app-protocol', 'port-name'] as const).find((key) => entry[key] !== undefined);
+    if (entry.protocol !== undefined && twice !== undefined) {
+      return [
+        look.problem(['services', name, 'protocol'], `${twice} says what is spoken too`, 'leave one of them out'),
+      ];
     }
     if (entry.address === undefined) return [];
     const socket = `${entry.address} port ${port}`;

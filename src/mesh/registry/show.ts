@@ -26,6 +26,7 @@ const serviceData = z.object({
   port: z.number().optional(),
   protocol: z.enum(['HTTP', 'TCP', 'auto']).optional(),
   http2: z.literal(true).optional(),
+  tls: z.literal(true).optional(),
   endpoints: z.array(endpointData),
 });
 
@@ -51,7 +52,7 @@ export function servicesData(registry: Registry, health: Health | undefined, nam
 export function renderServices(services: readonly ServiceData[], columns = 0): string {
   if (services.length === 0) return 'no services\n';
   const rows = services.flatMap((service) => {
-    const protocol = service.http2 ? 'HTTP/2' : (service.protocol ?? '-');
+    const protocol = service.http2 ? 'HTTP/2' : service.tls ? 'TLS' : (service.protocol ?? '-');
     const head = [service.name, service.address ?? '-', String(service.port ?? '-'), protocol];
     if (service.endpoints.length === 0) return [[...head, '-', '-', '-', '-']];
     return service.endpoints.map((e, i) => {

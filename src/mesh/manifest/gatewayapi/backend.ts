@@ -33,5 +33,6 @@ export function clusterOf(
   }
   const found = backends.find({ namespace, name: ref.name, ...(ref.port !== undefined && { port: ref.port }) });
   if (found.missing !== undefined) troubles.push(bad('ResolvedRefs', 'BackendNotFound', found.missing));
-  return found.key;
+  const strange = from.kind === 'HTTPRoute' ? backends.notHttp(found.key) : undefined;
+  return strange === undefined ? found.key : refuse('UnsupportedProtocol', strange);
 }

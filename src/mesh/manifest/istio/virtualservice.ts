@@ -73,8 +73,10 @@ function weighted(
     ...(destination.subset !== undefined && { subset: destination.subset }),
   });
   if (found.missing !== undefined) troubles.push(bad('ResolvedRefs', 'BackendNotFound', found.missing));
+  const strange = backends.notHttp(found.key);
+  if (strange !== undefined) troubles.push(bad('ResolvedRefs', 'UnsupportedProtocol', strange));
   const share = count === 1 ? 1 : (weight ?? 0);
-  return { cluster: found.key, weight: share, ...editsOf(headers) };
+  return { cluster: strange === undefined ? found.key : `none/${found.key}`, weight: share, ...editsOf(headers) };
 }
 
 function routeOf(

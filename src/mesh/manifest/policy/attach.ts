@@ -2,7 +2,7 @@
 // one counts, then the older; the other has a status.
 import type { Manifest } from '../../../config/manifest.ts';
 import { type Registry, serviceKey } from '../../registry/model.ts';
-import type { Cluster, Listener } from '../../snapshot.ts';
+import type { Cluster, Listener, ListenerLimits } from '../../snapshot.ts';
 import { compareAge, type FirstSeen } from '../age.ts';
 import type { Typed } from '../read.ts';
 import { bad, good, type StatusBook } from '../status.ts';
@@ -14,7 +14,7 @@ export interface Target {
   readonly part: string;
 }
 
-export type ListenerSettings = Pick<Listener, 'proxyFrom' | 'maxTunnelMs'>;
+export type ListenerSettings = Pick<Listener, 'proxyFrom' | 'maxTunnelMs' | 'limits'>;
 
 /** Gives what policies say of a socket, by the listeners that share it: what is said of one binds all of them. */
 export type SettingsOf = (here: readonly Target[]) => ListenerSettings;
@@ -40,22 +40,40 @@ export function listenerSettings(
         compareAge(a.policy.manifest, b.policy.manifest, firstSeen),
     );
   return (here) => {
-    const settings: { -readonly [K in keyof ListenerSettings]: ListenerSettings[K] } = {};
+    const settings = new Map<string, unknown>();
+    const limits = new Map<string, unknown>();
     for (const each of attached.filter((a) => here.some((target) => names(a, target)))) {
       const { manifest, spec } = each.policy;
-      const proxyFrom = spec.proxyProtocol?.trustedSources;
-      const maxTunnelMs = spec.timeout.maxTunnelDuration;
-      const later =
-        differs(settings.proxyFrom, proxyFrom) || differs(settings.maxTunnelMs, maxTunnelMs) ? partOf(each) : undefined;
-      if (later !== undefined) {
-        const message = 'another ListenerPolicy, more specific or older, says otherwise of the same socket';
-        book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'Conflicted', message }, later);
-      }
-      if (proxyFrom !== undefined) settings.proxyFrom ??= proxyFrom;
-      if (maxTunnelMs !== undefined) settings.maxTunnelMs ??= maxTunnelMs;
+      const own = settle(settings, {
+        proxyFrom: spec.proxyProtocol?.trustedSources,
+        maxTunnelMs: spec.timeout.maxTunnelDuration,
+      });
+      if (settle(limits, limitsOf(spec)) && own) continue;
+      const message = 'another ListenerPolicy, more specific or older, says otherwise of the same socket';
+      book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'Conflicted', message }, partOf(each));
     }
-    return settings;
+    if (limits.size > 0) settings.set('limits', Object.fromEntries(limits));
+    return Object.fromEntries(settings);
   };
+}
+
+function limitsOf({ connection, requestHead }: ListenerPolicySpec): Record<keyof ListenerLimits, number | undefined> {
+  return {
+    connections: connection?.connectionLimit.value,
+    connectionsPerClient: connection?.connectionLimit.valuePerClient,
+    requestsPerConnection: connection?.connectionLimit.maxRequestsPerConnection,
+    headFields: requestHead?.maxFields,
+    headBytes: requestHead?.maxBytes,
+    targetBytes: requestHead?.maxTargetBytes,
+  };
+}
+
+/** Adds what is not said yet. False: of something else was said. */
+function settle(said: Map<string, unknown>, more: Readonly<Record<string, unknown>>): boolean {
+  const fresh = Object.entries(more).filter(([, value]) => value !== undefined);
+  const agrees = !fresh.some(([name, value]) => differs(said.get(name), value));
+  for (const [name, value] of fresh) if (!said.has(name)) said.set(name, value);
+  return agrees;
 }
 
 function differs(before: unknown, now: unknown): boolean {

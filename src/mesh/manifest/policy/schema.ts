@@ -13,12 +13,29 @@ const gatewayRef = z.strictObject({
   sectionName: name.optional(),
 });
 
+const atLeastOne = z.int().min(1).max(10_000_000);
+
+/** As ClientTrafficPolicy of Envoy Gateway has it, with the bound of one client beside. */
+const connectionLimit = z.strictObject({
+  value: atLeastOne.optional(),
+  valuePerClient: atLeastOne.optional(),
+  maxRequestsPerConnection: atLeastOne.optional(),
+});
+
 export const listenerPolicySchema = z.strictObject({
   targetRefs: z.array(gatewayRef).min(1).max(16),
   proxyProtocol: z.strictObject({ trustedSources: z.array(prefix).min(1).max(64) }).optional(),
   timeout: z
     .strictObject({ maxTunnelDuration: durationMs.refine((ms) => ms > 0, 'has to be more than nothing').optional() })
     .default({}),
+  connection: z.strictObject({ connectionLimit }).optional(),
+  requestHead: z
+    .strictObject({
+      maxFields: z.int().min(1).max(256).optional(),
+      maxBytes: z.int().min(256).max(32_768).optional(),
+      maxTargetBytes: z.int().min(1).max(32_768).optional(),
+    })
+    .optional(),
 });
 
 const serviceRef = z.strictObject({
@@ -32,5 +49,19 @@ export const backendPolicySchema = z.strictObject({
   proxyProtocol: z.strictObject({ version: z.enum(['V1', 'V2']) }).optional(),
 });
 
+const routeRef = z.strictObject({
+  group: z.enum(['gateway.networking.k8s.io', 'networking.istio.io']).default('gateway.networking.k8s.io'),
+  kind: z.enum(['HTTPRoute', 'TCPRoute', 'TLSRoute', 'VirtualService'], {
+    error: 'a RoutePolicy is for HTTPRoutes, TCPRoutes, TLSRoutes and VirtualServices',
+  }),
+  name,
+});
+
+export const routePolicySchema = z.strictObject({
+  targetRefs: z.array(routeRef).min(1).max(16),
+  timeout: z.strictObject({ idle: durationMs.refine((ms) => ms > 0, 'has to be more than nothing') }),
+});
+
 export type ListenerPolicySpec = z.infer<typeof listenerPolicySchema>;
+export type RoutePolicySpec = z.infer<typeof routePolicySchema>;
 export type BackendPolicySpec = z.infer<typeof backendPolicySchema>;

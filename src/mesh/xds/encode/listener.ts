@@ -29,6 +29,7 @@ export function overAds(): ConfigSource {
 /** The listener as Envoy takes it by LDS; its routes come by RDS, so that a changed route never drains it. */
 export function listenerOf(listener: SnapshotListener): Listener {
   const paths = listener.paths ?? defaultPaths;
+  const { headFields, headBytes, requestsPerConnection } = listener.limits ?? {};
   const decode = paths === 'decode-and-merge-slashes';
   const manager = create(HttpConnectionManagerSchema, {
     statPrefix: listener.name,
@@ -49,7 +50,12 @@ export function listenerOf(listener: SnapshotListener): Listener {
     mergeSlashes: decode || paths === 'merge-slashes',
     pathWithEscapedSlashesAction: decode ? EscapedSlashes.UNESCAPE_AND_FORWARD : EscapedSlashes.KEEP_UNCHANGED,
     serverHeaderTransformation: ServerHeader.PASS_THROUGH,
-    commonHttpProtocolOptions: { idleTimeout: seconds(60) },
+    commonHttpProtocolOptions: {
+      idleTimeout: seconds(60),
+      ...(headFields !== undefined && { maxHeadersCount: headFields }),
+      ...(requestsPerConnection !== undefined && { maxRequestsPerConnection: requestsPerConnection }),
+    },
+    ...(headBytes !== undefined && { maxRequestHeadersKb: Math.ceil(headBytes / 1024) }),
     requestHeadersTimeout: seconds(10),
     requestTimeout: seconds(0),
     streamIdleTimeout: seconds(300),

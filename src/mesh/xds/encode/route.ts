@@ -155,6 +155,7 @@ function forwardOf(
     ...rewriteOf(action.path, path),
     ...(action.host !== undefined && { hostRewriteSpecifier: { case: 'hostRewriteLiteral', value: action.host } }),
     timeout: milliseconds(action.timeoutMs),
+    ...(action.idleMs !== undefined && { idleTimeout: milliseconds(action.idleMs) }),
   };
 }
 

@@ -1,6 +1,6 @@
 // The calls themselves: read, write, keep what does not go, end, close.
-#include "l7.h"
-#include "tls/tls.h"
+#include "../l7.h"
+#include "../tls/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>

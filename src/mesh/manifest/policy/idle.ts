@@ -1,0 +1,77 @@
+// How long what a route takes may be without a byte: what RoutePolicies say, put into compiled routes.
+import type { Manifest } from '../../../config/manifest.ts';
+import type { Route, StreamRoute } from '../../snapshot.ts';
+import { compareAge, type FirstSeen } from '../age.ts';
+import type { CompiledRoute } from '../gatewayapi/httproute.ts';
+import type { CompiledStream } from '../gatewayapi/stream.ts';
+import type { CompiledService } from '../istio/virtualservice.ts';
+import type { Typed } from '../read.ts';
+import { bad, good, type StatusBook } from '../status.ts';
+import type { RoutePolicySpec } from './schema.ts';
+
+/** Each gives the route with the time that a policy has for it. */
+export interface IdleTimes {
+  http(route: CompiledRoute): CompiledRoute;
+  stream(route: CompiledStream): CompiledStream;
+  service(service: CompiledService): CompiledService;
+}
+
+/** Attaches RoutePolicies; statuses go into the book. Of two for one route the older counts. */
+export function idleTimes(
+  policies: readonly Typed<RoutePolicySpec>[],
+  manifests: readonly Manifest[],
+  book: StatusBook,
+  firstSeen?: FirstSeen,
+): IdleTimes {
+  const times = new Map<string, number>();
+  for (const { manifest, namespace, spec } of policies.toSorted((a, b) =>
+    compareAge(a.manifest, b.manifest, firstSeen),
+  )) {
+    for (const ref of spec.targetRefs) {
+      const key = keyOf(ref.kind, `${namespace}/${ref.name}`);
+      const part = `${ref.kind} ${namespace}/${ref.name}`;
+      const isTarget = ({ apiVersion, kind, metadata }: Manifest): boolean =>
+        apiVersion.startsWith(`${ref.group}/`) && keyOf(kind, `${metadata.namespace}/${metadata.name}`) === key;
+      const none = bad('Accepted', 'TargetNotFound', `there is no ${part}`);
+      book.set(manifest, manifests.some(isTarget) ? good('Accepted') : none, part);
+      if ((times.get(key) ?? spec.timeout.idle) !== spec.timeout.idle) {
+        const message = `an older RoutePolicy says otherwise of ${part}`;
+        book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'Conflicted', message }, part);
+      } else times.set(key, spec.timeout.idle);
+    }
+  }
+  return {
+    http(route) {
+      const idleMs = times.get(keyOf(route.kind, route.source.key));
+      if (idleMs === undefined) return route;
+      const routes: CompiledRoute['routes'] = (port) =>
+        route.routes(port).map((ranked) => ({ ...ranked, route: withTime(ranked.route, idleMs) }));
+      return { ...route, routes };
+    },
+    stream(route) {
+      const idleMs = times.get(keyOf(route.kind, route.source.key));
+      return idleMs === undefined ? route : { ...route, route: { ...route.route, idleMs } };
+    },
+    service(service) {
+      const idleMs = times.get(keyOf('VirtualService', service.source.key));
+      if (idleMs === undefined) return service;
+      const timed = (list: readonly StreamRoute[]) => list.map((stream) => ({ ...stream, idleMs }));
+      return {
+        ...service,
+        routes: (gateway, port) => service.routes(gateway, port).map((route) => withTime(route, idleMs)),
+        streams(gateway, port) {
+          const { tcp, tls } = service.streams(gateway, port);
+          return { tcp: timed(tcp), tls: timed(tls) };
+        },
+      };
+    },
+  };
+}
+
+function keyOf(kind: string, name: string): string {
+  return `${kind} ${name}`;
+}
+
+function withTime(route: Route, idleMs: number): Route {
+  return route.action.kind === 'forward' ? { ...route, action: { ...route.action, idleMs } } : route;
+}
