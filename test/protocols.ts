@@ -227,6 +227,30 @@ const tls: readonly Short[] = [
   ],
   ['a certificate for an upstream', behind, 'a client certificate for the upstream', 'Node'],
   [
+    'TLS ends here before TCP',
+    'src/l7/tls/stream.test.ts',
+    'TLS ends here, and the stream of its host takes what is in it: a server that speaks first, and half-close',
+    'RFC 8446 6.1',
+  ],
+  [
+    'TLS before TCP: certificates of clients',
+    'src/l7/tls/stream.test.ts',
+    'who does not shake hands, or has no certificate where one must be, gets no connection to a server',
+    'RFC 8446 4.4.2',
+  ],
+  [
+    'PROXY protocol before TLS',
+    'src/l7/tls/stream.test.ts',
+    'a PROXY header may stand before it, and go to the server; a host without a stream is closed',
+    'RFC 8446 5.1',
+  ],
+  [
+    'TCP and TLS routes in Envoys',
+    'src/mesh/xds/envoy-stream.test.ts',
+    'TCP, weights, idle times, TLS by name, a change: as the manifests say',
+    'Envoy',
+  ],
+  [
     'an end without close_notify is no end',
     behind,
     'a body until close ends with close_notify; without it the client sees it broken',

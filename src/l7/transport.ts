@@ -121,7 +121,8 @@ export const RETRY = 6;
 export const CLOSE = 7;
 /** The connection speaks HTTP: REQUEST rows from now on. */
 export const PLAIN = 8;
-/** The connection speaks TLS with context W_ENDPOINT, from its first byte that is not used up on, and HTTP in it. */
+/** The connection speaks TLS with context W_ENDPOINT, from its first byte that is not used up on, and HTTP in it unless
+ * OUT_ASK is set. */
 export const TLS = 9;
 
 // W_BODY: how the body that follows in the incoming bytes is framed.
@@ -140,6 +141,8 @@ export const OUT_KEEP = 1;
 export const OUT_KEEP_UPSTREAM = 2;
 /** The outgoing body is framed as chunked; without it, it goes as plain bytes. */
 export const OUT_CHUNK = 4;
+/** TLS: what is in it may be anything. A HELLO asks again when the handshake is done, before the first byte. */
+export const OUT_ASK = 8;
 
 // W_REASON.
 export const WHY_NONE = 0;

@@ -7,6 +7,7 @@ import type {
   PathRewrite,
   Route,
   RouteAction,
+  RouteTable,
   Snapshot,
   StreamRoute,
   TlsHost,
@@ -21,7 +22,7 @@ export function printSnapshot(snapshot: Snapshot): string {
     const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '  '));
     const secured = (listener.tls ?? []).flatMap((tls) => [
       `  ${printTls(tls)}`,
-      ...(snapshot.routes.find((t) => t.name === tls.routes)?.hosts ?? []).flatMap((host) => printHost(host, '    ')),
+      ...printTable(snapshot.routes.find((t) => t.name === tls.routes)),
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
@@ -39,6 +40,11 @@ export function printSnapshot(snapshot: Snapshot): string {
       (c.proxyProtocol === undefined ? '' : ` proxy-protocol v${c.proxyProtocol}`),
   );
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
+}
+
+function printTable(table: RouteTable | undefined): string[] {
+  const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '    '));
+  return [...hosts, ...(table?.streams ?? []).map((stream) => `    ${printStream(stream)}`)];
 }
 
 function printHost(host: VirtualHost, indent: string): string[] {

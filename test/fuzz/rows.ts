@@ -66,7 +66,7 @@ class Hostile {
     rows[base + t.W_ACTION] = this.below(11);
     rows[base + t.W_HEAD] = this.below(4) === 0 ? this.below(len + 1) : len;
     rows[base + t.W_ENDPOINT] = this.one(this.endpoints);
-    rows[base + t.W_OUT] = this.below(8);
+    rows[base + t.W_OUT] = this.below(16);
     rows[base + t.W_BODY] = this.below(5);
     rows[base + t.W_BODY_LO] = this.below(5) === 0 ? 100_000 : this.below(40);
     rows[base + t.W_DEADLINE] = this.below(4) === 0 ? this.below(50) : 0;

@@ -371,8 +371,8 @@ void up_timer(struct engine *e, struct up *up);
 struct engine *engine_of(const struct call *c);
 
 // tls/session.c
-// The connection speaks TLS, and HTTP in it.
-void tls_greet(struct engine *e, struct conn *c, uint32_t context);
+// The connection speaks TLS, and in it HTTP, or what a HELLO asks.
+void tls_greet(struct engine *e, struct conn *c, uint32_t context, bool ask);
 // tls/door.c
 void register_l7_tls(napi_env env, napi_value exports);
 

@@ -46,6 +46,8 @@ export class Exchange {
   scanned = 0;
   /** Requests that the connection has brought. */
   requests = 0;
+  /** It speaks TLS, and what is in it is asked. */
+  secured = false;
   /** Its PROXY header has been read. */
   proxied = false;
   /** It has been found out what the connection speaks. */
@@ -80,6 +82,7 @@ export class Exchange {
     this.requests = 0;
     this.greeted = false;
     this.proxied = false;
+    this.secured = false;
     this.since = 0;
     this.client = undefined;
   }

@@ -32,7 +32,11 @@ function trustOf(name: string, secrets: Secrets): Pick<TlsSpec, 'ca' | 'crl'> {
 }
 
 /** Of a listener's host. Throws where a secret lacks what it is named for. */
-function serverSpec(listener: string, host: TlsHost, secrets: Secrets): TlsSpec & { readonly policy: string } {
+function serverSpec(
+  { name, protocol }: Listener,
+  host: TlsHost,
+  secrets: Secrets,
+): TlsSpec & { readonly policy: string } {
   const { client, minimum } = host;
   const rules = {
     verify: client === undefined ? ('never' as const) : client.required ? ('always' as const) : ('given' as const),
@@ -43,8 +47,8 @@ function serverSpec(listener: string, host: TlsHost, secrets: Secrets): TlsSpec 
     side: 'server',
     certificates: certificatesOf(host.certificates, secrets),
     ...rules,
-    alpn: ['h2', 'http/1.1'],
-    policy: hash('sha256', JSON.stringify([listener, host.host, rules]), 'hex'),
+    alpn: protocol === 'HTTPS' ? ['h2', 'http/1.1'] : [],
+    policy: hash('sha256', JSON.stringify([name, host.host, rules]), 'hex'),
   };
 }
 
@@ -88,7 +92,7 @@ export class Contexts {
     for (const key of [...clusters.gone, ...clusters.put.keys()]) next.drop(clusterUser(key));
     for (const listener of listeners.put.values()) {
       for (const host of listener.tls ?? []) {
-        this.add(next, hostUser(listener, host), () => serverSpec(listener.name, host, secrets));
+        this.add(next, hostUser(listener, host), () => serverSpec(listener, host, secrets));
         yield;
       }
     }

@@ -42,18 +42,18 @@ static bool tls_accept(struct engine *e, struct sock *s, struct context *c)
 	return true;
 }
 
-void tls_greet(struct engine *e, struct conn *c, uint32_t id)
+void tls_greet(struct engine *e, struct conn *c, uint32_t id, bool ask)
 {
 	struct context *context = context_find(e, id);
 	if (!context || !context->server || !tls_accept(e, &c->s, context)) {
 		e->stats.faults += 1;
 		return abort_conn(e, c, WHY_CLOSED);
 	}
-	c->greeting = false;
-	c->phase = AWAIT;
+	c->greeting = ask;
+	c->phase = ask ? GREETING : AWAIT;
 	c->head_timed = false;
 	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
-	push(e, c, REQUEST, WHY_NONE);
+	push(e, c, ask ? HELLO : REQUEST, WHY_NONE);
 }
 
 bool tls_connect(struct engine *e, struct sock *s, struct context *c, const struct expected *expected)
@@ -117,8 +117,10 @@ static bool shake(struct session *t, struct sock *s)
 		return true;
 	t->engine->stats.tls_handshakes += 1;
 	t->engine->stats.tls_resumed += SSL_session_reused(t->ssl) ? 1 : 0;
-	// The time for a request begins.
-	wheel_set(&t->engine->wheel, &((struct conn *)s)->idle, t->engine->now_us / 1000 + t->engine->times.head_ms);
+	struct conn *c = (struct conn *)s;
+	// The time for a request begins; who greets is asked now.
+	wheel_set(&t->engine->wheel, &c->idle, t->engine->now_us / 1000 + t->engine->times.head_ms);
+	c->asked = false;
 	return true;
 }
 
