@@ -31,6 +31,7 @@ const chain = 'src/l7/chain.test.ts';
 const heads = 'src/l7/http1.test.ts';
 const exchange = 'src/l7/net/exchange.test.ts';
 const limits = 'src/l7/net/limits.test.ts';
+const moves = 'src/l7/worker/moves.test.ts';
 const smuggling = 'test/lab/smuggling.test.ts';
 
 type Short = readonly [feature: string, file: string, test: string, oracle: string];
@@ -74,6 +75,12 @@ const connections: readonly Short[] = [
     chain,
     'a removed listener takes no more connections; open ones get an answer and an end',
     'RFC 9112 9.6',
+  ],
+  [
+    'drain of a whole router: answers, streams, tunnels',
+    'src/l7/worker/drain.test.ts',
+    'answers say close, streams end behind two GOAWAYs, tunnels stay until the end',
+    'Node HTTP/2',
   ],
 ];
 
@@ -202,6 +209,13 @@ const tls: readonly Short[] = [
   ['renegotiation is refused', session, 'renegotiation and early data are refused', 'OpenSSL'],
   ['early data is refused', session, 'renegotiation and early data are refused', 'RFC 8446 2.3'],
   [
+    'connections over TLS change their worker',
+    moves,
+    'TLS connections and tunnels over TLS move with their keys, when workers are fewer and when one crashes',
+    'Node',
+  ],
+  ['handshakes change their worker', moves, 'a handshake goes on in another worker, from where it was', 'Node'],
+  [
     'certificates change under open connections',
     hosts,
     'a new certificate is for new connections; one that stands goes on, with new routes',
@@ -292,6 +306,18 @@ const http2: readonly Short[] = [
     h2,
     'a listener that goes: GOAWAY twice, what is under way is answered, then the end',
     'RFC 9113 6.8',
+  ],
+  [
+    'HTTP/2: connections change their worker',
+    moves,
+    'HTTP/2 without a stream moves with its tables and windows; with streams all is answered first',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2: a worker that leaves',
+    moves,
+    'HTTP/2 that always has a stream is told to go by two GOAWAYs, and loses none',
+    'Node HTTP/2',
   ],
   ['HTTP/2: bound of streams', h2, 'streams have their bound: of one connection, and of all', 'RFC 9113 5.1.2'],
   ['HTTP/2: framing and HPACK, judged', oracles, 'h2spec --strict fails nothing and skips nothing', 'h2spec'],

@@ -102,7 +102,7 @@ class Hostile {
         () => engine.template(this.below(5), Buffer.alloc(this.below(200))),
         () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.unlisten(this.number()),
-        () => engine.closeIdle(),
+        () => engine.end(this.below(20) === 0 ? 'all' : 'idle'),
         () => engine.label(conn, Buffer.alloc(this.below(200))),
         () => engine.park(this.below(2) === 0 ? 'all' : 'tunnels'),
         () => engine.take(this.one(parkedConnections(home))),

@@ -8,6 +8,7 @@ import type { Table } from '../match.ts';
 import type { Backend } from '../upstream/pick.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
 import type { Stream, StreamTable } from '../tcp/stream.ts';
+import type { SessionState } from '../move/session.ts';
 import * as t from '../transport.ts';
 import type { Act, Target } from './act.ts';
 import type { Call } from './grpc.ts';
@@ -184,6 +185,8 @@ export interface Label {
   readonly flags: string;
   readonly upstream: string;
   readonly client?: readonly [address: string, port: number];
+  /** Of a connection of HTTP/2. */
+  readonly http2?: SessionState;
 }
 
 export function labelOf(x: Exchange): Uint8Array {
@@ -200,15 +203,31 @@ export function labelOf(x: Exchange): Uint8Array {
   return Buffer.from(JSON.stringify(label));
 }
 
+/** Of a connection of HTTP/2. */
+export function labelOfHttp2(http2: SessionState, { address, port }: t.Peer): Uint8Array {
+  const nothing = { listener: '', route: '', subject: ['', '', ''], status: 0, flags: '', upstream: '' } as const;
+  return Buffer.from(JSON.stringify({ ...nothing, client: [address, port], http2 } satisfies Label));
+}
+
 /** Undefined: nothing is known of the connection that its next worker would not find out. */
 export function readLabel(bytes: Uint8Array): Label | undefined {
   return bytes.length === 0 ? undefined : (JSON.parse(Buffer.from(bytes).toString()) as Label);
 }
 
 /** Goes on with what another worker began: a tunnel where the label names its route. */
-export function adopt(x: Exchange, label: Label, listener: ListenerView | undefined, stat: number): void {
-  x.greeted = x.proxied = true;
+export function adopt(
+  x: Exchange,
+  engine: t.Engine,
+  label: Label,
+  listener: ListenerView | undefined,
+  stat: number,
+): void {
+  x.proxied = true;
   x.client = label.client;
+  if (label.client !== undefined) {
+    engine.peerIs(x.conn, ...label.client);
+    engine.admits(x.conn, label.client[0]);
+  }
   if (label.route === '') return;
   const [method, host, path] = label.subject.map((text) => Buffer.from(text, 'latin1'));
   const bytes = Buffer.concat([method!, host!, path!]);

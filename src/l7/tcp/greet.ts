@@ -28,8 +28,8 @@ export interface GreeterOptions {
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
   readonly listener: (id: number) => ListenerView | undefined;
-  /** The host that a connection with this context of TLS is for. */
-  readonly host: (context: number) => ListenerView | undefined;
+  /** The host that a connection with this policy of TLS is for. */
+  readonly host: (policy: string) => ListenerView | undefined;
 }
 
 /** How long a connection may say nothing before what it speaks is taken for TCP. */
@@ -114,7 +114,10 @@ export class Greeter {
     }
     x.proxied = true;
     this.rows[base + t.W_HEAD] = used;
-    if (proxy.family !== INET && proxy.family !== INET6) return true;
+    if (proxy.family !== INET && proxy.family !== INET6) {
+      this.engine.label(x.conn, labelOf(x));
+      return true;
+    }
     x.client = [printIp(ipFromBytes(proxy.from.subarray(0, ipBytes[proxy.family]))), proxy.fromPort];
     this.engine.peerIs(x.conn, ...x.client);
     if (!this.engine.admits(x.conn, x.client[0])) {
@@ -166,10 +169,10 @@ export class Greeter {
   /** The handshake is done: the stream of its host takes it. */
   private within(base: number, x: Exchange): void {
     const { tls } = this.engine.peer(x.conn);
-    const host = tls === undefined ? undefined : this.o.host(tls.context);
-    if (host?.retired === true) return this.refuse(base, x, 'other-rules');
+    const host = tls === undefined ? undefined : this.o.host(tls.policy);
+    if (host === undefined) return this.refuse(base, x, 'other-rules');
     x.listener = host;
-    this.tunnel(base, x, host?.streams.plain);
+    this.tunnel(base, x, host.streams.plain);
   }
 
   /** What the log says of it: no method, and the name that the ClientHello asks for. */

@@ -5,6 +5,7 @@ import { getCACertificates } from 'node:tls';
 import { Overlay } from '../worker/overlay.ts';
 import type { Cluster, ClusterKey, ClusterTls, Listener, Secret, TlsHost } from '../../mesh/snapshot.ts';
 import type { Engine } from '../transport.ts';
+import { policyName } from './spec.ts';
 import type { TlsSpec } from './spec.ts';
 
 type Secrets = Pick<Overlay<Secret>, 'get'>;
@@ -13,7 +14,7 @@ type Secrets = Pick<Overlay<Secret>, 'get'>;
 export interface Context {
   /** The same content has the same key. */
   readonly key: string;
-  /** What decides whom a client must be: sessions and connections of another policy are not taken on. */
+  /** policyName(): what decides whom a client must be. Sessions and connections of another are not taken on. */
   readonly policy: string;
   readonly id: number;
 }
@@ -107,7 +108,10 @@ export class Contexts {
       const spec = specOf();
       const key = hash('sha256', JSON.stringify(spec), 'hex');
       const old = this.inForce.get(user);
-      next.set(user, old?.key === key ? old : { key, policy: spec.policy ?? '', id: this.engine.tlsContext(spec) });
+      next.set(
+        user,
+        old?.key === key ? old : { key, policy: policyName(spec.policy), id: this.engine.tlsContext(spec) },
+      );
     } catch (error) {
       throw new Error(`TLS of ${user}: ${(error as Error).message}`, { cause: error });
     }

@@ -96,5 +96,6 @@
 
 #define BODY_RATE 500
 #define TICKET_KEY 80
+#define ORPHANS 0xffffffff
 
 #endif

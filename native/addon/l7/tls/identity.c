@@ -2,6 +2,7 @@
 #include "tls.h"
 
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +75,7 @@ napi_value tls_describe(napi_env env, const struct session *t)
 	napi_value object = NULL, resumed = NULL;
 	const unsigned char *alpn = NULL;
 	unsigned size = 0;
-	char text[256] = "", uri[URI_MAX];
+	char text[256] = "", uri[URI_MAX], policy[2 * MAX_POLICY + 1] = "";
 	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
 	SSL_get0_alpn_selected(t->ssl, &alpn, &size);
 	if (size > 0)
@@ -87,6 +88,8 @@ napi_value tls_describe(napi_env env, const struct session *t)
 	set_string(env, object, "uri", t->up && identity(t->ssl, uri) ? uri : "");
 	napi_get_boolean(env, SSL_session_reused(t->ssl), &resumed);
 	set_value(env, object, "resumed", resumed);
-	set_u32(env, object, "context", t->context->id);
+	for (unsigned i = 0; i < t->policy.size; i++)
+		snprintf(policy + 2 * i, 3, "%02x", t->policy.bytes[i]);
+	set_string(env, object, "policy", policy);
 	return object;
 }
