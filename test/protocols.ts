@@ -241,6 +241,12 @@ const tls: readonly Short[] = [
   ],
   ['a certificate for an upstream', behind, 'a client certificate for the upstream', 'Node'],
   [
+    'x-forwarded-client-cert',
+    'src/l7/tls/forwarded.test.ts',
+    'x-forwarded-client-cert is what Envoy says, and never what the client says',
+    'Envoy',
+  ],
+  [
     'TLS ends here before TCP',
     'src/l7/tls/stream.test.ts',
     'TLS ends here, and the stream of its host takes what is in it: a server that speaks first, and half-close',

@@ -202,6 +202,14 @@ export interface NativePeer {
     readonly uri: string;
     readonly resumed: boolean;
     readonly policy: string;
+    /** Of a client, where one was verified. */
+    readonly certificate?: {
+      readonly hash: string;
+      readonly subject: string;
+      readonly uri: readonly string[];
+      readonly dns: readonly string[];
+      readonly by: readonly string[];
+    };
   };
 }
 

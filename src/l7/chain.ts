@@ -253,7 +253,7 @@ export class Chain {
       emitConnect(this.e, base, x);
       return this.engine.label(x.conn, labelOf(x));
     }
-    emitRequest(this.e, act.change, target.request, peer.address, x.listener?.protocol === 'HTTPS');
+    emitRequest(this.e, act.change, target.request, peer, x.listener);
   }
 
   private choose(x: Exchange, target: Target): boolean {

@@ -26,10 +26,11 @@ export function printSnapshot(snapshot: Snapshot): string {
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
-    const { proxyFrom, maxTunnelMs, limits = {} } = listener;
+    const { proxyFrom, maxTunnelMs, forwardCertificate, limits = {} } = listener;
     const settings = [
       proxyFrom === undefined ? '' : ` proxy-protocol from ${proxyFrom.join(' ')}`,
       maxTunnelMs === undefined ? '' : ` max-tunnel ${maxTunnelMs}ms`,
+      forwardCertificate === undefined ? '' : ` certificates forwarded: ${[forwardCertificate].flat().join(' ')}`,
       ...Object.entries(limits).map(([what, most]) => ` ${what} ${most}`),
     ].join('');
     return [`listener ${listener.name}${how}${settings}`, ...hosts, ...secured, ...streams];

@@ -30,7 +30,14 @@ export interface Listener {
   /** How long a tunnel may be there at most: TCP, TLS passed through, WebSockets. Absent: as long as bytes move. */
   readonly maxTunnelMs?: number;
   readonly limits?: ListenerLimits;
+  /** What backends are told, in x-forwarded-client-cert, of a client's certificate that was verified; By and Hash
+   * always. `none`: nothing. Absent: `certificateDetails`. */
+  readonly forwardCertificate?: readonly CertificateDetail[] | 'none';
 }
+
+export type CertificateDetail = 'Subject' | 'URI' | 'DNS';
+/** As gateways of Istio do, but for the certificate itself. */
+export const certificateDetails: readonly CertificateDetail[] = ['Subject', 'URI', 'DNS'];
 
 /** Bounds of a listener; what is absent is as everywhere. */
 export interface ListenerLimits {

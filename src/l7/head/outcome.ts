@@ -1,6 +1,6 @@
 // What is known of a request on its way, and how it ended.
 import type { Prefix } from '../../lib/prefix.ts';
-import type { Listener, PathNormalization } from '../../mesh/snapshot.ts';
+import type { CertificateDetail, Listener, PathNormalization } from '../../mesh/snapshot.ts';
 import { Subject } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
 import type { HeadBounds } from '../http1.ts';
@@ -26,6 +26,8 @@ export interface ListenerView {
   /** 0: as long as bytes move. */
   maxTunnelMs?: number;
   bounds?: HeadBounds;
+  /** Of a client's certificate, for backends; absent: nothing. */
+  details?: readonly CertificateDetail[] | undefined;
   /** Of one connection, 0: any number. */
   maxRequests?: number;
   /** Of a listener with TLS: whom clients may name as they connect. */

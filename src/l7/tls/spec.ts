@@ -1,6 +1,19 @@
 // What the engine is told of TLS, and what it tells of it.
 import { hash } from 'node:crypto';
 
+/** Of a client's certificate, which was verified. */
+export interface PeerCertificate {
+  /** SHA-256, in hexadecimal digits. */
+  readonly hash: string;
+  /** RFC 2253. */
+  readonly subject: string;
+  /** Names of its subjectAltName. */
+  readonly uri: readonly string[];
+  readonly dns: readonly string[];
+  /** URIs of the certificate that we showed. */
+  readonly by: readonly string[];
+}
+
 export interface PeerTls {
   /** "TLSv1.3" */
   readonly protocol: string;
@@ -12,6 +25,7 @@ export interface PeerTls {
   readonly resumed: boolean;
   /** policyName() of the context it was made with. */
   readonly policy: string;
+  readonly certificate?: PeerCertificate;
 }
 
 /** Certificates and rules of TLS, for connections of clients or to upstreams. All files are PEM. */

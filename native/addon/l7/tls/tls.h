@@ -115,7 +115,7 @@ static inline bool tls_failed(const struct sock *s) { return s->tls && s->tls->f
 // identity.c
 bool expected_match(const struct expected *expected, X509 *leaf);
 void expected_free(struct expected *expected);
-// { protocol, alpn, serverName, uri, resumed, policy }
+// { protocol, alpn, serverName, uri, resumed, policy, certificate }
 napi_value tls_describe(napi_env env, const struct session *t);
 
 #endif
