@@ -7,7 +7,6 @@ import type {
   PathRewrite,
   Route,
   RouteAction,
-  RouteTable,
   Snapshot,
   StreamRoute,
   TlsHost,
@@ -22,30 +21,24 @@ export function printSnapshot(snapshot: Snapshot): string {
     const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '  '));
     const secured = (listener.tls ?? []).flatMap((tls) => [
       `  ${printTls(tls)}`,
-      ...printTable(snapshot.routes.find((t) => t.name === tls.routes)),
+      ...(snapshot.routes.find((t) => t.name === tls.routes)?.hosts ?? []).flatMap((host) => printHost(host, '    ')),
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
-    const { proxyFrom, maxTunnelMs, forwardCertificate, limits = {} } = listener;
+    const { proxyFrom, maxTunnelMs, limits = {} } = listener;
     const settings = [
       proxyFrom === undefined ? '' : ` proxy-protocol from ${proxyFrom.join(' ')}`,
       maxTunnelMs === undefined ? '' : ` max-tunnel ${maxTunnelMs}ms`,
-      forwardCertificate === undefined ? '' : ` certificates forwarded: ${[forwardCertificate].flat().join(' ')}`,
       ...Object.entries(limits).map(([what, most]) => ` ${what} ${most}`),
     ].join('');
     return [`listener ${listener.name}${how}${settings}`, ...hosts, ...secured, ...streams];
   });
-  const clusters = snapshot.clusters.map(
-    (c) =>
-      `cluster ${c.key} ${c.policy}${c.protocol === 'HTTP/2' ? ' HTTP/2' : ''}${printClusterTls(c)}` +
-      (c.proxyProtocol === undefined ? '' : ` proxy-protocol v${c.proxyProtocol}`),
-  );
+  const clusters = snapshot.clusters.map((c) => {
+    const speaks = `${c.protocol === 'HTTP/2' ? ' HTTP/2' : ''}${c.grpcWeb ? ' grpc-web' : ''}`;
+    const proxy = c.proxyProtocol === undefined ? '' : ` proxy-protocol v${c.proxyProtocol}`;
+    return `cluster ${c.key} ${c.policy}${speaks}${printClusterTls(c)}${proxy}`;
+  });
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
-}
-
-function printTable(table: RouteTable | undefined): string[] {
-  const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '    '));
-  return [...hosts, ...(table?.streams ?? []).map((stream) => `    ${printStream(stream)}`)];
 }
 
 function printHost(host: VirtualHost, indent: string): string[] {

@@ -64,6 +64,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const maxRequests = (base: number): number => chain.maxRequests(base);
   const http2 = new Http2(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true, maxRequests });
   upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
+  upstreams.translated = (endpoint) => http2.upstream.translate(endpoint);
   const chain = new Chain(engine, {
     http2,
     clock: o.clock ?? systemClock,

@@ -9,6 +9,7 @@ import {
   UPGRADE,
   bytesAre,
   identify,
+  nameHash,
 } from '../head/fields.ts';
 import type { FieldSink } from './hpack/hpack.ts';
 import { MAX_LIST_BYTES, isValue, nameHashOf } from './request.ts';
@@ -24,12 +25,21 @@ const chunkedEnd = latin1('transfer-encoding: chunked\r\n\r\n');
 const emptyEnd = latin1('content-length: 0\r\n\r\n');
 const hop: readonly number[] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE];
 
+const grpcType = latin1('application/grpc');
+const typeHash = nameHash('content-type');
+
+function startsWith(a: Uint8Array, off: number, len: number, bytes: Uint8Array): boolean {
+  return len >= bytes.length && bytesAre(a, off, bytes.length, bytes);
+}
+
 /** Builds one head after another, each in the same place. */
 export class ResponseHead implements FieldSink {
   why = '';
   status = 0;
   /** -1: none was said. */
   contentLength = -1;
+  /** Of an answer to gRPC-web: what its content type has behind "application/grpc"; '' of any other. */
+  web = '';
   private readonly dst: Uint8Array;
   private readonly first: number;
   private at = 0;
@@ -39,8 +49,9 @@ export class ResponseHead implements FieldSink {
     this.first = first;
   }
 
-  begin(): void {
+  begin(web = ''): void {
     this.why = '';
+    this.web = web;
     this.status = 0;
     this.contentLength = -1;
     this.at = this.first;
@@ -73,10 +84,14 @@ export class ResponseHead implements FieldSink {
     if (id < 0) this.why = 'bad field name';
     else if (hop.includes(id)) this.why = 'field of one connection';
     else if (id === CONTENT_LENGTH) this.length(a, value, valueLen);
-    if (this.why !== '') return;
+    if (this.why !== '' || (this.web !== '' && id === CONTENT_LENGTH)) return;
     this.put(a, name, nameLen);
     this.put(colon, 0, 2);
-    this.put(a, value, valueLen);
+    if (this.web !== '' && hash === typeHash && startsWith(a, value, valueLen, grpcType)) {
+      this.put(grpcType, 0, grpcType.length);
+      this.put(latin1(this.web), 0, this.web.length);
+      this.put(a, value + grpcType.length, valueLen - grpcType.length);
+    } else this.put(a, value, valueLen);
     this.put(crlf, 0, 2);
   }
 
@@ -88,6 +103,8 @@ export class ResponseHead implements FieldSink {
     }
     this.contentLength = length;
     if (length < 0) this.why = 'bad content-length';
+    // The body gets another.
+    else if (this.web !== '') this.contentLength = -1;
   }
 
   /** The status is one of an interim head, or of an answer that has no body. */

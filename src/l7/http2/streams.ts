@@ -10,6 +10,10 @@ export const SEND = 2;
 export const RECEIVE = 3;
 /** The engine's connection for it. */
 export const CONN = 4;
+/** Of a body in base64: bytes of the next group that are sent already, and characters of it that came, in three bytes,
+ * with their number above. */
+export const SKIP = 5;
+export const KEPT = 6;
 
 // STATE.
 /** The peer has said its END_STREAM. */
@@ -32,6 +36,9 @@ export const PASSED_ON = 128;
 export const TUNNEL = 256;
 /** It is a WebSocket: extended CONNECT (RFC 8441). */
 export const WEBSOCKET = 512;
+/** A call of gRPC-web, and one in base64. */
+export const WEB = 1024;
+export const WEB_TEXT = 2048;
 
 const FIRST_SLOTS = 8;
 
@@ -112,9 +119,5 @@ export class Recent {
 
   has(id: number): boolean {
     return this.ids.includes(id);
-  }
-
-  all(): number[] {
-    return [...this.ids].filter((id) => id !== 0);
   }
 }

@@ -14,8 +14,9 @@ import { MAX_LIST_BYTES } from './request.ts';
 import { Session } from './session.ts';
 import type { Role } from './session.ts';
 import { CHUNKED, CONN, HEAD_DONE, ID, LOCAL_DONE, NO_BODY, PASSED_ON, REMOTE_DONE } from './streams.ts';
-import { TUNNEL, WAITS, WORDS } from './streams.ts';
-import { Trailers, putChunk, putLastChunk } from './trailers.ts';
+import { SEND, TUNNEL, WAITS, WEB, WEB_TEXT, WORDS } from './streams.ts';
+import { Trailers, putLastChunk } from './trailers.ts';
+import { putPiece, putTrailerPiece, suffixOf, takeText, takeWeb, taken } from './grpcweb.ts';
 import { acceptOf, takeKey } from './websocket.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
@@ -43,6 +44,8 @@ export class Http2Upstream implements Role {
   private readonly out: FrameWriter;
   private readonly response: ResponseHead;
   private readonly trailers: Trailers;
+  /** Endpoints whose servers gRPC-web is made gRPC for. */
+  private readonly web = new Set<number>();
   private readonly sessions = new Map<number, Session>();
   private readonly byEndpoint = new Map<number, Session[]>();
   private readonly endpointOf = new Map<Session, number>();
@@ -86,8 +89,14 @@ export class Http2Upstream implements Role {
     }
   }
 
+  /** Calls of gRPC-web to the endpoint are made calls of gRPC. */
+  translate(endpoint: number): void {
+    this.web.add(endpoint);
+  }
+
   /** The endpoint takes no request more; what is under way finishes. */
   dropEndpoint(endpoint: number): void {
+    this.web.delete(endpoint);
     for (const s of this.byEndpoint.get(endpoint) ?? []) {
       s.draining = true;
       this.leave(s);
@@ -169,8 +178,10 @@ export class Http2Upstream implements Role {
     if (s.last >= f.MAX_ID - 2) s.draining = true;
     const at = s.openStream(s.last);
     // A body that turns out empty ends with DATA all the same: servers of gRPC wait for it.
-    const whole = last && off + size === end && !websocket && !head.chunked;
+    const web = this.web.has(this.endpointOf.get(s)!) ? takeWeb(this.arena) : 0;
+    const whole = last && off + size === end && !websocket && !head.chunked && web === 0;
     s.streams.words[at + CONN] = conn;
+    s.streams.set(at, web);
     if (head.method === HEAD) s.streams.set(at, NO_BODY);
     if (whole) s.streams.set(at, LOCAL_DONE);
     this.owners[t.slotOf(conn)] = s;
@@ -194,11 +205,24 @@ export class Http2Upstream implements Role {
     if ((flags & t.IN_TRAILERS) !== 0) {
       putTrailers(this.out, this.arena, p, end, id);
       p = end;
-    } else if (p < end && s.queued < HIGH_BYTES) p += s.send(at, p, end, last);
-    else if (p === end && last) this.out.head(0, f.DATA, f.END_STREAM, id);
+    } else if (p < end && s.queued < HIGH_BYTES) {
+      p += s.streams.has(at, WEB_TEXT) ? this.sendText(s, at, p, end, last) : s.send(at, p, end, last);
+    } else if (p === end && last) this.out.head(0, f.DATA, f.END_STREAM, id);
     if (p < end) s.streams.set(at, WAITS);
     else if (last) s.streams.set(at, LOCAL_DONE);
     return p;
+  }
+
+  /** Like send(), of a body in base64. */
+  private sendText(s: Session, at: number, off: number, end: number, last: boolean): number {
+    const room = Math.max(0, Math.min(s.streams.words[at + SEND]!, s.sendWindow));
+    if (!takeText(this.arena, s.streams, at, off, end, { room, last })) {
+      this.engine.closeUp(s.streams.words[at + CONN]!, 'reset');
+      return end - off;
+    }
+    const { from, to, used } = taken;
+    if (to > from) s.send(at, from, to, last && used === end - off);
+    return used;
   }
 
   /** The engine wants no more of the stream. */
@@ -284,7 +308,8 @@ export class Http2Upstream implements Role {
     const at = s.streams.find(id);
     const isHead = at >= 0 && !s.streams.has(at, HEAD_DONE);
     const sink = isHead ? this.response : this.trailers;
-    sink.begin();
+    if (isHead) this.response.begin(suffixOf(s.streams, at));
+    else this.trailers.begin();
     const error = s.decoder.decode(a, from, to, sink);
     if (error !== 0) return error;
     if (at < 0) return s.spend();
@@ -329,8 +354,8 @@ export class Http2Upstream implements Role {
       return s.refuse(streams.words[at + ID]!, f.PROTOCOL_ERROR);
     }
     const conn = streams.words[at + CONN]!;
-    const start = body && streams.has(at, CHUNKED) ? putChunk(this.arena, streams, at, from, to) : from;
-    const waiting = body ? this.engine.sendUp(conn, start, to - start) : 0;
+    const [start, end] = body && streams.has(at, CHUNKED) ? putPiece(this.arena, streams, at, from, to) : [from, to];
+    const waiting = body ? this.engine.sendUp(conn, start, end - start) : 0;
     if (streams.has(at, REMOTE_DONE)) this.close(s, at, HEAD_AT);
     else if (waiting <= LOW_BYTES) s.credit(at);
     return 0;
@@ -342,7 +367,12 @@ export class Http2Upstream implements Role {
     s.streams.set(at, PASSED_ON);
     if (s.streams.has(at, TUNNEL)) return this.engine.closeUp(conn, 'end');
     if (!s.streams.has(at, CHUNKED)) return;
-    this.engine.sendUp(conn, HEAD_AT, putLastChunk(this.arena, s.streams, at, end) - HEAD_AT);
+    const web = s.streams.has(at, WEB);
+    if (web && end > HEAD_AT) {
+      const [from, to] = putTrailerPiece(this.arena, s.streams, at, end);
+      this.engine.sendUp(conn, from, to - from);
+    }
+    this.engine.sendUp(conn, HEAD_AT, putLastChunk(this.arena, s.streams, at, web ? HEAD_AT : end) - HEAD_AT);
   }
 
   dropped(s: Session, at: number, code: number): void {

@@ -17,6 +17,7 @@ export interface ClusterState {
   tls: EndpointTls | undefined;
   proxyProtocol: Cluster['proxyProtocol'];
   protocol: Cluster['protocol'];
+  grpcWeb: boolean;
   readonly backends: Map<string, Backend>;
   choice: Choice;
   list: readonly Endpoint[];
@@ -38,6 +39,8 @@ function tlsOf({ key, tls }: Cluster, contexts: Overlay<Context>): EndpointTls |
 export class Upstreams {
   /** Told of endpoints that are dropped. */
   dropped: ((endpoint: number) => void) | undefined;
+  /** Told of new endpoints for which gRPC-web is made gRPC. */
+  translated: ((endpoint: number) => void) | undefined;
   private readonly engine: Engine;
   private readonly random: () => number;
   private readonly clusters = new Map<ClusterKey, ClusterState>();
@@ -60,6 +63,7 @@ export class Upstreams {
       tls: undefined,
       proxyProtocol: undefined,
       protocol: 'HTTP/1.1',
+      grpcWeb: false,
       backends: new Map(),
       choice: choiceOf([], 0),
       list: [],
@@ -81,6 +85,7 @@ export class Upstreams {
         const id = this.engine.endpoint(endpoint.address, endpoint.port, state.connectTimeoutMs, state.tls);
         // A connection that is introduced by the PROXY protocol is one client's.
         if (state.protocol === 'HTTP/2' && state.proxyProtocol === undefined) this.engine.script(id);
+        if (state.grpcWeb) this.translated?.(id);
         state.backends.set(at, { ...endpoint, id, active: 0, owed: 0, idleMs: undefined });
       } else {
         backend.weight = endpoint.weight;
@@ -118,15 +123,16 @@ export class Upstreams {
   }
 
   private putOne(state: ClusterState, c: Cluster, contexts: Overlay<Context>): void {
-    const { policy, connectTimeoutMs, proxyProtocol, protocol } = c;
+    const { policy, connectTimeoutMs, proxyProtocol, protocol, grpcWeb = false } = c;
     const tls = tlsOf(c, contexts);
     const stays =
       state.connectTimeoutMs === connectTimeoutMs &&
       state.proxyProtocol === proxyProtocol &&
       state.protocol === protocol &&
+      state.grpcWeb === grpcWeb &&
       isDeepStrictEqual(state.tls, tls);
     const known = state.declared;
-    Object.assign(state, { policy, connectTimeoutMs, proxyProtocol, protocol, tls, declared: true });
+    Object.assign(state, { policy, connectTimeoutMs, proxyProtocol, protocol, grpcWeb, tls, declared: true });
     this.loose.delete(state);
     if (known && stays) return;
     const { list } = state;

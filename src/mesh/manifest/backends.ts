@@ -38,7 +38,7 @@ export interface Backends {
   /** Why the endpoints of such a key can't be asked over HTTP; undefined where they can. */
   notHttp(key: ClusterKey): string | undefined;
   /** Of a key that `find` found. */
-  cluster(key: ClusterKey): Cluster;
+  cluster(key: ClusterKey, grpc?: boolean): Cluster;
   places(key: ClusterKey): Places;
 }
 
@@ -83,14 +83,16 @@ export function backendsOf(
       if (declared?.tls !== true || (subset?.tls ?? rule?.tls) !== undefined) return undefined;
       return `service ${key} speaks TLS, and no BackendTLSPolicy or DestinationRule says how to trust it`;
     },
-    cluster(key) {
+    cluster(key, grpc = false) {
       const { service, port, rule, subset, proxyProtocol } = parts(key);
-      const http2 = service?.ports.find((p) => p.port === port)?.http2 === true;
+      const declared = service?.ports.find((p) => p.port === port);
+      const http2 = grpc || declared?.http2 === true;
       const policy = subset?.policy ?? rule?.policy ?? 'round-robin';
       const tls = subset?.tls ?? rule?.tls;
       return {
         key,
         protocol: http2 ? 'HTTP/2' : 'HTTP/1.1',
+        ...(declared?.grpcWeb && { grpcWeb: true }),
         connectTimeoutMs,
         policy,
         ...(typeof tls === 'object' && { tls }),

@@ -27,6 +27,7 @@ import { type Backends, backendsOf, endpointsAt, type Places } from './backends.
 import { withBackendTls } from './gatewayapi/backendtls.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { type Grants, grantsOf } from './gatewayapi/grant.ts';
+import { compileGrpcRoute } from './gatewayapi/grpcroute.ts';
 import { compileHttpRoute } from './gatewayapi/httproute.ts';
 import { type CompiledStream, compileStreamRoute } from './gatewayapi/stream.ts';
 import { streamsOf, virtualHosts } from './hosts.ts';
@@ -77,7 +78,9 @@ export function buildSnapshots(input: BuildInput): Built {
   const backends = backendsFor(input, secrets, book, refused);
   const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
   const idle = idleTimes(ofKind(kinds.routePolicy, input.manifests, refused), input.manifests, book, firstSeen);
+  const calls = ofKind(kinds.grpcRoute, input.manifests, refused).map((r) => compileGrpcRoute(r, backends, grants));
   const routes = [
+    ...calls.map((r) => idle.http(r)),
     ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => idle.http(compileHttpRoute(r, backends, grants))),
     ...streamRoutes(input.manifests, refused, backends, grants).map((r) => idle.stream(r)),
   ];
@@ -112,7 +115,11 @@ export function buildSnapshots(input: BuildInput): Built {
     ['gateway', socketsOf(sockets, () => ['0.0.0.0'])],
     ['sidecar', outbound(services, policy)],
   ];
-  const snapshots = scopes.map(([scope, all]) => snapshotOf(scope, all, { backends, secrets, paths: input.paths }));
+  const grpc = new Set(calls.flatMap((route) => route.clusters));
+  const snapshots = scopes.map(([scope, all]) =>
+    snapshotOf(scope, all, { backends, secrets, paths: input.paths, grpc }),
+  );
+
   const keys = [...new Set(snapshots.flatMap((s) => s.clusters.map((c) => c.key)))].toSorted(compareText);
   const places = keys.map((key) => backends.places(key));
   const endpointsFor = (now: Health): readonly Endpoints[] => places.map((place) => endpointsAt(place, now));
@@ -169,7 +176,7 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
     const protocol = onePerSocket([...bindings, ...istio].filter(here), name, book);
     const own = (b: GatewayBinding | IstioBinding): boolean => here(b) && b.protocol === protocol;
     const others = istio.filter(own);
-    if (protocol === 'HTTPS' || protocol === 'TCPS') {
+    if (protocol === 'HTTPS') {
       const secured = terminate(name, bindings.filter(own), others, book, firstSeen);
       const tls = secured.map(([host]) => host);
       const bound = settings([...bindings, ...istio].filter(own));
@@ -252,13 +259,15 @@ interface Parts {
   readonly backends: Backends;
   readonly secrets: Secrets;
   readonly paths: PathNormalization | undefined;
+  /** Clusters that get calls of gRPC. */
+  readonly grpc: ReadonlySet<ClusterKey>;
 }
 
-function snapshotOf(scope: Scope, sockets: readonly Socket[], { backends, secrets, paths }: Parts): Snapshot {
+function snapshotOf(scope: Scope, sockets: readonly Socket[], { backends, secrets, paths, grpc }: Parts): Snapshot {
   const sorted = sockets.toSorted(([a], [b]) => compareText(a.name, b.name));
   const routes = sorted.flatMap(([, ...tables]) => tables);
   const listeners = sorted.map(([listener]) => (paths === undefined ? listener : { ...listener, paths }));
-  const clusters = clusterKeys(routes).map((key) => backends.cluster(key));
+  const clusters = clusterKeys(routes).map((key) => backends.cluster(key, grpc.has(key)));
   // Keys go to who terminates TLS, and to nobody else.
   const named = scope === 'router' ? secrets.named(secretNames(listeners, clusters)) : [];
   const content = { listeners, routes, clusters, secrets: named };

@@ -3,11 +3,12 @@ import { nearest } from '../../lib/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import { backendTlsPolicyRules } from './gatewayapi/backendtls.ts';
-import { gatewayRules, httpRouteRules, streamRouteRules } from './gatewayapi/rules.ts';
+import { gatewayRules, grpcRouteRules, httpRouteRules, streamRouteRules } from './gatewayapi/rules.ts';
 import {
   backendTlsPolicySchema,
   gatewayClassSchema,
   gatewaySchema,
+  grpcRouteSchema,
   httpRouteSchema,
   referenceGrantSchema,
   tcpRouteSchema,
@@ -41,6 +42,13 @@ export const kinds = {
     versions: ['v1', 'v1beta1'],
     schema: httpRouteSchema,
     rules: httpRouteRules,
+  },
+  grpcRoute: {
+    group: gatewayApi,
+    kind: 'GRPCRoute',
+    versions: ['v1', 'v1alpha2'],
+    schema: grpcRouteSchema,
+    rules: grpcRouteRules,
   },
   tcpRoute: {
     group: gatewayApi,

@@ -25,8 +25,8 @@ export interface ServicePolicy {
 
 export type Policy = (service: Service, port: number) => ServicePolicy;
 
-/** The policy of HTTPRoutes and TCPRoutes with a Service parent, and after them of `ordered` (Istio); statuses go into
- * the book. */
+/** The policy of HTTPRoutes, GRPCRoutes and TCPRoutes with a Service parent, and after them of `ordered` (Istio);
+ * statuses go into the book. */
 export function policyOf(
   routes: readonly (CompiledRoute | CompiledStream)[],
   ordered: (service: Service, port: number) => MeshRoutes | undefined,
@@ -45,7 +45,7 @@ export function policyOf(
     const own = attached.filter((a) => a.key === key && (a.ref.port === undefined || a.ref.port === port));
     const all = [...new Set(own.map((a) => a.route))];
     const ranked = all
-      .flatMap((route) => (route.kind === 'HTTPRoute' ? route.routes(port) : []))
+      .flatMap((route) => ('routes' in route ? route.routes(port) : []))
       .toSorted((a, b) => compareRank(a, b, firstSeen))
       .map((each) => each.route);
     const streams = all
@@ -61,7 +61,7 @@ export function policyOf(
       return { routes: [], streams: [...streams, ...(istio?.streams ?? [])].slice(0, 1) };
     }
     if (istio !== undefined && ranked.length > 0) {
-      const message = `HTTPRoutes are attached to service ${key} too, and are tried first`;
+      const message = `Gateway API routes are attached to service ${key} too, and are tried first`;
       book.set(istio.manifest, { type: 'Conflicted', status: 'True', reason: 'GatewayAPIFirst', message });
     }
     return {

@@ -7,6 +7,8 @@ export interface ServicePort {
   readonly protocol: 'HTTP' | 'TCP' | 'auto';
   /** Its endpoints speak HTTP/2 by prior knowledge: that of gRPC is nothing else. */
   readonly http2?: true;
+  /** They speak gRPC, and calls of gRPC-web are made gRPC for them. */
+  readonly grpcWeb?: true;
   /** They speak TLS, with TCP: what is spoken in it is between them and their clients. */
   readonly tls?: true;
 }

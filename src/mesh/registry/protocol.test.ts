@@ -9,14 +9,14 @@ import { servicesSchema } from './schema.ts';
 const said = (portName: string, port = 80) => declaredProtocol(port, { portName });
 
 test('names of ports: each row of the table of Istio, with a suffix, in any letter case; all else is found out', () => {
-  const rows: readonly (readonly [name: string, protocol: string, more?: 'http2' | 'tls'])[] = [
+  const rows: readonly (readonly [name: string, protocol: string, ...more: ('http2' | 'grpcWeb' | 'tls')[]])[] = [
     ['http', 'HTTP'],
     ['http2', 'HTTP', 'http2'],
     ['https', 'TCP', 'tls'],
     ['tcp', 'TCP'],
     ['tls', 'TCP', 'tls'],
     ['grpc', 'HTTP', 'http2'],
-    ['grpc-web', 'HTTP', 'http2'],
+    ['grpc-web', 'HTTP', 'http2', 'grpcWeb'],
     ['mongo', 'TCP'],
     ['mysql', 'TCP'],
     ['redis', 'TCP'],
@@ -25,8 +25,8 @@ test('names of ports: each row of the table of Istio, with a suffix, in any lett
     ['constructor', 'auto'],
     ['', 'auto'],
   ];
-  for (const [name, protocol, more] of rows) {
-    const wanted = { protocol, ...(more !== undefined && { [more]: true }) };
+  for (const [name, protocol, ...more] of rows) {
+    const wanted = { protocol, ...Object.fromEntries(more.map((each) => [each, true])) };
     assert.deepEqual(said(name), wanted, name);
     assert.deepEqual(said(`${name}-a-b`), wanted, name);
     assert.deepEqual(said(name.toUpperCase()), wanted, name);
@@ -44,6 +44,7 @@ test('appProtocol: names of Kubernetes and of Istio; it goes before the name of 
   assert.deepEqual(app('kubernetes.io/wss'), { protocol: 'TCP', tls: true });
   assert.deepEqual(app('https'), { protocol: 'TCP', tls: true });
   assert.deepEqual(app('grpc'), { protocol: 'HTTP', http2: true });
+  assert.deepEqual(app('grpc-web'), { protocol: 'HTTP', http2: true, grpcWeb: true });
   assert.deepEqual(app('example.com/own'), { protocol: 'auto' });
   assert.deepEqual(said('kubernetes.io/h2c'), { protocol: 'auto' }, 'no name of a port');
 });

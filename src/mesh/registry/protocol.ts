@@ -6,6 +6,7 @@ export type PortProtocol = Omit<ServicePort, 'port'>;
 
 const http: PortProtocol = { protocol: 'HTTP' };
 const http2: PortProtocol = { protocol: 'HTTP', http2: true };
+const grpcWeb: PortProtocol = { protocol: 'HTTP', http2: true, grpcWeb: true };
 const tcp: PortProtocol = { protocol: 'TCP' };
 const tls: PortProtocol = { protocol: 'TCP', tls: true };
 
@@ -41,7 +42,9 @@ export interface Declared {
 /** What the port speaks. appProtocol goes before the name. */
 export function declaredProtocol(port: number, { appProtocol, portName }: Declared): PortProtocol {
   const special = appProtocol === undefined ? undefined : named[appProtocol.toLowerCase()];
-  const [prefix = ''] = (appProtocol ?? portName ?? '').toLowerCase().split('-');
+  const text = (appProtocol ?? portName ?? '').toLowerCase();
+  if (text === 'grpc-web' || text.startsWith('grpc-web-')) return grpcWeb;
+  const [prefix = ''] = text.split('-');
   const found = special ?? (Object.hasOwn(prefixes, prefix) ? prefixes[prefix] : undefined);
   return found ?? (serverFirst.has(port) ? tcp : { protocol: 'auto' });
 }

@@ -78,7 +78,6 @@
 #define OUT_KEEP 1
 #define OUT_KEEP_UPSTREAM 2
 #define OUT_CHUNK 4
-#define OUT_ASK 8
 
 #define WHY_NONE 0
 #define WHY_CONNECT 1
@@ -96,6 +95,5 @@
 
 #define BODY_RATE 500
 #define TICKET_KEY 80
-#define ORPHANS 0xffffffff
 
 #endif

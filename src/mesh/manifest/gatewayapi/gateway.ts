@@ -37,7 +37,7 @@ export interface GatewayBinding {
   readonly hostname: string;
   readonly attached: readonly Attached<CompiledRoute>[];
   readonly streams: readonly Attached<CompiledStream>[];
-  /** With HTTPS and TCPS. */
+  /** With HTTPS. */
   readonly tls?: BoundTls;
 }
 
@@ -49,13 +49,12 @@ interface Open {
 
 type AnyRoute = CompiledRoute | CompiledStream;
 
-/** The kind of routes for each protocol that can be served. */
-const kindOf: Readonly<Record<Protocol, AnyRoute['kind']>> = {
-  HTTP: 'HTTPRoute',
-  HTTPS: 'HTTPRoute',
-  TCP: 'TCPRoute',
-  TCPS: 'TCPRoute',
-  TLS: 'TLSRoute',
+/** The kinds of routes for each protocol that can be served. */
+const kindsOf: Readonly<Record<Protocol, readonly AnyRoute['kind'][]>> = {
+  HTTP: ['HTTPRoute', 'GRPCRoute'],
+  HTTPS: ['HTTPRoute', 'GRPCRoute'],
+  TCP: ['TCPRoute'],
+  TLS: ['TLSRoute'],
 };
 
 export interface GatewayInput {
@@ -113,8 +112,8 @@ function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, inp
   const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither the Gateway nor gateway.address names one');
   const open = spec.listeners.flatMap((listener): Open[] => {
     const refused = refusalOf(listener, spec.listeners);
-    const ends = protocolOf(listener) === 'HTTPS' || protocolOf(listener) === 'TCPS';
-    const secured = ends ? listenerTls(gateway, listener, input.secrets, input.grants) : undefined;
+    const secured =
+      listener.protocol === 'HTTPS' ? listenerTls(gateway, listener, input.secrets, input.grants) : undefined;
     book.set(manifest, refsOf(listener), listener.name);
     for (const trouble of secured?.troubles ?? []) book.set(manifest, trouble, listener.name);
     book.set(manifest, refused ?? good('Accepted'), listener.name);
@@ -168,7 +167,10 @@ function addressesOf(gateway: Typed<GatewaySpec>, input: GatewayInput): string[]
 function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): Condition | undefined {
   const { name, port, protocol, hostname } = listener;
   if (protocolOf(listener) === undefined) {
-    const message = `protocol ${protocol} is not supported: HTTP, HTTPS, TCP and TLS are`;
+    const message =
+      protocol === 'TLS'
+        ? 'TLS is passed through, not terminated for TCP: tls.mode Passthrough is supported'
+        : `protocol ${protocol} is not supported: HTTP, HTTPS, TCP and TLS are`;
     return bad('Accepted', 'UnsupportedProtocol', message);
   }
   const same = all.find(
@@ -178,23 +180,21 @@ function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): 
     const message = `listener ${same.name} has the same port and host name`;
     return { type: 'Conflicted', status: 'True', reason: 'HostnameConflict', message };
   }
-  const other = all.find((o) => o.port === port && protocolOf(o) !== protocolOf(listener));
+  const other = all.find((o) => o.port === port && o.protocol !== protocol);
   if (other === undefined) return undefined;
-  const mode = other.protocol === protocol ? `, and its tls.mode is ${other.tls?.mode ?? 'Terminate'},` : '';
-  const message = `listener ${other.name} speaks ${other.protocol}${mode} on the same port`;
+  const message = `listener ${other.name} speaks ${other.protocol} on the same port`;
   return { type: 'Conflicted', status: 'True', reason: 'ProtocolConflict', message };
 }
 
 /** What is served by the listener; undefined where it can't be. */
 function protocolOf({ protocol, tls }: GatewayListener): Protocol | undefined {
   if (protocol === 'HTTP' || protocol === 'HTTPS' || protocol === 'TCP') return protocol;
-  if (protocol !== 'TLS') return undefined;
-  return tls?.mode === 'Passthrough' ? 'TLS' : 'TCPS';
+  return protocol === 'TLS' && tls?.mode === 'Passthrough' ? 'TLS' : undefined;
 }
 
 function refsOf(listener: GatewayListener): Condition {
-  const served = kindOf[protocolOf(listener) ?? 'HTTP'];
-  const strange = listener.allowedRoutes.kinds.find((kind) => !isKind(served, kind));
+  const served = kindsOf[protocolOf(listener) ?? 'HTTP'];
+  const strange = listener.allowedRoutes.kinds.find((kind) => !served.some((each) => isKind(each, kind)));
   if (strange === undefined) return good('ResolvedRefs');
   return bad('ResolvedRefs', 'InvalidRouteKinds', `routes of kind ${strange.kind} can't be served`);
 }
@@ -229,7 +229,7 @@ function attach(
   }
   const allowed = named.filter((each) => allows(each, route.kind, source.namespace));
   if (allowed.length === 0) {
-    const spoken = named.some((each) => kindOf[each.binding.protocol] === route.kind);
+    const spoken = named.some((each) => kindsOf[each.binding.protocol].includes(route.kind));
     const why = spoken ? 'allowedRoutes of the listeners leave it out' : `the listeners take no ${route.kind}`;
     return refuse('NotAllowedByListeners', why);
   }
@@ -237,7 +237,7 @@ function attach(
     const hosts = hostsOf(source.spec.hostnames ?? [], each.binding.hostname);
     if (hosts.length === 0) return false;
     const { attached, streams } = each.binding;
-    if (route.kind !== 'HTTPRoute') {
+    if (!('routes' in route)) {
       if (!streams.some((a) => a.route === route)) streams.push({ route, hosts });
     } else if (!attached.some((a) => a.route === route)) attached.push({ route, hosts });
     book.attach(each.gateway.manifest, each.listener.name, source.key);
@@ -251,7 +251,7 @@ function attach(
 
 function allows({ gateway, listener, binding }: Open, kind: AnyRoute['kind'], namespace: string): boolean {
   const { namespaces, kinds } = listener.allowedRoutes;
-  if (kindOf[binding.protocol] !== kind) return false;
+  if (!kindsOf[binding.protocol].includes(kind)) return false;
   if (kinds.length > 0 && !kinds.some((each) => isKind(kind, each))) return false;
   if (namespaces.from === 'All') return true;
   if (namespaces.from === 'Same') return gateway.namespace === namespace;

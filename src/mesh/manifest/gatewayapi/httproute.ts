@@ -1,6 +1,7 @@
 // One HTTPRoute -> routes. What a route is attached to is gateway.ts's and mesh.ts's business.
 import type {
   HeaderEdits,
+  HeaderMatch,
   PathMatch,
   PathRewrite,
   Route,
@@ -15,12 +16,12 @@ import { type Condition, good } from '../status.ts';
 import { clusterOf } from './backend.ts';
 import type { Grants } from './grant.ts';
 import type { RankedRoute } from './rank.ts';
-import type { HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec } from './schema.ts';
+import type { GrpcRouteSpec, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec } from './schema.ts';
 
-/** An HTTPRoute whose backends have been looked up. */
+/** An HTTPRoute or GRPCRoute whose backends have been looked up. */
 export interface CompiledRoute {
-  readonly kind: 'HTTPRoute';
-  readonly source: Typed<HttpRouteSpec>;
+  readonly kind: 'HTTPRoute' | 'GRPCRoute';
+  readonly source: Typed<HttpRouteSpec | GrpcRouteSpec>;
   readonly resolvedRefs: Condition;
   /** Its routes on a listener of the port (a redirect without a port names the listener's). */
   routes(port: number): readonly RankedRoute[];
@@ -62,21 +63,18 @@ function routeOf(
 }
 
 function matchOf(match: HttpRouteMatch): RouteMatch {
-  const value = (m: HttpRouteMatch['headers'][number] | HttpRouteMatch['queryParams'][number]) => ({
-    name: m.name,
-    match: { kind: m.type === 'Exact' ? ('exact' as const) : ('regex' as const), value: m.value },
-  });
   return {
     path: pathOf(match.path),
     ...(match.method !== undefined && { method: match.method }),
-    headers: firstOfEach(match.headers).map(value),
-    query: firstOfEach(match.queryParams).map(value),
+    headers: valuesOf(match.headers),
+    query: valuesOf(match.queryParams),
   };
 }
 
 /** "Only the first entry with an equivalent name is considered" (HTTPHeaderMatch.name, HTTPQueryParamMatch.name). */
-function firstOfEach<T extends { readonly name: string }>(list: readonly T[]): readonly T[] {
-  return list.filter((each, i) => list.findIndex((other) => other.name === each.name) === i);
+export function valuesOf(list: HttpRouteMatch['headers'] | HttpRouteMatch['queryParams']): readonly HeaderMatch[] {
+  const first = list.filter((each, i) => list.findIndex((other) => other.name === each.name) === i);
+  return first.map(({ name, type, value }) => ({ name, match: { kind: type === 'Exact' ? 'exact' : 'regex', value } }));
 }
 
 function pathOf({ type, value }: HttpRouteMatch['path']): PathMatch {
@@ -131,14 +129,14 @@ function timeoutOf({ request = 0, backendRequest = 0 }: HttpRouteRule['timeouts'
   return request > 0 && backendRequest > 0 ? Math.min(request, backendRequest) : Math.max(request, backendRequest);
 }
 
-interface Edits {
+export interface Edits {
   readonly request: HeaderEdits;
   readonly response: HeaderEdits;
   /** What "host" was set to. */
   readonly host?: string;
 }
 
-function editsOf(filters: readonly HttpRouteFilter[]): Edits {
+export function editsOf(filters: readonly HttpRouteFilter[]): Edits {
   const pairs = (list: readonly { readonly name: string; readonly value: string }[]) =>
     list.filter((h) => h.name !== 'host').map((h) => [h.name, h.value] as const);
   const request = filters.find((f) => f.type === 'RequestHeaderModifier')?.requestHeaderModifier;

@@ -1,7 +1,8 @@
 // What Gateway API's own validation (CEL in its CRDs) asks beyond the shape of the fields.
 import type { Path } from '../../../config/path.ts';
 import type { Rules } from '../read.ts';
-import type { GatewaySpec, HttpRouteFilter, HttpRouteRule, HttpRouteSpec, StreamRouteSpec } from './schema.ts';
+import type { GatewaySpec, GrpcRouteSpec, HttpRouteFilter, HttpRouteRule, HttpRouteSpec } from './schema.ts';
+import type { StreamRouteSpec } from './schema.ts';
 
 type Complain = Parameters<Rules<unknown>>[1];
 
@@ -10,19 +11,31 @@ export const httpRouteRules: Rules<HttpRouteSpec> = (spec, complain) => {
   for (const [r, rule] of spec.rules.entries()) {
     filterRules(rule.filters, ['rules', r, 'filters'], complain);
     actionRules(rule, ['rules', r], complain);
-    for (const [b, ref] of rule.backendRefs.entries()) {
-      const path = ['rules', r, 'backendRefs', b];
-      filterRules(ref.filters, [...path, 'filters'], complain);
-      if (ref.group === '' && ref.kind === 'Service' && ref.port === undefined) {
-        complain(path, 'port is missing', 'a Service needs one');
-      }
-      const host = ref.filters.some(
-        (f) => f.type === 'RequestHeaderModifier' && f.requestHeaderModifier.set.some((h) => h.name === 'host'),
-      );
-      if (host) complain([...path, 'filters'], 'the Host header is set for a whole rule only');
-    }
+    backendRules(rule.backendRefs, ['rules', r, 'backendRefs'], complain);
   }
 };
+
+/** Rules of a GRPCRoute. */
+export const grpcRouteRules: Rules<GrpcRouteSpec> = (spec, complain) => {
+  for (const [r, rule] of spec.rules.entries()) {
+    filterRules(rule.filters, ['rules', r, 'filters'], complain);
+    backendRules(rule.backendRefs, ['rules', r, 'backendRefs'], complain);
+  }
+};
+
+function backendRules(refs: HttpRouteRule['backendRefs'], at: Path, complain: Complain): void {
+  for (const [b, ref] of refs.entries()) {
+    const path = [...at, b];
+    filterRules(ref.filters, [...path, 'filters'], complain);
+    if (ref.group === '' && ref.kind === 'Service' && ref.port === undefined) {
+      complain(path, 'port is missing', 'a Service needs one');
+    }
+    const host = ref.filters.some(
+      (f) => f.type === 'RequestHeaderModifier' && f.requestHeaderModifier.set.some((h) => h.name === 'host'),
+    );
+    if (host) complain([...path, 'filters'], 'the Host header is set for a whole rule only');
+  }
+}
 
 /** Rules of a TCPRoute or TLSRoute. */
 export const streamRouteRules: Rules<StreamRouteSpec> = (spec, complain) => {

@@ -236,6 +236,54 @@ export const httpRouteSchema = z.strictObject({
   useDefaultGateways: unsupported('useDefaultGateways'),
 });
 
+const grpcMethod = z
+  .strictObject({
+    type: z.enum(['Exact', 'RegularExpression']).default('Exact'),
+    service: z.string().min(1).max(1024).optional(),
+    method: z.string().min(1).max(1024).optional(),
+  })
+  .superRefine(({ type, service, method: name }, context) => {
+    const complain = (at: string, message: string): void => context.addIssue({ code: 'custom', path: [at], message });
+    if (service === undefined && name === undefined) complain('service', 'a method match names one, the other or both');
+    if (type === 'RegularExpression') {
+      for (const [at, text] of [
+        ['service', service],
+        ['method', name],
+      ] as const) {
+        if (text !== undefined && !regex.safeParse(text).success) complain(at, 'not a regular expression');
+      }
+      return;
+    }
+    if (!/^\.?[a-z_]\w*(\.[a-z_]\w*)*$/i.test(service ?? 'a')) complain('service', 'not the name of a service');
+    if (!/^[a-z_]\w*$/i.test(name ?? 'a')) complain('method', 'not the name of a method');
+  });
+
+const grpcRule = z.strictObject({
+  name: sectionName.optional(),
+  matches: z
+    .array(
+      z.strictObject({ method: grpcMethod.optional(), headers: z.array(valueMatch(headerName)).max(16).default([]) }),
+    )
+    .max(64)
+    .default([{ headers: [] }]),
+  filters: z
+    .array(z.discriminatedUnion('type', [filters[0], filters[1]]))
+    .max(16)
+    .default([]),
+  backendRefs: z.array(httpBackendRef).max(16).default([]),
+  sessionPersistence: unsupported('sessionPersistence'),
+});
+
+export const grpcRouteSchema = z.strictObject({
+  parentRefs: z.array(parentRef).max(32).default([]),
+  hostnames: z.array(hostname).max(16).default([]),
+  rules: z
+    .array(grpcRule)
+    .max(16)
+    .default([{ matches: [{ headers: [] }], filters: [], backendRefs: [] }]),
+  useDefaultGateways: unsupported('useDefaultGateways'),
+});
+
 /** It has no conditions, so there is one. */
 const streamRule = z.strictObject({
   name: sectionName.optional(),
@@ -300,6 +348,8 @@ export type GatewayListener = GatewaySpec['listeners'][number];
 export type HttpRouteSpec = z.infer<typeof httpRouteSchema>;
 export type HttpRouteRule = HttpRouteSpec['rules'][number];
 export type HttpRouteMatch = HttpRouteRule['matches'][number];
+export type GrpcRouteSpec = z.infer<typeof grpcRouteSchema>;
+export type GrpcRouteMatch = GrpcRouteSpec['rules'][number]['matches'][number];
 export type HttpRouteFilter = HttpRouteRule['filters'][number];
 export type BackendRef = z.infer<typeof backendRef>;
 export type StreamRouteSpec = z.infer<typeof tcpRouteSchema> & { readonly hostnames?: readonly string[] };

@@ -29,17 +29,6 @@ export const listenerPolicySchema = z.strictObject({
     .strictObject({ maxTunnelDuration: durationMs.refine((ms) => ms > 0, 'has to be more than nothing').optional() })
     .default({}),
   connection: z.strictObject({ connectionLimit }).optional(),
-  headers: z
-    .strictObject({
-      xForwardedClientCert: z.strictObject({
-        mode: z.enum(['Sanitize', 'SanitizeSet'], { error: 'Sanitize and SanitizeSet are supported' }),
-        certDetailsToAdd: z
-          .array(z.enum(['Subject', 'URI', 'DNS'], { error: 'Subject, URI and DNS are supported' }))
-          .max(3)
-          .optional(),
-      }),
-    })
-    .optional(),
   requestHead: z
     .strictObject({
       maxFields: z.int().min(1).max(256).optional(),
@@ -62,8 +51,8 @@ export const backendPolicySchema = z.strictObject({
 
 const routeRef = z.strictObject({
   group: z.enum(['gateway.networking.k8s.io', 'networking.istio.io']).default('gateway.networking.k8s.io'),
-  kind: z.enum(['HTTPRoute', 'TCPRoute', 'TLSRoute', 'VirtualService'], {
-    error: 'a RoutePolicy is for HTTPRoutes, TCPRoutes, TLSRoutes and VirtualServices',
+  kind: z.enum(['HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute', 'VirtualService'], {
+    error: 'a RoutePolicy is for HTTPRoutes, GRPCRoutes, TCPRoutes, TLSRoutes and VirtualServices',
   }),
   name,
 });
