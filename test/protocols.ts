@@ -23,6 +23,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   'grpc-js': '@grpc/grpc-js',
   Connect: '@connectrpc/connect-node',
   h2spec: 'h2spec',
+  websockets: 'build/websockets',
   'gRPC interop': 'build/grpc',
   nghttp2: 'nghttp',
 };
@@ -320,6 +321,12 @@ const http2: readonly Short[] = [
     sockets,
     'nothing but 101 that answers the key opens a tunnel',
     'RFC 6455 4.2.2',
+  ],
+  [
+    'WebSocket conversations: the same direct and through the router, by all ways',
+    'src/l7/http2/conformance.test.ts',
+    '${socketCases.length} conversations of WebSockets: direct, and through the router',
+    'websockets',
   ],
   ['CONNECT over HTTP/2', sockets, 'CONNECT over HTTP/2 where a route names it', 'Node HTTP/2'],
   ['HTTP/2 to upstreams over TLS', secure, 'h2 by ALPN, verified; requests share a connection', 'Node HTTP/2'],

@@ -267,6 +267,8 @@ export class Http2Server implements Role {
     if ((flags & t.IN_DRAINED) !== 0) s.credit(at);
     // RFC 8441 5: a reset of TCP is CANCEL.
     if ((flags & t.IN_GONE) !== 0) return this.over(s, at, s.streams.has(at, TUNNEL) ? f.CANCEL : f.INTERNAL_ERROR);
+    // Of a tunnel whose other direction goes on: its end is said.
+    if (s.streams.has(at, LOCAL_DONE)) return;
     if ((flags & t.IN_TRAILERS) !== 0) return this.trail(base, s, at);
     const last = (flags & t.IN_EOF) !== 0;
     let p = off;
