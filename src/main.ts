@@ -21,8 +21,7 @@ const runOptions = {
   takeover: { type: 'boolean', describe: 'take the place of the daemon that runs; it ends with exit code 0' },
   drain: {
     type: 'string',
-    default: '30s',
-    describe: 'with --takeover: how long the old daemon goes on with its L7 connections',
+    describe: 'with --takeover: how long the old daemon goes on with its L7 connections, for gateway.drain-timeout',
   },
   trace: { type: 'boolean', hidden: true },
   without: { type: 'string', array: true, hidden: true },
@@ -36,7 +35,7 @@ interface RunArguments {
   readonly ssh?: string | undefined;
   readonly api?: string | undefined;
   readonly takeover?: boolean | undefined;
-  readonly drain: string;
+  readonly drain?: string | undefined;
   readonly trace?: boolean | undefined;
   readonly without?: readonly string[] | undefined;
 }
@@ -59,8 +58,6 @@ function readRun(args: readonly string[]): RunArguments | undefined {
   }
 }
 
-const mostDrainMs = 600_000;
-
 async function run(argv: RunArguments): Promise<void> {
   // The daemon begins anew with fewer capabilities: what is loaded before that is loaded twice.
   const why = shedCapabilities(argv.without ?? []);
@@ -76,12 +73,13 @@ async function run(argv: RunArguments): Promise<void> {
     ),
   );
   const { parseDuration } = await import('./lib/units.ts');
-  const drainMs = parseDuration(argv.drain);
-  if (drainMs === undefined || drainMs > mostDrainMs) {
-    process.stderr.write(`--drain ${argv.drain}: give a time of at most ten minutes, such as 30s\n`);
+  const { mostDrainMs } = await import('./daemon/takeover/takeover.ts');
+  const drainMs = argv.drain === undefined ? undefined : parseDuration(argv.drain);
+  if (argv.drain !== undefined && (drainMs === undefined || drainMs > mostDrainMs)) {
+    process.stderr.write(`--drain ${argv.drain}: give a time of at most a day, such as 30s\n`);
     process.exit(1);
   }
-  const takeover = argv.takeover === true ? { takeover: { drainMs } } : {};
+  const takeover = argv.takeover === true ? { takeover: drainMs === undefined ? {} : { drainMs } } : {};
   await runDaemon({ config, state: argv.state ?? stateFolder(instance), instance, ...optional, ...takeover });
 }
 

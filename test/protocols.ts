@@ -33,6 +33,7 @@ const chain = 'src/l7/chain.test.ts';
 const heads = 'src/l7/http1.test.ts';
 const exchange = 'src/l7/net/exchange.test.ts';
 const limits = 'src/l7/net/limits.test.ts';
+const moves = 'src/l7/worker/moves.test.ts';
 const smuggling = 'test/lab/smuggling.test.ts';
 
 type Short = readonly [feature: string, file: string, test: string, oracle: string];
@@ -76,6 +77,12 @@ const connections: readonly Short[] = [
     chain,
     'a removed listener takes no more connections; open ones get an answer and an end',
     'RFC 9112 9.6',
+  ],
+  [
+    'drain of a whole router: answers, streams, tunnels',
+    'src/l7/worker/drain.test.ts',
+    'answers say close, streams end behind two GOAWAYs, tunnels stay until the end',
+    'Node HTTP/2',
   ],
 ];
 
@@ -204,6 +211,13 @@ const tls: readonly Short[] = [
   ['renegotiation is refused', session, 'renegotiation and early data are refused', 'OpenSSL'],
   ['early data is refused', session, 'renegotiation and early data are refused', 'RFC 8446 2.3'],
   [
+    'connections over TLS change their worker',
+    moves,
+    'TLS connections and tunnels over TLS move with their keys, when workers are fewer and when one crashes',
+    'Node',
+  ],
+  ['handshakes change their worker', moves, 'a handshake goes on in another worker, from where it was', 'Node'],
+  [
     'certificates change under open connections',
     hosts,
     'a new certificate is for new connections; one that stands goes on, with new routes',
@@ -228,6 +242,36 @@ const tls: readonly Short[] = [
     'Node',
   ],
   ['a certificate for an upstream', behind, 'a client certificate for the upstream', 'Node'],
+  [
+    'x-forwarded-client-cert',
+    'src/l7/tls/forwarded.test.ts',
+    'x-forwarded-client-cert is what Envoy says, and never what the client says',
+    'Envoy',
+  ],
+  [
+    'TLS ends here before TCP',
+    'src/l7/tls/stream.test.ts',
+    'TLS ends here, and the stream of its host takes what is in it: a server that speaks first, and half-close',
+    'RFC 8446 6.1',
+  ],
+  [
+    'TLS before TCP: certificates of clients',
+    'src/l7/tls/stream.test.ts',
+    'who does not shake hands, or has no certificate where one must be, gets no connection to a server',
+    'RFC 8446 4.4.2',
+  ],
+  [
+    'PROXY protocol before TLS',
+    'src/l7/tls/stream.test.ts',
+    'a PROXY header may stand before it, and go to the server; a host without a stream is closed',
+    'RFC 8446 5.1',
+  ],
+  [
+    'TCP and TLS routes in Envoys',
+    'src/mesh/xds/envoy-stream.test.ts',
+    'TCP, weights, idle times, TLS by name, a change: as the manifests say',
+    'Envoy',
+  ],
   [
     'an end without close_notify is no end',
     behind,
@@ -271,6 +315,18 @@ const http2: readonly Short[] = [
     h2,
     'a listener that goes: GOAWAY twice, what is under way is answered, then the end',
     'RFC 9113 6.8',
+  ],
+  [
+    'HTTP/2: connections change their worker',
+    moves,
+    'HTTP/2 without a stream moves with its tables and windows; with streams all is answered first',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2: a worker that leaves',
+    moves,
+    'HTTP/2 that always has a stream is told to go by two GOAWAYs, and loses none',
+    'Node HTTP/2',
   ],
   ['HTTP/2: bound of streams', h2, 'streams have their bound: of one connection, and of all', 'RFC 9113 5.1.2'],
   ['HTTP/2: framing and HPACK, judged', oracles, 'h2spec --strict fails nothing and skips nothing', 'h2spec'],

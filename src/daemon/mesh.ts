@@ -12,6 +12,7 @@ import { registryOf } from '../mesh/registry/compile.ts';
 import type { Health } from '../mesh/registry/model.ts';
 import { servicesSchema } from '../mesh/registry/schema.ts';
 import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
+import { type Crew, crewDriver, crewResource } from '../mesh/workers.ts';
 import type { Router } from '../l7/router.ts';
 import { portsSchema } from '../switch/l1/port/schema.ts';
 import { vlansSchema } from '../switch/l2/vlan/schema.ts';
@@ -19,9 +20,9 @@ import type { PredecessorLive } from '../guests/live.ts';
 import { addressRefs } from './addresses.ts';
 import { compileSteer } from '../switch/l4/steer/compile.ts';
 
-/** The router is told the names of ports too, for its log. */
+/** The router is told the names of ports too, for its log, and what it is. */
 export type Consumers = Readonly<Record<Exclude<Scope, 'router'>, Consumer>> & {
-  readonly router: Consumer & Pick<Router, 'ports'>;
+  readonly router: Consumer & Pick<Router, 'ports'> & Crew;
 };
 
 const owner = 'snapshots';
@@ -46,7 +47,7 @@ export function meshSlice(consumers: Consumers, before: ReadonlySet<string>): An
   const slice: Slice = {
     name: owner,
     compile: (_, look) => compileSnapshots(look),
-    drivers: () => [snapshotDriver(consumers, (guest) => health(guest))],
+    drivers: () => [snapshotDriver(consumers, (guest) => health(guest)), crewDriver(consumers.router)],
     start(host) {
       health = guestHealth(host.read);
       return Promise.resolve(followHealth(host, consumers, health));
@@ -63,6 +64,7 @@ function compileSnapshots(look: Look): readonly Resource[] {
   const needs = (router?.listeners ?? []).flatMap((listener) => own.get(listener.address) ?? []);
   return [
     ...steer.resources,
+    crewResource(owner, look),
     ...snapshots.map((snapshot): Resource<Offered> => {
       const named = new Set(snapshot.clusters.map((cluster) => cluster.key));
       return {

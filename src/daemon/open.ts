@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { OpenEngine } from '../engine/open.ts';
 import { FaultError } from '../engine/faults.ts';
 import { type Router, startRouter } from '../l7/router.ts';
+import { drainTimeoutOf } from '../mesh/workers.ts';
 import { type Control, type ControlInput, openControl } from './control.ts';
 import { version } from './doors.ts';
 import { holderOf, takeLock } from './lock.ts';
@@ -14,7 +15,10 @@ import { askForPlace, type Giver, offerTakeover } from './takeover/takeover.ts';
 
 export interface DaemonInput extends Omit<ControlInput, 'run' | 'router' | 'healthy'> {
   /** Takes the place of the daemon that runs, which goes on with its L7 connections for at most so long. */
-  readonly takeover?: { readonly drainMs: number };
+  readonly takeover?: {
+    /** Default: the document's drain timeout. */
+    readonly drainMs?: number;
+  };
 }
 
 export interface Daemon extends AsyncDisposable {
@@ -46,7 +50,7 @@ export async function openDaemon(input: DaemonInput): Promise<Daemon> {
   const { engine } = held.control;
   if (before !== undefined) {
     await accepting(engine, input);
-    await before.serving(input.takeover?.drainMs ?? 0);
+    await before.serving(input.takeover?.drainMs ?? drainTimeoutOf(engine.read.look()));
     log.info({ from: before.process.pid }, 'took over');
     stack.use(await offer());
   }
@@ -61,8 +65,6 @@ interface Held {
   /** Undefined while another daemon has it. */
   control: Control | undefined;
 }
-
-const drainMs = 30_000;
 
 function giverOf(held: Held, retire: Giver['retire']): Giver {
   let healthy: readonly string[] = [];
@@ -79,7 +81,7 @@ function giverOf(held: Held, retire: Giver['retire']): Giver {
       } catch (error) {
         // A third one was quicker: this one's connections are answered, and it is over.
         if (!(error instanceof FaultError)) throw error;
-        retire(drainMs);
+        retire();
         return false;
       }
       held.control = await openControl({ ...held.input, healthy });

@@ -95,7 +95,7 @@ export interface Addon {
   l7CloseUp(engine: Native, conn: number, how: number): void;
   l7Send(engine: Native, conn: number, off: number, len: number): number | undefined;
   l7Close(engine: Native, conn: number, reset: boolean): void;
-  l7CloseIdle(engine: Native): void;
+  l7End(engine: Native, all: boolean): void;
   l7Stats(engine: Native, into: Uint8Array): void;
   l7Shut(engine: Native): void;
   l7TlsContext(
@@ -183,6 +183,7 @@ export interface NativeCrowd {
 
 export interface NativeTaken {
   readonly conn: number;
+  readonly greeting?: 1;
   readonly label: Uint8Array;
 }
 
@@ -200,7 +201,15 @@ export interface NativePeer {
     readonly serverName: string;
     readonly uri: string;
     readonly resumed: boolean;
-    readonly context: number;
+    readonly policy: string;
+    /** Of a client, where one was verified. */
+    readonly certificate?: {
+      readonly hash: string;
+      readonly subject: string;
+      readonly uri: readonly string[];
+      readonly dns: readonly string[];
+      readonly by: readonly string[];
+    };
   };
 }
 

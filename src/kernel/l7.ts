@@ -178,8 +178,8 @@ export function engineClose(engine: Native, conn: number, reset: boolean): void 
   addon().l7Close(engine, conn, reset);
 }
 
-export function engineCloseIdle(engine: Native): void {
-  addon().l7CloseIdle(engine);
+export function engineEnd(engine: Native, all: boolean): void {
+  addon().l7End(engine, all);
 }
 
 /** Counters in the order of engineCounts. */

@@ -37,8 +37,8 @@ export interface ChainOptions {
   /** The answer to the last says "connection: close"; 0: any number. */
   readonly maxRequestsPerConnection: number;
   readonly listener: (id: number) => ListenerView | undefined;
-  /** The host that a connection with this context of TLS is for. */
-  readonly host: (context: number) => ListenerView | undefined;
+  /** The host that a connection with this policy of TLS is for. */
+  readonly host: (policy: string) => ListenerView | undefined;
   /** An exception while a row was worked on; it was answered with 500. */
   readonly fault: (error: unknown) => void;
 }
@@ -94,13 +94,13 @@ export class Chain {
     this.o.http2?.flush();
   }
 
-  /** Goes on with what another worker began. */
-  adopt(conn: number, label: Label, listener: ListenerView | undefined, stat: number): void {
-    if (label.client !== undefined) {
-      this.engine.peerIs(conn, ...label.client);
-      this.engine.admits(conn, label.client[0]);
-    }
-    adopt(this.exchangeOf(conn), label, listener, stat);
+  /** Goes on with what another worker began, as far as a label says anything of it. */
+  adopt({ conn, greeting }: t.Taken, label?: Label, listener?: ListenerView, stat = NO_ROUTE): void {
+    const x = this.exchangeOf(conn);
+    x.greeted = greeting === undefined;
+    x.secured = !x.greeted && this.engine.peer(conn).tls !== undefined;
+    if (label !== undefined) adopt(x, this.engine, label, listener, stat);
+    if (label?.http2 !== undefined) this.o.http2?.server.adopt(conn, label.http2);
   }
 
   private exchangeOf(conn: number): Exchange {
@@ -128,7 +128,7 @@ export class Chain {
     const listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
     if (listener?.protocol !== 'HTTPS') return listener;
     const { tls } = this.engine.peer(x.conn);
-    return tls === undefined ? undefined : this.o.host(tls.context);
+    return tls === undefined ? undefined : (this.o.host(tls.policy) ?? { ...listener, retired: true });
   }
 
   private most(listener: ListenerView | undefined): number {
@@ -253,7 +253,7 @@ export class Chain {
       emitConnect(this.e, base, x);
       return this.engine.label(x.conn, labelOf(x));
     }
-    emitRequest(this.e, act.change, target.request, peer.address, x.listener?.protocol === 'HTTPS');
+    emitRequest(this.e, act.change, target.request, peer, x.listener);
   }
 
   private choose(x: Exchange, target: Target): boolean {

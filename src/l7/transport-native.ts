@@ -1,6 +1,5 @@
 // The engine of transport.ts in C (native/addon/l7): the product's. Here is only what is nearer to JavaScript: who
 // is on the other end.
-import { hash } from 'node:crypto';
 import {
   engineAccept,
   engineAdmits,
@@ -10,7 +9,7 @@ import {
   engineScript,
   engineSendUp,
   engineClose,
-  engineCloseIdle,
+  engineEnd,
   engineCounts,
   engineDecline,
   engineDropEndpoint,
@@ -36,15 +35,15 @@ import {
   engineUnlisten,
   openNativeEngine,
 } from '../kernel/l7.ts';
+import { policyName } from './tls/spec.ts';
 import { engineTimes, slotOf } from './transport.ts';
 import type { Engine, EngineOptions, EngineStats, Peer } from './transport.ts';
 
 const TICK_MS = 50;
 const MAX_CONNECTIONS = 0xffff;
+const SLOTS = 0x1_0000;
 const STREAMS = 16_384;
 const HELD_BYTES = 256 * 1024 * 1024;
-/** Bytes that a connection keeps when it moves. */
-const MOST_PARKED = 0x7fff_ffff;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
 /** Streams have their slots beside the connections', in one table. */
@@ -77,7 +76,7 @@ export function openEngine(o: EngineOptions): Engine {
     admits: (conn, address) => engineAdmits(engine, conn, address),
     stall: (conn, ms) => engineStall(engine, conn, Math.min(ms, 0x7fffffff)),
     label: (conn, label) => engineLabel(engine, conn, label),
-    park: (which) => enginePark(engine, which === 'tunnels', MOST_PARKED),
+    park: (which, most = SLOTS) => enginePark(engine, which === 'tunnels', most),
     take: (parcel) => engineTake(engine, parcel),
     dropEndpoint: (endpoint) => engineDropEndpoint(engine, endpoint),
     endpointIdle: (endpoint, ms) => engineEndpointIdle(engine, endpoint, ms),
@@ -88,7 +87,7 @@ export function openEngine(o: EngineOptions): Engine {
     ...scriptOf(engine),
     send: (conn, off, len) => engineSend(engine, conn, off, len),
     close: (conn, how) => engineClose(engine, conn, how === 'reset'),
-    closeIdle: () => engineCloseIdle(engine),
+    end: (which) => engineEnd(engine, which === 'all'),
     stats(): EngineStats {
       const words = engineStats(engine);
       return Object.fromEntries(engineCounts.map((name, i) => [name, words[i]])) as unknown as EngineStats;
@@ -163,7 +162,7 @@ function tlsOf(
         verify: spec.verify,
         only13: spec.minimum === 'TLSv1.3',
         alpn: spec.alpn,
-        policy: hash('sha256', spec.policy ?? '', 'buffer'),
+        policy: Buffer.from(policyName(spec.policy), 'hex'),
       }),
     dropTlsContext: (context) => engineDropTlsContext(engine, context),
     ticketKeys: (current, previous) => engineTicketKeys(engine, current, previous),

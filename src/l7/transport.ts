@@ -121,7 +121,8 @@ export const RETRY = 6;
 export const CLOSE = 7;
 /** The connection speaks HTTP: REQUEST rows from now on. */
 export const PLAIN = 8;
-/** The connection speaks TLS with context W_ENDPOINT, from its first byte that is not used up on, and HTTP in it. */
+/** The connection speaks TLS with context W_ENDPOINT, from its first byte that is not used up on, and HTTP in it unless
+ * OUT_ASK is set. */
 export const TLS = 9;
 
 // W_BODY: how the body that follows in the incoming bytes is framed.
@@ -140,6 +141,8 @@ export const OUT_KEEP = 1;
 export const OUT_KEEP_UPSTREAM = 2;
 /** The outgoing body is framed as chunked; without it, it goes as plain bytes. */
 export const OUT_CHUNK = 4;
+/** TLS: what is in it may be anything. A HELLO asks again when the handshake is done, before the first byte. */
+export const OUT_ASK = 8;
 
 // W_REASON.
 export const WHY_NONE = 0;
@@ -235,6 +238,17 @@ export interface Bounds {
   readonly later: boolean;
 }
 
+/** A connection that came from another engine. */
+export interface Taken {
+  readonly conn: number;
+  readonly label: Uint8Array;
+  /** Its HELLO is still to come. */
+  readonly greeting?: 1;
+}
+
+/** Tag of a listener that tunnels come by when their own is gone. */
+export const ORPHANS = 0xffff_ffff;
+
 /** One per worker. Numbers that it can't use (an endpoint or connection that is gone) are ignored, never an error. */
 export interface Engine {
   /** READ_BYTES that the engine writes, then scratch that onBatch may write. */
@@ -257,14 +271,15 @@ export interface Engine {
   /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. 'leaving': of those that can move, the
    * rows do not. */
   unlisten(listener: number, how?: 'leaving'): void;
-  /** What goes with a connection when it moves. */
+  /** What goes with a connection when it moves. In bytes mode it is forgotten when bytes are laid out or sent. */
   label(conn: number, label: Uint8Array): void;
-  /** Parks connections, for an engine on another thread of the same home: those between two requests, and tunnels, as
-   * far as they are plain. Gives how many. Only of the engine in C. */
-  park(which: 'all' | 'tunnels'): number;
+  /** Parks connections, so many at most, for an engine on another thread of the same home: those between two requests,
+   * tunnels, and those in bytes mode that have a label and no streams; or, for another process, tunnels without TLS.
+   * Gives how many. Only of the engine in C. */
+  park(which: 'all' | 'tunnels', most?: number): number;
   /** Takes one that is parked, by its number, and goes on with it. Undefined: it is none, or there is no place for it;
    * then it ends. */
-  take(parcel: number): { readonly conn: number; readonly label: Uint8Array } | undefined;
+  take(parcel: number): Taken | undefined;
   /** With `tls` a connection is one when its handshake is done. */
   endpoint(address: string, port: number, connectTimeoutMs: number, tls?: EndpointTls): number;
   /** Takes no new request; what is under way finishes. */
@@ -305,8 +320,8 @@ export interface Engine {
   send(conn: number, off: number, len: number): number;
   /** 'end' after what is written, 'reset' at once. A stream's 'end' is that of its peer. */
   close(conn: number, how: 'end' | 'reset'): void;
-  /** Closes connections that are between two requests. */
-  closeIdle(): void;
+  /** Closes connections that are between two requests, or all: what is cut then shows its client that it is. */
+  end(which: 'idle' | 'all'): void;
   stats(): EngineStats;
   /** Ends everything at once. */
   shut(): void;

@@ -7,6 +7,7 @@ import type {
   PathRewrite,
   Route,
   RouteAction,
+  RouteTable,
   Snapshot,
   StreamRoute,
   TlsHost,
@@ -21,14 +22,15 @@ export function printSnapshot(snapshot: Snapshot): string {
     const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '  '));
     const secured = (listener.tls ?? []).flatMap((tls) => [
       `  ${printTls(tls)}`,
-      ...(snapshot.routes.find((t) => t.name === tls.routes)?.hosts ?? []).flatMap((host) => printHost(host, '    ')),
+      ...printTable(snapshot.routes.find((t) => t.name === tls.routes)),
     ]);
     const streams = (table?.streams ?? []).map((stream) => `  ${printStream(stream)}`);
     const how = `${listener.protocol === 'HTTP' ? '' : ` ${listener.protocol}`}${listener.steered ? ' steered' : ''}`;
-    const { proxyFrom, maxTunnelMs, limits = {} } = listener;
+    const { proxyFrom, maxTunnelMs, forwardCertificate, limits = {} } = listener;
     const settings = [
       proxyFrom === undefined ? '' : ` proxy-protocol from ${proxyFrom.join(' ')}`,
       maxTunnelMs === undefined ? '' : ` max-tunnel ${maxTunnelMs}ms`,
+      forwardCertificate === undefined ? '' : ` certificates forwarded: ${[forwardCertificate].flat().join(' ')}`,
       ...Object.entries(limits).map(([what, most]) => ` ${what} ${most}`),
     ].join('');
     return [`listener ${listener.name}${how}${settings}`, ...hosts, ...secured, ...streams];
@@ -39,6 +41,11 @@ export function printSnapshot(snapshot: Snapshot): string {
     return `cluster ${c.key} ${c.policy}${speaks}${printClusterTls(c)}${proxy}`;
   });
   return [...lines, ...clusters].map((line) => `${line}\n`).join('');
+}
+
+function printTable(table: RouteTable | undefined): string[] {
+  const hosts = (table?.hosts ?? []).flatMap((host) => printHost(host, '    '));
+  return [...hosts, ...(table?.streams ?? []).map((stream) => `    ${printStream(stream)}`)];
 }
 
 function printHost(host: VirtualHost, indent: string): string[] {

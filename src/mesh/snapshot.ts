@@ -17,7 +17,7 @@ export interface Listener {
   /** `auto`: not declared. What begins like HTTP within 100 ms is HTTP, all else TCP: who waits for that long gets no
    * further than the streams say. */
   readonly protocol: Protocol | 'auto';
-  /** Name of its RouteTable; with HTTPS each of `tls` has its own, and this one is empty. */
+  /** Name of its RouteTable; with HTTPS and TCPS each of `tls` has its own, and this one is empty. */
   readonly routes: string;
   readonly tls?: readonly TlsHost[];
   /** Connections come here by steering (an IP_TRANSPARENT listener), not by their address. */
@@ -30,7 +30,14 @@ export interface Listener {
   /** How long a tunnel may be there at most: TCP, TLS passed through, WebSockets. Absent: as long as bytes move. */
   readonly maxTunnelMs?: number;
   readonly limits?: ListenerLimits;
+  /** What backends are told, in x-forwarded-client-cert, of a client's certificate that was verified; By and Hash
+   * always. `none`: nothing. Absent: `certificateDetails`. */
+  readonly forwardCertificate?: readonly CertificateDetail[] | 'none';
 }
+
+export type CertificateDetail = 'Subject' | 'URI' | 'DNS';
+/** As gateways of Istio do, but for the certificate itself. */
+export const certificateDetails: readonly CertificateDetail[] = ['Subject', 'URI', 'DNS'];
 
 /** Bounds of a listener; what is absent is as everywhere. */
 export interface ListenerLimits {
@@ -46,9 +53,9 @@ export interface ListenerLimits {
 }
 
 /** What the connections of a listener speak, and so which routes of its table decide: HTTP by `hosts` (HTTPS by those
- * of the table that `tls` chooses), TCP by the stream without `sni`, TLS by the stream whose `sni` has the name that
- * the ClientHello asks for. */
-export type Protocol = 'HTTP' | 'HTTPS' | 'TCP' | 'TLS';
+ * of the table that `tls` chooses), TCP by the stream without `sni` (TCPS, whose TLS ends here, by that of the table
+ * that `tls` chooses), TLS by the stream whose `sni` has the name that the ClientHello asks for. */
+export type Protocol = 'HTTP' | 'HTTPS' | 'TCP' | 'TCPS' | 'TLS';
 
 /** What a client gets that names this server (SNI) as it connects. The longest name that covers its own counts, by the
  * rule of virtual hosts; a client that no name covers is turned away. What is in the table of another host can't be

@@ -66,7 +66,7 @@ class Hostile {
     rows[base + t.W_ACTION] = this.below(11);
     rows[base + t.W_HEAD] = this.below(4) === 0 ? this.below(len + 1) : len;
     rows[base + t.W_ENDPOINT] = this.one(this.endpoints);
-    rows[base + t.W_OUT] = this.below(8);
+    rows[base + t.W_OUT] = this.below(16);
     rows[base + t.W_BODY] = this.below(5);
     rows[base + t.W_BODY_LO] = this.below(5) === 0 ? 100_000 : this.below(40);
     rows[base + t.W_DEADLINE] = this.below(4) === 0 ? this.below(50) : 0;
@@ -102,7 +102,7 @@ class Hostile {
         () => engine.template(this.below(5), Buffer.alloc(this.below(200))),
         () => engine.dropEndpoint(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.unlisten(this.number()),
-        () => engine.closeIdle(),
+        () => engine.end(this.below(20) === 0 ? 'all' : 'idle'),
         () => engine.label(conn, Buffer.alloc(this.below(200))),
         () => engine.park(this.below(2) === 0 ? 'all' : 'tunnels'),
         () => engine.take(this.one(parkedConnections(home))),

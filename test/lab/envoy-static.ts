@@ -16,12 +16,12 @@ const described = new URL('../../src/mesh/xds/gen/envoy.binpb', import.meta.url)
 const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(described)));
 
 function listenerJson(s: Snapshot, spec: Listener): object {
-  const listener = toJson(ListenerSchema, listenerOf(spec), { registry }) as {
+  const table = s.routes.find((one) => one.name === spec.routes)!;
+  const listener = toJson(ListenerSchema, listenerOf(spec, table), { registry }) as {
     filterChains: { filters: { typedConfig: Record<string, unknown> }[] }[];
   };
   const manager = listener.filterChains[0]!.filters[0]!.typedConfig;
   delete manager['rds'];
-  const table = s.routes.find((one) => one.name === spec.routes)!;
   // Inline tables are checked against the clusters, those of RDS are not.
   const routes = toJson(RouteConfigurationSchema, routeConfiguration(table)) as object;
   manager['routeConfig'] = { ...routes, validateClusters: false };

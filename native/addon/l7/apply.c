@@ -190,7 +190,7 @@ static void hello(struct engine *e, struct conn *c, int32_t *row, struct given g
 	case TUNNEL:
 		return open_tunnel(e, c, row);
 	case TLS:
-		return tls_greet(e, c, (uint32_t)row[W_ENDPOINT]);
+		return c->s.tls ? refuse(e, c) : tls_greet(e, c, (uint32_t)row[W_ENDPOINT], row[W_OUT] & OUT_ASK);
 	default:
 		close_soon(e, c);
 	}

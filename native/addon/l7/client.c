@@ -73,6 +73,12 @@ void abort_conn(struct engine *e, struct conn *c, uint8_t why)
 	conn_gone(e, c, why, true);
 }
 
+void conn_unlabel(struct conn *c)
+{
+	free(c->label.data);
+	c->label = (struct queue){ 0 };
+}
+
 void conn_free(struct engine *e, struct conn *c)
 {
 	uint32_t slot = c->id & 0xffff;
@@ -81,7 +87,7 @@ void conn_free(struct engine *e, struct conn *c)
 	e->slots.entries[slot] = NULL;
 	e->free_slots[e->free_count++] = (uint16_t)slot;
 	free(c->sent);
-	free(c->label.data);
+	conn_unlabel(c);
 	free(c);
 }
 

@@ -295,6 +295,7 @@ static napi_value l7_send(napi_env env, napi_callback_info info)
 		return u32_value(env, script_feed(e, &c->s, e->arena + off, len));
 	if (c->phase != RAWMODE)
 		return NULL;
+	conn_unlabel(c);
 	sock_send_bytes(e, &c->s, e->arena + off, len);
 	return u32_value(env, (uint32_t)queue_length(&c->s.out));
 }
@@ -317,14 +318,26 @@ static napi_value l7_close(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7CloseIdle(engine)
-static napi_value l7_close_idle(napi_env env, napi_callback_info info)
+// Nothing is under way that an end would cut short.
+static bool idle(const struct conn *c)
+{
+	return (c->phase == AWAIT || c->phase == GREETING) && queue_length(&c->s.in) == 0 && !c->queued && !c->s.readable;
+}
+
+// l7End(engine, all): connections between two requests, or all; an answer that is cut ends in a reset.
+static napi_value l7_end(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
+	bool all;
 	struct engine *e = engine_of(&call);
-	for (struct conn *c = e ? e->oldest : NULL, *after; c; c = after) {
+	if (!e || !arg_bool(&call, 1, "all", &all))
+		return NULL;
+	for (struct conn *c = e->oldest, *after; c; c = after) {
 		after = c->newer;
-		if ((c->phase == AWAIT || c->phase == GREETING) && queue_length(&c->s.in) == 0 && !c->queued && !c->s.readable)
+		bool cut = c->phase == DECIDING || c->phase == EXCHANGE || c->phase == DISCARD;
+		if (all && cut)
+			abort_conn(e, c, WHY_CLOSED);
+		else if (all || idle(c))
 			close_soon(e, c);
 	}
 	return NULL;
@@ -370,11 +383,11 @@ void register_l7(napi_env env, napi_value exports)
 	export_function(env, exports, "l7Resume", l7_resume);
 	export_function(env, exports, "l7Send", l7_send);
 	export_function(env, exports, "l7Close", l7_close);
-	export_function(env, exports, "l7CloseIdle", l7_close_idle);
+	export_function(env, exports, "l7End", l7_end);
 	export_function(env, exports, "l7Stats", l7_stats);
 	export_function(env, exports, "l7Shut", l7_shut);
 	register_l7_tls(env, exports);
-	register_l7_handover(env, exports);
+	register_l7_move(env, exports);
 	register_l7_limit(env, exports);
 	register_l7_script(env, exports);
 }

@@ -371,18 +371,18 @@ void up_timer(struct engine *e, struct up *up);
 struct engine *engine_of(const struct call *c);
 
 // tls/session.c
-// The connection speaks TLS, and HTTP in it.
-void tls_greet(struct engine *e, struct conn *c, uint32_t context);
+// The connection speaks TLS, and in it HTTP, or what a HELLO asks.
+void tls_greet(struct engine *e, struct conn *c, uint32_t context, bool ask);
 // tls/door.c
 void register_l7_tls(napi_env env, napi_value exports);
 
-// handover.c
+// move/
 bool conn_moves(const struct conn *c);
-// Parks what can be. Gives how many.
 uint32_t park_all(struct engine *e, bool tunnels, uint32_t most);
 // Ends what nobody took in time.
 void parcels_expire(void);
-void register_l7_handover(napi_env env, napi_value exports);
+void register_l7_move(napi_env env, napi_value exports);
+void conn_unlabel(struct conn *c);
 
 // engine.c
 // Makes room for that place. False: no memory.

@@ -21,12 +21,15 @@ import { isAlive, type ProcessId, processOf } from '../../lib/process.ts';
 import { type ListeningSockets, receiveSockets, sendSockets } from './descriptors.ts';
 import { holderOf } from '../lock.ts';
 
+/** A day. */
+export const mostDrainMs = 86_400_000;
+
 const message = z.union([
   z.object({ say: z.literal('ask'), pid: z.int(), version: z.string() }),
   z.object({ say: z.literal('sockets') }),
   z.object({ say: z.literal('busy'), why: z.string() }),
   z.object({ say: z.literal('released'), healthy: z.array(z.string()) }),
-  z.object({ say: z.literal('serving'), drainMs: z.int().min(0).max(600_000) }),
+  z.object({ say: z.literal('serving'), drainMs: z.int().min(0).max(mostDrainMs) }),
   z.object({ say: z.literal('retiring') }),
 ]);
 type Message = z.infer<typeof message>;
@@ -39,8 +42,8 @@ export interface Giver {
   sockets(): ListeningSockets;
   /** Takes world and lock back. False: another daemon has them. */
   resume(): Promise<boolean>;
-  /** Stops accepting, answers what it has for at most `drainMs`, ends. */
-  retire(drainMs: number): void;
+  /** Stops accepting, answers what it has for at most `drainMs` (default: its own document's), ends. */
+  retire(drainMs?: number): void;
 }
 
 /** The daemon whose place is taken. */

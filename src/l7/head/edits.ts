@@ -19,9 +19,10 @@ const forbidden = new Set([
 export interface Edits {
   readonly removes: readonly { readonly hash: number; readonly name: Uint8Array }[];
   readonly added: Uint8Array;
-  /** One of `removes` is x-forwarded-for, x-forwarded-proto: what the router itself would say. */
+  /** One of `removes` is x-forwarded-for, -proto or -client-cert: what the router itself would say. */
   readonly forwardedFor: boolean;
   readonly forwardedProto: boolean;
+  readonly clientCert: boolean;
   /** As above, of an answer that the router gives itself. */
   readonly contentType: boolean;
 }
@@ -49,6 +50,7 @@ export function foldEdits(lists: readonly HeaderEdits[]): Edits {
     added: bytes,
     forwardedFor: removes.has('x-forwarded-for'),
     forwardedProto: removes.has('x-forwarded-proto'),
+    clientCert: removes.has('x-forwarded-client-cert'),
     contentType: removes.has('content-type'),
   };
 }

@@ -100,10 +100,15 @@ export const HOSTNAME = 8;
 export const classes = new Uint8Array(256);
 /** Lower case of a byte. */
 export const lower = new Uint8Array(256);
+/** Lower case of a byte of a name; 0 for what no name has. */
+const names = new Uint8Array(256);
 for (let c = 0; c < 256; c += 1) {
   const s = String.fromCharCode(c);
   lower[c] = c >= 65 && c <= 90 ? c + 32 : c;
-  if (/[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(s)) classes[c] = classes[c]! | TOKEN;
+  if (/[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(s)) {
+    classes[c] = classes[c]! | TOKEN;
+    names[c] = lower[c]!;
+  }
   if (c === 9 || (c >= 32 && c !== 127)) classes[c] = classes[c]! | VALUE;
   if (c > 32 && c < 127 && s !== '#') classes[c] = classes[c]! | TARGET;
   if (/[A-Za-z0-9\-._~!$&'()*+,;=%]/.test(s)) classes[c] = classes[c]! | HOSTNAME;
@@ -174,16 +179,15 @@ export function parseFields(a: Uint8Array, start: number, end: number, most = FI
     if (n === most) return refuse(431, `more than ${most} fields`);
     const nameOff = p;
     let hash = 0;
-    let c = 0;
     for (; p < end; p += 1) {
-      c = a[p]!;
-      if ((classes[c]! & TOKEN) === 0) break;
-      c = lower[c]!;
-      a[p] = c;
+      const b = a[p]!;
+      const c = names[b]!;
+      if (c === 0) break;
+      if (c !== b) a[p] = c;
       hash = (Math.imul(hash, 31) + c) | 0;
     }
     if (p >= end) return 0;
-    if (c !== 58 || p === nameOff) return refuse(400, 'bad field name');
+    if (a[p] !== 58 || p === nameOff) return refuse(400, 'bad field name');
     const at = n * FIELD_WORDS;
     fields[at + F_NAME] = nameOff;
     fields[at + F_NAME_LEN] = p - nameOff;

@@ -1,6 +1,6 @@
 // What is known of a request on its way, and how it ended.
 import type { Prefix } from '../../lib/prefix.ts';
-import type { Listener, PathNormalization } from '../../mesh/snapshot.ts';
+import type { CertificateDetail, Listener, PathNormalization } from '../../mesh/snapshot.ts';
 import { Subject } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
 import type { HeadBounds } from '../http1.ts';
@@ -8,6 +8,7 @@ import type { Table } from '../match.ts';
 import type { Backend } from '../upstream/pick.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
 import type { Stream, StreamTable } from '../tcp/stream.ts';
+import type { SessionState } from '../move/session.ts';
 import * as t from '../transport.ts';
 import type { Act, Target } from './act.ts';
 import type { Call } from './grpc.ts';
@@ -25,6 +26,8 @@ export interface ListenerView {
   /** 0: as long as bytes move. */
   maxTunnelMs?: number;
   bounds?: HeadBounds;
+  /** Of a client's certificate, for backends; absent: nothing. */
+  details?: readonly CertificateDetail[] | undefined;
   /** Of one connection, 0: any number. */
   maxRequests?: number;
   /** Of a listener with TLS: whom clients may name as they connect. */
@@ -46,6 +49,8 @@ export class Exchange {
   scanned = 0;
   /** Requests that the connection has brought. */
   requests = 0;
+  /** It speaks TLS, and what is in it is asked. */
+  secured = false;
   /** Its PROXY header has been read. */
   proxied = false;
   /** It has been found out what the connection speaks. */
@@ -80,6 +85,7 @@ export class Exchange {
     this.requests = 0;
     this.greeted = false;
     this.proxied = false;
+    this.secured = false;
     this.since = 0;
     this.client = undefined;
   }
@@ -181,6 +187,8 @@ export interface Label {
   readonly flags: string;
   readonly upstream: string;
   readonly client?: readonly [address: string, port: number];
+  /** Of a connection of HTTP/2. */
+  readonly http2?: SessionState;
 }
 
 export function labelOf(x: Exchange): Uint8Array {
@@ -197,15 +205,31 @@ export function labelOf(x: Exchange): Uint8Array {
   return Buffer.from(JSON.stringify(label));
 }
 
+/** Of a connection of HTTP/2. */
+export function labelOfHttp2(http2: SessionState, { address, port }: t.Peer): Uint8Array {
+  const nothing = { listener: '', route: '', subject: ['', '', ''], status: 0, flags: '', upstream: '' } as const;
+  return Buffer.from(JSON.stringify({ ...nothing, client: [address, port], http2 } satisfies Label));
+}
+
 /** Undefined: nothing is known of the connection that its next worker would not find out. */
 export function readLabel(bytes: Uint8Array): Label | undefined {
   return bytes.length === 0 ? undefined : (JSON.parse(Buffer.from(bytes).toString()) as Label);
 }
 
 /** Goes on with what another worker began: a tunnel where the label names its route. */
-export function adopt(x: Exchange, label: Label, listener: ListenerView | undefined, stat: number): void {
-  x.greeted = x.proxied = true;
+export function adopt(
+  x: Exchange,
+  engine: t.Engine,
+  label: Label,
+  listener: ListenerView | undefined,
+  stat: number,
+): void {
+  x.proxied = true;
   x.client = label.client;
+  if (label.client !== undefined) {
+    engine.peerIs(x.conn, ...label.client);
+    engine.admits(x.conn, label.client[0]);
+  }
   if (label.route === '') return;
   const [method, host, path] = label.subject.map((text) => Buffer.from(text, 'latin1'));
   const bytes = Buffer.concat([method!, host!, path!]);

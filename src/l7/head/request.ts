@@ -1,7 +1,7 @@
 // The request head as it goes to an upstream. What a proxy in front adds is decided here and nowhere else, as Envoy
-// does it with use_remote_address: the client's address at the end of x-forwarded-for, x-forwarded-proto set, nothing
-// more.
-import type { PathMatch, PathRewrite } from '../../mesh/snapshot.ts';
+// does it with use_remote_address: the client's address at the end of x-forwarded-for, x-forwarded-proto set, and of a
+// certificate that was verified x-forwarded-client-cert; nothing more.
+import type { CertificateDetail, PathMatch, PathRewrite } from '../../mesh/snapshot.ts';
 import {
   CONNECTION,
   CONTENT_LENGTH,
@@ -22,6 +22,8 @@ import {
   head,
 } from './fields.ts';
 import { BODY_CHUNKED, BODY_LENGTH, OUT_CHUNK, W_BODY, W_BODY_HI, W_BODY_LO, W_OUT } from '../transport.ts';
+import type { Peer } from '../transport.ts';
+import { certificateLine } from '../tls/forwarded.ts';
 import { removed } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { Emitter } from './emit.ts';
@@ -72,8 +74,14 @@ function canonical(at: number): boolean {
   );
 }
 
-/** Builds the head for the parsed request into the row of `e`. */
-export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, client: string, secure = false): void {
+/** What of a listener's view counts here. */
+interface By {
+  readonly protocol: string;
+  readonly details?: readonly CertificateDetail[] | undefined;
+}
+
+/** Builds the head for the parsed request into the row of `e`: of that client, which came by that listener. */
+export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, client: Peer, by: By | undefined): void {
   const a = e.arena;
   requestLine(e, change.path === undefined ? undefined : change);
   const hop = head.connection & C_NAMED;
@@ -97,8 +105,12 @@ export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, cli
     e.bytes(websocket);
     e.bytes(crlf);
   }
-  if (!edits.forwardedFor) emitForwarded(e, forwarded, client);
-  if (!edits.forwardedProto) e.bytes(secure ? protoSecure : proto);
+  if (!edits.forwardedFor) emitForwarded(e, forwarded, client.address);
+  if (!edits.forwardedProto) e.bytes(by?.protocol === 'HTTPS' ? protoSecure : proto);
+  const certificate = client.tls?.certificate;
+  if (certificate !== undefined && by?.details !== undefined && !edits.clientCert) {
+    e.bytes(certificateLine(certificate, by.details));
+  }
   if (edits.added.length > 0) e.bytes(edits.added);
   e.end(END_TEMPLATE);
 }

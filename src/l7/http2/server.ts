@@ -2,6 +2,7 @@
 // request of HTTP/1.1 in each. Here requests are opened and fed, and what their streams are answered becomes frames.
 import type { Clock } from '../../lib/clock.ts';
 import { head } from '../head/fields.ts';
+import { labelOfHttp2 } from '../head/outcome.ts';
 import { parseResponse } from '../http1.ts';
 import * as t from '../transport.ts';
 import { putAnswer, putTrailers } from './answer.ts';
@@ -11,6 +12,8 @@ import type { FrameWriter, Outbox } from './frames.ts';
 import { MAX_LIST_BYTES, RequestHead } from './request.ts';
 import { Session } from './session.ts';
 import type { Role } from './session.ts';
+import { restoreSession, saveSession } from '../move/session.ts';
+import type { SessionState } from '../move/session.ts';
 import { CHUNKED, CONN, HEAD_DONE, ID, LOCAL_DONE, REMOTE_DONE, TUNNEL, WAITS, WEBSOCKET, WORDS } from './streams.ts';
 import { Trailers, putChunk, putLastChunk } from './trailers.ts';
 import { acceptOf, takeAccept } from './websocket.ts';
@@ -22,6 +25,8 @@ const HIGH_BYTES = 256 * 1024;
 const LOW_BYTES = 32 * 1024;
 /** How long a client has to hear that its connection ends. */
 const LAST_CALL_MS = 1_000;
+/** How long after its last stream a connection has what another worker would need to go on with it. */
+const REST_MS = 250;
 
 export interface Http2Options {
   readonly clock: Clock;
@@ -46,6 +51,9 @@ export class Http2Server implements Role {
   private readonly request: RequestHead;
   private readonly trailers: Trailers;
   private readonly sessions = new Map<number, Session>();
+  /** Had no stream when they were last looked at. */
+  private readonly resting = new Set<Session>();
+  private rest: Disposable | undefined;
   /** Sessions by the slot of a stream. */
   private readonly owners: (Session | undefined)[] = [];
   private readonly places = new Int32Array(0x1_0000);
@@ -124,6 +132,8 @@ export class Http2Server implements Role {
         [f.S_CONNECT_PROTOCOL, 1],
       ]);
     }
+    // One that began as its listener went.
+    if ((this.rows[base + t.W_IN]! & t.IN_DRAINING) !== 0) this.drain(s);
     const off = this.rows[base + t.W_OFF]!;
     const len = this.rows[base + t.W_LEN]!;
     this.rows[base + t.W_HEAD] = s.feed(this.arena, off, off + len);
@@ -142,10 +152,22 @@ export class Http2Server implements Role {
       s.queued = 0;
       s.pump();
     }
-    if ((flags & t.IN_DRAINING) !== 0 && !s.draining) {
-      s.drain();
-      this.o.clock.after(LAST_CALL_MS, () => this.lastCall(s));
+    if ((flags & t.IN_DRAINING) !== 0) this.drain(s);
+  }
+
+  /** Tells all clients that their connections end. */
+  drainAll(): void {
+    for (const s of this.sessions.values()) {
+      this.box.use(s);
+      this.drain(s);
+      this.box.flush();
     }
+  }
+
+  private drain(s: Session): void {
+    if (s.draining) return;
+    s.drain();
+    this.o.clock.after(LAST_CALL_MS, () => this.lastCall(s));
   }
 
   pinged(s: Session): void {
@@ -160,9 +182,32 @@ export class Http2Server implements Role {
     this.box.flush();
   }
 
-  /** Ends a connection that takes no more requests and has none. */
+  /** Ends a connection that takes no more requests and has none; one that may rest is to be told of in a while. */
   private leave(s: Session): void {
-    if (!s.failed && s.limit !== f.MAX_ID && s.streams.count === 0) this.end(s);
+    if (s.streams.count > 0 || s.failed) return;
+    if (s.limit !== f.MAX_ID) return this.end(s);
+    this.resting.add(s);
+    this.rest ??= this.o.clock.after(REST_MS, () => this.settle());
+  }
+
+  /** Leaves with the engine, for each connection without a stream, what a worker that takes it has to know: also one
+   * that takes it because this one was lost. */
+  settle(): void {
+    this.rest?.[Symbol.dispose]();
+    this.rest = undefined;
+    for (const s of this.resting) {
+      const state = this.sessions.get(s.conn) === s ? saveSession(s) : undefined;
+      if (state !== undefined) this.engine.label(s.conn, labelOfHttp2(state, this.engine.peer(s.conn)));
+    }
+    this.resting.clear();
+  }
+
+  /** Goes on with a connection that another worker had. */
+  adopt(conn: number, state: SessionState): void {
+    const s = restoreSession(state, conn, this, this.out);
+    this.sessions.set(conn, s);
+    this.resting.add(s);
+    this.settle();
   }
 
   private end(s: Session): void {

@@ -63,12 +63,13 @@ export class Session {
   private readonly budget = new Budget();
   /** Streams that we reset: what their peer sent before it heard of it is no error. */
   readonly forgiven = new Recent();
-  private receiveWindow = CONNECTION_WINDOW;
-  private window = DEFAULT_WINDOW;
-  private maxFrame = f.MAX_FRAME;
+  receiveWindow = CONNECTION_WINDOW;
+  /** Of a stream that the peer opens: what may be sent on it. */
+  window = DEFAULT_WINDOW;
+  maxFrame = f.MAX_FRAME;
   settled = false;
   /** The stream whose header block is not complete, the flags of its HEADERS, and what there is of it. */
-  private open = 0;
+  open = 0;
   private openFlags = 0;
   private openFault = 0;
   private block: Uint8Array | undefined;

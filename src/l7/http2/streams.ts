@@ -120,4 +120,8 @@ export class Recent {
   has(id: number): boolean {
     return this.ids.includes(id);
   }
+
+  all(): number[] {
+    return [...this.ids].filter((id) => id !== 0);
+  }
 }

@@ -14,7 +14,17 @@ import { Pool } from './pool.ts';
 import { RowQueue } from './rows.ts';
 import { Timer, createWheel } from './wheel.ts';
 import type { Wheel } from './wheel.ts';
-import { HELLO, TIMEOUT, WHY_DEADLINE, WHY_HEAD, WHY_NONE, WHY_STALL, engineTimes, slotOf } from '../transport.ts';
+import {
+  HELLO,
+  TIMEOUT,
+  WHY_CLOSED,
+  WHY_DEADLINE,
+  WHY_HEAD,
+  WHY_NONE,
+  WHY_STALL,
+  engineTimes,
+  slotOf,
+} from '../transport.ts';
 import { noTlsCounts } from '../tls/spec.ts';
 import type { Bounds, Engine, EngineOptions, EngineStats, EngineTimes, HelloMode, Peer } from '../transport.ts';
 
@@ -327,9 +337,13 @@ class NetEngine implements Engine {
     else this.exchanges.abort(c, WHY_NONE);
   }
 
-  closeIdle(): void {
-    for (const c of this.open)
-      if ((c.phase === AWAIT || c.phase === GREETING) && c.pending === undefined) this.exchanges.closeSoon(c);
+  end(which: 'idle' | 'all'): void {
+    for (const c of this.open) {
+      const waits = c.phase === AWAIT || c.phase === GREETING;
+      if (waits ? which === 'all' || c.pending === undefined : which === 'all' && c.phase === TUNNELED)
+        this.exchanges.closeSoon(c);
+      else if (which === 'all') this.exchanges.abort(c, WHY_CLOSED);
+    }
   }
 
   stats(): EngineStats {

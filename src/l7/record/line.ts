@@ -78,38 +78,48 @@ export interface AccessRecord {
   flags: string;
 }
 
-/** Strings that come again and again (names of routes, addresses), as JSON text in bytes. */
+/** What comes again and again (names of routes, addresses), as a piece of a line, by the text that it is made of. */
 const KNOWN = 8192;
-const known = new Map<string, Uint8Array>();
 
-function quoted(text: string): Uint8Array {
-  const found = known.get(text);
-  if (found !== undefined) return found;
-  if (known.size >= KNOWN) known.clear();
-  const bytes = Buffer.from(JSON.stringify(text));
-  known.set(text, bytes);
-  return bytes;
+function kept(make: (text: string) => string): (text: string) => Uint8Array {
+  const known = new Map<string, Uint8Array>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    if (known.size >= KNOWN) known.clear();
+    const bytes = Buffer.from(make(text));
+    known.set(text, bytes);
+    return bytes;
+  };
 }
+
+const listenerKey = kept((name) => `Z","listener":${JSON.stringify(name)},"route":`);
+const routeKey = kept((name) => `${JSON.stringify(name)},"method":"`);
+const upstreamKey = kept((name) => `,"upstream":${JSON.stringify(name)},"client":`);
+const clientKey = kept((name) => JSON.stringify(name));
 
 const key = (name: string): Uint8Array => Buffer.from(`,"${name}":`);
 const keys = {
-  listener: Buffer.from('Z","listener":'),
-  route: key('route'),
-  method: Buffer.from(',"method":"'),
   host: Buffer.from('","host":"'),
   path: Buffer.from('","path":"'),
   status: Buffer.from('","status":'),
   bytesIn: key('bytes_in'),
   bytesOut: key('bytes_out'),
   duration: key('duration_ms'),
-  upstream: key('upstream'),
-  client: key('client'),
-  port: key('port'),
-  portName: key('port_name'),
-  flags: key('flags'),
   time: Buffer.from('{"time":"'),
-  end: Buffer.from('}\n'),
 };
+
+/** The last line's end: most lines of a switch have the same. */
+const end = { port: -1, portName: '', flags: '', bytes: none };
+
+function endOf(port: number, portName: string, flags: string): Uint8Array {
+  if (end.port !== port || end.portName !== portName || end.flags !== flags) {
+    const text = `,"port":${port},"port_name":${JSON.stringify(portName)},"flags":${JSON.stringify(flags)}}\n`;
+    Object.assign(end, { port, portName, flags, bytes: Buffer.from(text) });
+  }
+  return end.bytes;
+}
+
 const hex = Buffer.from('0123456789abcdef');
 /** Bytes that stand for themselves in a JSON string. */
 const plain = new Uint8Array(256);
@@ -122,26 +132,33 @@ let secondBytes: Uint8Array = none;
 
 function put(bytes: Uint8Array): void {
   const { length } = bytes;
-  for (let i = 0; i < length; i += 1) out[at + i] = bytes[i]!;
-  at += length;
+  const to = out;
+  const from = at;
+  // A call costs as much as a dozen bytes one by one.
+  if (length > 12) to.set(bytes, from);
+  else for (let i = 0; i < length; i += 1) to[from + i] = bytes[i]!;
+  at = from + length;
 }
 
 /** A piece of the subject, as the inside of a JSON string: what is not plain ASCII as \u00xx. */
 function putPiece(a: Uint8Array, start: number, end: number): void {
+  const to = out;
+  let p = at;
   for (let i = start; i < end; i += 1) {
     const c = a[i]!;
     if (plain[c] === 1) {
-      out[at] = c;
-      at += 1;
+      to[p] = c;
+      p += 1;
       continue;
     }
-    out[at] = 92;
-    out[at + 1] = 117;
-    out[at + 2] = out[at + 3] = 48;
-    out[at + 4] = hex[c >> 4]!;
-    out[at + 5] = hex[c & 15]!;
-    at += 6;
+    to[p] = 92;
+    to[p + 1] = 117;
+    to[p + 2] = to[p + 3] = 48;
+    to[p + 4] = hex[c >> 4]!;
+    to[p + 5] = hex[c & 15]!;
+    p += 6;
   }
+  at = p;
 }
 
 /** A whole number, at least so many digits of it. */
@@ -198,11 +215,8 @@ export function writeLine(to: Uint8Array, from: number, r: AccessRecord, portNam
   at = from;
   put(keys.time);
   putTime(r.timeMs);
-  put(keys.listener);
-  put(quoted(r.listener));
-  put(keys.route);
-  put(quoted(r.route));
-  put(keys.method);
+  put(listenerKey(r.listener));
+  put(routeKey(r.route));
   putPiece(subject.bytes, 0, subject.methodEnd);
   put(keys.host);
   putPiece(subject.bytes, subject.methodEnd, subject.hostEnd);
@@ -216,16 +230,8 @@ export function writeLine(to: Uint8Array, from: number, r: AccessRecord, portNam
   putNumber(r.bytesOut, 1);
   put(keys.duration);
   putMillis(r.durationMs);
-  put(keys.upstream);
-  put(quoted(r.upstream));
-  put(keys.client);
-  put(quoted(r.client));
-  put(keys.port);
-  putNumber(r.port, 1);
-  put(keys.portName);
-  put(quoted(portName));
-  put(keys.flags);
-  put(quoted(r.flags));
-  put(keys.end);
+  put(upstreamKey(r.upstream));
+  put(clientKey(r.client));
+  put(endOf(r.port, portName, r.flags));
   return at;
 }

@@ -29,7 +29,9 @@ export function httpRoutes(snapshot: Snapshot | undefined, stats: readonly Route
   const counted = new Map(stats.map((row) => [`${row.table} ${row.route}`, row]));
   const list: HttpRoutesData = [];
   for (const table of snapshot?.routes ?? []) {
-    const listeners = snapshot!.listeners.filter((l) => l.routes === table.name).map((l) => l.name);
+    const listeners = snapshot!.listeners
+      .filter((l) => l.routes === table.name || l.tls?.some((host) => host.routes === table.name) === true)
+      .map((l) => l.name);
     const rows = new Map<string, { route: Route; hosts: string[] }>();
     for (const host of table.hosts) {
       for (const route of host.routes) {

@@ -28,6 +28,8 @@ export interface GreeterOptions {
   readonly counters: CounterWriter;
   readonly log: AccessLog | undefined;
   readonly listener: (id: number) => ListenerView | undefined;
+  /** The host that a connection with this policy of TLS is for. */
+  readonly host: (policy: string) => ListenerView | undefined;
 }
 
 /** How long a connection may say nothing before what it speaks is taken for TCP. */
@@ -78,7 +80,7 @@ export class Greeter {
 
   private meet(base: number, x: Exchange): void {
     x.listener = this.view(base);
-    this.name(x, 0);
+    if (!x.secured) this.name(x, 0);
     x.status = 0;
     x.tries = 0;
     x.flags = '';
@@ -87,11 +89,12 @@ export class Greeter {
 
   private hello(base: number, x: Exchange): void {
     const { listener } = x;
+    if (x.secured) return this.within(base, x);
     if (listener?.proxyFrom !== undefined && !x.proxied && !this.introduced(base, x, listener.proxyFrom)) return;
     if (listener?.protocol === 'auto') this.sniff(base, x, listener);
     else if (listener?.protocol === 'TCP') this.tunnel(base, x, listener.streams.plain);
-    else if (listener?.protocol === 'TLS' || listener?.protocol === 'HTTPS') this.tls(base, x, listener);
-    else this.plain(base, x);
+    else if (listener?.protocol === undefined || listener.protocol === 'HTTP') this.plain(base, x);
+    else this.tls(base, x, listener);
   }
 
   /** Reads who the client is by the word of the proxy in front. False: the row is filled. */
@@ -111,7 +114,10 @@ export class Greeter {
     }
     x.proxied = true;
     this.rows[base + t.W_HEAD] = used;
-    if (proxy.family !== INET && proxy.family !== INET6) return true;
+    if (proxy.family !== INET && proxy.family !== INET6) {
+      this.engine.label(x.conn, labelOf(x));
+      return true;
+    }
     x.client = [printIp(ipFromBytes(proxy.from.subarray(0, ipBytes[proxy.family]))), proxy.fromPort];
     this.engine.peerIs(x.conn, ...x.client);
     if (!this.engine.admits(x.conn, x.client[0])) {
@@ -147,15 +153,26 @@ export class Greeter {
     if (got === 0) return;
     if (got < 0) return this.refuse(base, x, 'bad-hello');
     this.name(x, hello.sniLen);
-    if (listener.protocol === 'HTTPS') return this.terminate(base, x, listener.hosts?.find(x.subject.host()));
+    if (listener.protocol !== 'TLS') return this.terminate(base, x, listener.hosts?.find(x.subject.host()));
     this.tunnel(base, x, streamFor(listener.streams, x.subject.host()));
   }
 
   private terminate(base: number, x: Exchange, host: TlsHostView | undefined): void {
     if (host === undefined) return this.refuse(base, x, 'no-host');
-    x.greeted = true;
+    x.secured = host.protocol === 'TCPS';
+    x.greeted = !x.secured;
     this.rows[base + t.W_ACTION] = t.TLS;
     this.rows[base + t.W_ENDPOINT] = host.context;
+    if (x.secured) this.rows[base + t.W_OUT] = t.OUT_ASK;
+  }
+
+  /** The handshake is done: the stream of its host takes it. */
+  private within(base: number, x: Exchange): void {
+    const { tls } = this.engine.peer(x.conn);
+    const host = tls === undefined ? undefined : this.o.host(tls.policy);
+    if (host === undefined) return this.refuse(base, x, 'other-rules');
+    x.listener = host;
+    this.tunnel(base, x, host.streams.plain);
   }
 
   /** What the log says of it: no method, and the name that the ClientHello asks for. */

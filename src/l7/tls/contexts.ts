@@ -5,6 +5,7 @@ import { getCACertificates } from 'node:tls';
 import { Overlay } from '../worker/overlay.ts';
 import type { Cluster, ClusterKey, ClusterTls, Listener, Secret, TlsHost } from '../../mesh/snapshot.ts';
 import type { Engine } from '../transport.ts';
+import { policyName } from './spec.ts';
 import type { TlsSpec } from './spec.ts';
 
 type Secrets = Pick<Overlay<Secret>, 'get'>;
@@ -13,7 +14,7 @@ type Secrets = Pick<Overlay<Secret>, 'get'>;
 export interface Context {
   /** The same content has the same key. */
   readonly key: string;
-  /** What decides whom a client must be: sessions and connections of another policy are not taken on. */
+  /** policyName(): what decides whom a client must be. Sessions and connections of another are not taken on. */
   readonly policy: string;
   readonly id: number;
 }
@@ -32,7 +33,11 @@ function trustOf(name: string, secrets: Secrets): Pick<TlsSpec, 'ca' | 'crl'> {
 }
 
 /** Of a listener's host. Throws where a secret lacks what it is named for. */
-function serverSpec(listener: string, host: TlsHost, secrets: Secrets): TlsSpec & { readonly policy: string } {
+function serverSpec(
+  { name, protocol }: Listener,
+  host: TlsHost,
+  secrets: Secrets,
+): TlsSpec & { readonly policy: string } {
   const { client, minimum } = host;
   const rules = {
     verify: client === undefined ? ('never' as const) : client.required ? ('always' as const) : ('given' as const),
@@ -43,8 +48,8 @@ function serverSpec(listener: string, host: TlsHost, secrets: Secrets): TlsSpec 
     side: 'server',
     certificates: certificatesOf(host.certificates, secrets),
     ...rules,
-    alpn: ['h2', 'http/1.1'],
-    policy: hash('sha256', JSON.stringify([listener, host.host, rules]), 'hex'),
+    alpn: protocol === 'HTTPS' ? ['h2', 'http/1.1'] : [],
+    policy: hash('sha256', JSON.stringify([name, host.host, rules]), 'hex'),
   };
 }
 
@@ -88,7 +93,7 @@ export class Contexts {
     for (const key of [...clusters.gone, ...clusters.put.keys()]) next.drop(clusterUser(key));
     for (const listener of listeners.put.values()) {
       for (const host of listener.tls ?? []) {
-        this.add(next, hostUser(listener, host), () => serverSpec(listener.name, host, secrets));
+        this.add(next, hostUser(listener, host), () => serverSpec(listener, host, secrets));
         yield;
       }
     }
@@ -103,7 +108,10 @@ export class Contexts {
       const spec = specOf();
       const key = hash('sha256', JSON.stringify(spec), 'hex');
       const old = this.inForce.get(user);
-      next.set(user, old?.key === key ? old : { key, policy: spec.policy ?? '', id: this.engine.tlsContext(spec) });
+      next.set(
+        user,
+        old?.key === key ? old : { key, policy: policyName(spec.policy), id: this.engine.tlsContext(spec) },
+      );
     } catch (error) {
       throw new Error(`TLS of ${user}: ${(error as Error).message}`, { cause: error });
     }

@@ -14,9 +14,6 @@ interface Routes {
   readonly streams: StreamTable;
 }
 
-/** So many contexts are known that connections may still have. */
-const REMEMBERED = 8192;
-
 /** The hosts of one listener by name. */
 export class TlsHosts {
   private readonly byName: ReadonlyMap<string, TlsHostView>;
@@ -37,13 +34,13 @@ export class TlsHosts {
   }
 }
 
-/** The hosts of all listeners, and which of them a connection belongs to. */
+/** The hosts of all listeners, and which of them a connection belongs to: it came by the rules for clients of one, and
+ * has to begin anew where nobody has these any more. */
 export class HostViews {
-  private readonly inForce = new Map<string, { readonly view: TlsHostView; readonly policy: string }>();
-  private readonly byContext = new Map<number, TlsHostView>();
+  private readonly byPolicy = new Map<string, TlsHostView>();
+  private readonly policies = new Map<string, string>();
 
-  /** Puts the hosts of listeners that change in force, and gives them by listener. Connections of a host that is gone,
-   * or whose rules for clients are others now, have to begin anew. */
+  /** Puts the hosts of listeners that change in force, and gives them by listener. */
   commit(
     listeners: Overlay<Listener>,
     tables: Pick<Overlay<Routes>, 'get'>,
@@ -52,7 +49,11 @@ export class HostViews {
     const retired = new Set<string>();
     for (const name of [...listeners.gone, ...listeners.put.keys()]) {
       const old = listeners.base.get(name);
-      for (const host of old?.tls ?? []) retired.add(hostUser(old!, host));
+      for (const host of old?.tls ?? []) {
+        const user = hostUser(old!, host);
+        retired.add(this.policies.get(user) ?? '');
+        this.policies.delete(user);
+      }
     }
     const all = new Map<string, TlsHosts>();
     for (const listener of listeners.put.values()) {
@@ -62,42 +63,27 @@ export class HostViews {
         const user = hostUser(listener, host);
         const { id, policy } = contexts.get(user)!;
         const { table, streams } = tables.get(host.routes)!;
-        const old = this.inForce.get(user);
         const now = { table, streams, ...settingsOf(listener), context: id };
-        const stays = old?.policy === policy;
-        const view = stays ? Object.assign(old.view, now) : { name, port, protocol, host: host.host, ...now };
-        if (!stays && old !== undefined) old.view.retired = true;
-        this.inForce.set(user, { view, policy });
-        retired.delete(user);
-        this.remember(id, view);
+        const old = this.byPolicy.get(policy);
+        const view = old === undefined ? { name, port, protocol, host: host.host, ...now } : Object.assign(old, now);
+        this.byPolicy.set(policy, view);
+        this.policies.set(user, policy);
+        retired.delete(policy);
         return view;
       });
       all.set(name, new TlsHosts(views));
     }
-    for (const user of retired) {
-      const old = this.inForce.get(user);
-      if (old !== undefined) old.view.retired = true;
-      this.inForce.delete(user);
-    }
+    for (const policy of retired) this.byPolicy.delete(policy);
     return all;
   }
 
   /** All hosts in force. */
-  *views(): Generator<TlsHostView, void> {
-    for (const { view } of this.inForce.values()) yield view;
+  views(): Iterable<TlsHostView> {
+    return this.byPolicy.values();
   }
 
-  private remember(context: number, view: TlsHostView): void {
-    this.byContext.delete(context);
-    this.byContext.set(context, view);
-    for (const [old, { context: current }] of this.byContext) {
-      if (this.byContext.size <= REMEMBERED) return;
-      if (old !== current) this.byContext.delete(old);
-    }
-  }
-
-  /** The host of connections with this context. */
-  of(context: number): TlsHostView | undefined {
-    return this.byContext.get(context);
+  /** The host of connections of that policy. */
+  of(policy: string): TlsHostView | undefined {
+    return this.byPolicy.get(policy);
   }
 }

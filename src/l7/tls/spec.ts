@@ -1,4 +1,18 @@
 // What the engine is told of TLS, and what it tells of it.
+import { hash } from 'node:crypto';
+
+/** Of a client's certificate, which was verified. */
+export interface PeerCertificate {
+  /** SHA-256, in hexadecimal digits. */
+  readonly hash: string;
+  /** RFC 2253. */
+  readonly subject: string;
+  /** Names of its subjectAltName. */
+  readonly uri: readonly string[];
+  readonly dns: readonly string[];
+  /** URIs of the certificate that we showed. */
+  readonly by: readonly string[];
+}
 
 export interface PeerTls {
   /** "TLSv1.3" */
@@ -9,8 +23,9 @@ export interface PeerTls {
   /** The only URI of the client's certificate, which was verified: its SPIFFE ID. "" where it has none, or several. */
   readonly uri: string;
   readonly resumed: boolean;
-  /** The context it was made with; it may be dropped since. */
-  readonly context: number;
+  /** policyName() of the context it was made with. */
+  readonly policy: string;
+  readonly certificate?: PeerCertificate;
 }
 
 /** Certificates and rules of TLS, for connections of clients or to upstreams. All files are PEM. */
@@ -27,8 +42,13 @@ export interface TlsSpec {
   readonly minimum: 'TLSv1.2' | 'TLSv1.3';
   /** In the order of preference; none: not negotiated. */
   readonly alpn: readonly string[];
-  /** Sessions are resumed only within one policy. */
+  /** Sessions are resumed, and connections go on in another engine, only within one policy. */
   readonly policy?: string;
+}
+
+/** A policy as the engine knows it. */
+export function policyName(policy = ''): string {
+  return hash('sha256', policy, 'hex');
 }
 
 /** How connections to an endpoint are secured. */

@@ -6,6 +6,7 @@ import { NO_ROUTE } from '../record/counters.ts';
 import { helloOf, streamsIn } from '../tcp/stream.ts';
 import { Contexts } from '../tls/contexts.ts';
 import { HostViews } from '../tls/hosts.ts';
+import { ORPHANS } from '../transport.ts';
 import type { Engine } from '../transport.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
 import type { Sockets } from './places.ts';
@@ -69,6 +70,7 @@ export class Listeners {
     this.upstreams = upstreams;
     this.random = random;
     this.contexts = new Contexts(engine);
+    engine.listener('never', ORPHANS);
   }
 
   private unlisten(o: Open, how?: 'leaving'): void {
@@ -151,9 +153,9 @@ export class Listeners {
     return this.views.get(id);
   }
 
-  /** The host that connections with this context of TLS are for. */
-  host(context: number): ListenerView | undefined {
-    return this.hosts.of(context);
+  /** The host that connections with this policy of TLS are for. */
+  host(policy: string): ListenerView | undefined {
+    return this.hosts.of(policy);
   }
 
   /** What is in force by a listener's name, and the row of a route's counters. */

@@ -49,8 +49,11 @@ export type ToWorker =
   | { type: 'reopen' }
   /** Connections that another worker parked. */
   | { type: 'take'; parcels: readonly number[] }
-  /** `leaving`: its connections go to other workers. */
-  | { type: 'stop'; seq: number; drainMs: number; leaving: boolean };
+  | { type: 'stop'; seq: number; drainMs: number; moves: Moves };
+
+/** Which connections of a worker that stops go on elsewhere: in other workers, or, if they are tunnels without TLS, in
+ * another process. */
+export type Moves = 'all' | 'tunnels' | 'none';
 
 export type FromWorker =
   | { type: 'prepared'; seq: number; why: string | undefined }
@@ -63,8 +66,13 @@ export type FromWorker =
 
 /** Of work on a change between two turns. */
 const CHANGE_MS = 0.25;
-/** How often a stopping worker looks whether its connections are done. */
+/** How often a stopping worker looks whether its connections are done, at first and later on. */
 const DRAIN_LOOK_MS = 20;
+const LATE_LOOK_MS = 250;
+/** How long a connection of HTTP/2 that is to move is waited for to have no stream. */
+const REST_MS = 1_000;
+/** Connections that are parked at once: none waits long for who takes it. */
+const PARKED_AT_ONCE = 512;
 /** How long a client that was let be may still read its end. */
 const LAST_MS = 1_000;
 
@@ -76,6 +84,7 @@ class L7Worker {
   private readonly counters: CounterWriter;
   private readonly log: AccessLog | undefined;
   private readonly chain: Chain;
+  private readonly http2: Http2;
   private faults = 0;
   private prepared: Prepared | undefined;
   private preparedSeq = 0;
@@ -97,6 +106,7 @@ class L7Worker {
     const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
     const maxRequests = (base: number): number => this.chain.maxRequests(base);
     const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed, maxRequests });
+    this.http2 = http2;
     this.upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
     this.upstreams.translated = (endpoint) => http2.upstream.translate(endpoint);
     this.chain = new Chain(this.engine, {
@@ -107,7 +117,7 @@ class L7Worker {
       log: this.log,
       maxRequestsPerConnection,
       listener: (id) => this.listeners.view(id),
-      host: (context) => this.listeners.host(context),
+      host: (policy) => this.listeners.host(policy),
       fault,
     });
   }
@@ -153,32 +163,52 @@ class L7Worker {
     this.say({ type: 'committed', seq });
   }
 
-  /** A client hears by its next answer that this is the end; one that asks nothing is let be until the time is over. */
-  private async stop({ seq, drainMs, leaving }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
-    this.listeners.stop(leaving ? 'leaving' : undefined);
-    await this.emptied(drainMs, leaving);
-    this.engine.closeIdle();
+  /** A client hears by its next answer that this is the end; one that asks nothing, and a tunnel, is let be until the
+   * time is over. */
+  private async stop({ seq, drainMs, moves }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
+    this.listeners.stop(moves === 'all' ? 'leaving' : undefined);
+    await this.emptied(drainMs, moves);
+    this.engine.end('idle');
     await this.emptied(Math.min(drainMs, LAST_MS));
+    this.engine.end('all');
+    // Also what was cut has its line in the log.
+    await this.emptied(Math.max(DRAIN_LOOK_MS, Math.min(drainMs, LAST_MS)));
     this.engine.shut();
     await this.log?.close();
     this.say({ type: 'stopped', seq });
   }
 
   /** Waits until no client is left, at most so long. */
-  private async emptied(ms: number, leaving = false): Promise<void> {
-    const until = performance.now() + ms;
-    while (this.engine.stats().connections > 0 && performance.now() < until) {
-      if (leaving && this.engine.park('all') > 0) this.say({ type: 'parked' });
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+  private async emptied(ms: number, moves: Moves = 'none'): Promise<void> {
+    const began = performance.now();
+    const until = began + ms;
+    let stay = moves === 'all';
+    for (let look = DRAIN_LOOK_MS; ; look = Math.min(look * 1.1, LATE_LOOK_MS)) {
+      this.park(moves);
+      const left = until - performance.now();
+      if (stay && performance.now() - began > REST_MS) {
+        // With streams all the time: its client goes elsewhere with the next one.
+        stay = false;
+        this.http2.server.drainAll();
+      }
+      if (this.engine.stats().connections === 0 || left <= 0) return;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(look, left)));
     }
+  }
+
+  private park(moves: Moves): void {
+    if (moves === 'none') return;
+    this.http2.server.settle();
+    if (this.engine.park(moves, PARKED_AT_ONCE) > 0) this.say({ type: 'parked' });
   }
 
   private take(parcel: number): void {
     const taken = this.engine.take(parcel);
-    const label = taken && readLabel(taken.label);
-    if (label === undefined) return;
+    if (taken === undefined) return;
+    const label = readLabel(taken.label);
+    if (label === undefined) return this.chain.adopt(taken);
     const { view, stat } = this.listeners.find(label.listener, label.route);
-    this.chain.adopt(taken!.conn, label, view, stat);
+    this.chain.adopt(taken, label, view, stat);
   }
 
   hear(m: ToWorker): void {

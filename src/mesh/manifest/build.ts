@@ -176,7 +176,7 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
     const protocol = onePerSocket([...bindings, ...istio].filter(here), name, book);
     const own = (b: GatewayBinding | IstioBinding): boolean => here(b) && b.protocol === protocol;
     const others = istio.filter(own);
-    if (protocol === 'HTTPS') {
+    if (protocol === 'HTTPS' || protocol === 'TCPS') {
       const secured = terminate(name, bindings.filter(own), others, book, firstSeen);
       const tls = secured.map(([host]) => host);
       const bound = settings([...bindings, ...istio].filter(own));

@@ -84,7 +84,9 @@ export function streamsOf(
 ): readonly StreamRoute[] {
   const older = (a: CompiledStream, b: CompiledStream): number =>
     compareAge(a.source.manifest, b.source.manifest, firstSeen);
-  const plain = bindings.flatMap((b) => (b.protocol === 'TCP' ? b.streams.map((s) => s.route) : [])).toSorted(older);
+  const plain = bindings
+    .flatMap((b) => (b.protocol === 'TCP' || b.protocol === 'TCPS' ? b.streams.map((s) => s.route) : []))
+    .toSorted(older);
   for (const { source } of plain.slice(1)) {
     const message = `TCPRoute ${plain[0]?.source.key} is older and has the listener`;
     book.set(source.manifest, { type: 'Conflicted', status: 'True', reason: 'RouteConflict', message });

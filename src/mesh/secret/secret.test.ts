@@ -244,3 +244,49 @@ test('what is not done is refused by name', () => {
   ];
   for (const [text, what] of cases) assert.match(read(text).problems.join('\n'), what);
 });
+
+test('TLS that ends here before TCP: a TCPRoute by Gateway API, tcp of a VirtualService; nothing else shares its port', () => {
+  const { router, shown } = build(
+    secret('a', pair(a)) +
+      gateway(`    - { name: db, port: 5432, protocol: TLS, hostname: db.test, tls: { certificateRefs: [{ name: a }] } }
+    - { name: other, port: 5432, protocol: TLS, hostname: other.test, tls: { mode: Terminate, certificateRefs: [{ name: a }] } }
+    - { name: bare, port: 5433, protocol: TLS, tls: { mode: Terminate } }
+    - { name: ends, port: 5434, protocol: TLS, hostname: a.test, tls: { certificateRefs: [{ name: a }] } }
+    - { name: through, port: 5434, protocol: TLS, hostname: through.test, tls: { mode: Passthrough } }
+`) +
+      `apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: TCPRoute
+metadata: { name: db }
+spec: { parentRefs: [{ name: edge, sectionName: db }], rules: [{ backendRefs: [{ name: web, port: 80 }] }] }
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: legacy }
+spec:
+  servers:
+    - { port: { number: 9443, name: tls, protocol: TLS }, hosts: ["*"], tls: { mode: SIMPLE, credentialName: a } }
+    - { port: { number: 9000, name: grpc, protocol: GRPC }, hosts: ["*"] }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: vs }
+spec: { hosts: ["*"], gateways: [legacy], tcp: [{ route: [{ destination: { host: web } }] }] }
+`,
+  );
+  assert.equal(
+    printSnapshot(router),
+    `listener 10.10.0.1:5432 TCPS
+  tls other.test: default/a from TLSv1.2
+  tls db.test: default/a from TLSv1.2
+    tcproute/default/db/0: always -> default/web/80*1
+listener 10.10.0.1:9000
+listener 10.10.0.1:9443 TCPS
+  tls *: default/a from TLSv1.2
+    virtualservice/default/vs/tcp/0: always -> default/web/80*1
+cluster default/web/80 round-robin
+`,
+  );
+  assert.match(shown, /through .*ProtocolConflict/);
+  assert.match(shown, /listener ends speaks TLS, and its tls\.mode is Terminate, on the same port/);
+  assert.match(shown, /tls\.certificateRefs is missing: TLS ends here/);
+});

@@ -1,10 +1,10 @@
-// HTTPS listeners of one socket -> its hosts by server name, each with a table of its own.
+// Listeners of one socket whose TLS ends here -> its hosts by server name, each with a table of its own.
 import { isDeepStrictEqual } from 'node:util';
 import { compareText, type FirstSeen } from '../manifest/age.ts';
 import type { GatewayBinding } from '../manifest/gatewayapi/gateway.ts';
 import type { BoundTls } from '../manifest/gatewayapi/tls.ts';
 import { compareHosts, covers } from '../manifest/hostname.ts';
-import { virtualHosts } from '../manifest/hosts.ts';
+import { streamsOf, virtualHosts } from '../manifest/hosts.ts';
 import type { IstioBinding } from '../manifest/istio/gateway.ts';
 import { bad, type StatusBook } from '../manifest/status.ts';
 import type { Route, RouteTable, TlsHost } from '../snapshot.ts';
@@ -43,12 +43,20 @@ export function terminate(
       book,
       firstSeen,
     ).filter((host) => ownerOf(host.name) === name);
+    const streams = [
+      ...streamsOf(
+        gateways.filter((b) => list.includes(b)),
+        book,
+        firstSeen,
+      ),
+      ...istio.filter((b) => list.includes(b)).flatMap((b) => b.streams),
+    ];
     const others = names.filter((other) => other !== name);
     const hosts = [...own, ...others.map((other) => ({ name: other, domains: [other], routes: [misdirected] }))];
     const routes = `${socket} ${name}`;
     return [
       { host: name, routes, ...tls },
-      { name: routes, hosts },
+      list[0]?.protocol === 'TCPS' ? { name: routes, hosts: [], streams } : { name: routes, hosts },
     ];
   });
 }

@@ -78,6 +78,7 @@
 #define OUT_KEEP 1
 #define OUT_KEEP_UPSTREAM 2
 #define OUT_CHUNK 4
+#define OUT_ASK 8
 
 #define WHY_NONE 0
 #define WHY_CONNECT 1
@@ -95,5 +96,6 @@
 
 #define BODY_RATE 500
 #define TICKET_KEY 80
+#define ORPHANS 0xffffffff
 
 #endif

@@ -53,19 +53,21 @@ static bool no_more(void)
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
 		     int encrypt)
 {
-	struct context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	// The engine that has the session now may be another than the one that made its context.
+	const struct session *t = SSL_get_app_data(ssl);
+	const uint8_t(*keys)[TICKET_KEY] = t->engine->tls->keys;
 	int i = 0;
 	if (encrypt) {
 		if (RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1)
 			return -1;
-		memcpy(name, c->tls->keys[0], 16);
+		memcpy(name, keys[0], 16);
 	} else {
-		while (i < 2 && memcmp(name, c->tls->keys[i], 16) != 0)
+		while (i < 2 && memcmp(name, keys[i], 16) != 0)
 			i += 1;
 		if (i == 2)
 			return 0;
 	}
-	const uint8_t *key = c->tls->keys[i];
+	const uint8_t *key = keys[i];
 	OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(key + 16), 32),
 				OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
 				OSSL_PARAM_construct_end() };
@@ -79,8 +81,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *size, const unsigned char *in, unsigned in_size,
 		   void *arg)
 {
-	(void)ssl;
-	struct context *c = arg;
+	(void)arg;
+	const struct context *c = ((const struct session *)SSL_get_app_data(ssl))->context;
 	unsigned char *chosen = NULL;
 	if (SSL_select_next_proto(&chosen, size, c->alpn, c->alpn_size, in, in_size) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -141,7 +143,6 @@ static bool set_rules(struct context *c, const struct rules *r)
 	int verify = r->verify == 0 ? SSL_VERIFY_NONE :
 		     r->verify == 1 ? SSL_VERIFY_PEER :
 				      SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-	SSL_CTX_set_app_data(ssl, c);
 	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_PRIORITIZE_CHACHA);
@@ -155,10 +156,12 @@ static bool set_rules(struct context *c, const struct rules *r)
 		return false;
 	memcpy(c->alpn, r->alpn.data, r->alpn.size);
 	c->alpn_size = (uint8_t)r->alpn.size;
+	memcpy(c->policy.bytes, r->policy.data, r->policy.size);
+	c->policy.size = (uint8_t)r->policy.size;
 	if (!c->server)
 		return c->alpn_size == 0 || SSL_CTX_set_alpn_protos(ssl, c->alpn, c->alpn_size) == 0;
 	if (c->alpn_size > 0)
-		SSL_CTX_set_alpn_select_cb(ssl, on_alpn, c);
+		SSL_CTX_set_alpn_select_cb(ssl, on_alpn, NULL);
 	return SSL_CTX_set_num_tickets(ssl, 1) && SSL_CTX_set_recv_max_early_data(ssl, 0) &&
 	       SSL_CTX_set_session_id_context(ssl, r->policy.data, (unsigned)r->policy.size) &&
 	       SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
@@ -232,6 +235,17 @@ struct context *context_find(const struct engine *e, uint32_t id)
 	uint32_t place = id & (PLACES - 1);
 	struct context *c = e->tls && place < e->tls->contexts.size ? e->tls->contexts.entries[place] : NULL;
 	return c && c->id == id ? c : NULL;
+}
+
+struct context *context_like(const struct engine *e, const struct policy *policy)
+{
+	for (uint32_t i = 0; e->tls && i < e->tls->contexts.size; i++) {
+		struct context *c = e->tls->contexts.entries[i];
+		if (c && c->server && c->policy.size == policy->size &&
+		    memcmp(c->policy.bytes, policy->bytes, policy->size) == 0)
+			return c;
+	}
+	return NULL;
 }
 
 void context_drop(struct engine *e, struct context *c)

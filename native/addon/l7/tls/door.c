@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_POLICY 32
 #define MAX_NAMES 64
 #define MAX_NAMES_TEXT 16384
 

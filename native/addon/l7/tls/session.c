@@ -22,7 +22,7 @@ static bool session_open(struct engine *e, struct sock *s, struct context *c)
 	}
 	SSL_set_bio(ssl, b, b);
 	SSL_set_app_data(ssl, t);
-	*t = (struct session){ .ssl = ssl, .engine = e, .context = c };
+	*t = (struct session){ .ssl = ssl, .engine = e, .context = c, .server = c->server, .policy = c->policy };
 	c->holders += 1;
 	s->tls = t;
 	return true;
@@ -42,18 +42,18 @@ static bool tls_accept(struct engine *e, struct sock *s, struct context *c)
 	return true;
 }
 
-void tls_greet(struct engine *e, struct conn *c, uint32_t id)
+void tls_greet(struct engine *e, struct conn *c, uint32_t id, bool ask)
 {
 	struct context *context = context_find(e, id);
 	if (!context || !context->server || !tls_accept(e, &c->s, context)) {
 		e->stats.faults += 1;
 		return abort_conn(e, c, WHY_CLOSED);
 	}
-	c->greeting = false;
-	c->phase = AWAIT;
+	c->greeting = ask;
+	c->phase = ask ? GREETING : AWAIT;
 	c->head_timed = false;
 	wheel_set(&e->wheel, &c->idle, e->now_us / 1000 + e->times.head_ms);
-	push(e, c, REQUEST, WHY_NONE);
+	push(e, c, ask ? HELLO : REQUEST, WHY_NONE);
 }
 
 bool tls_connect(struct engine *e, struct sock *s, struct context *c, const struct expected *expected)
@@ -70,13 +70,68 @@ void tls_free(struct engine *e, struct sock *s)
 {
 	struct session *t = s->tls;
 	s->tls = NULL;
-	if (t->context->server && t->begun && !t->up && !t->failed)
+	if (t->server && t->begun && !t->up && !t->failed)
 		e->stats.tls_cut += 1;
-	SSL_free(t->ssl);
-	context_release(t->context);
 	queue_free(e, &t->cipher);
 	queue_free(e, &t->waiting);
+	if (t->context)
+		context_release(t->context);
+	t->context = NULL;
+	tls_forget(t);
+}
+
+void tls_forget(struct session *t)
+{
+	SSL_free(t->ssl);
+	free(t->cipher.data);
+	free(t->waiting.data);
 	free(t);
+}
+
+bool tls_shaking(const struct session *t)
+{
+	return !t->up;
+}
+
+bool tls_moves(const struct session *t)
+{
+	return !t->failed && !t->cut;
+}
+
+struct session *tls_leave(struct engine *e, struct sock *s)
+{
+	struct session *t = s->tls;
+	s->tls = NULL;
+	e->held -= t->cipher.size + t->waiting.size;
+	// What it reads from and writes to is the engine's.
+	SSL_set_bio(t->ssl, NULL, NULL);
+	if (t->context)
+		context_release(t->context);
+	t->context = NULL;
+	t->expected = NULL;
+	t->engine = NULL;
+	return t;
+}
+
+bool tls_arrive(struct engine *e, struct sock *s, struct session *t)
+{
+	struct tls *tls = tls_of(e);
+	BIO *b = tls ? window_bio(tls) : NULL;
+	struct context *c = t->server ? context_like(e, &t->policy) : NULL;
+	// A handshake goes on by the rules that it began with.
+	if (!b || (!t->up && !c)) {
+		BIO_free(b);
+		tls_forget(t);
+		return false;
+	}
+	SSL_set_bio(t->ssl, b, b);
+	t->engine = e;
+	t->context = c;
+	if (c)
+		c->holders += 1;
+	e->held += t->cipher.size + t->waiting.size;
+	s->tls = t;
+	return true;
 }
 
 static void fail_handshake(struct session *t, bool cut)
@@ -85,7 +140,7 @@ static void fail_handshake(struct session *t, bool cut)
 	unsigned long error = ERR_peek_error();
 	int why = ERR_GET_REASON(error);
 	t->failed = true;
-	if (!t->context->server)
+	if (!t->server)
 		return;
 	if (cut || ERR_GET_LIB(error) != ERR_LIB_SSL)
 		*(cut ? &stats->tls_cut : &stats->tls_other) += 1;
@@ -113,12 +168,14 @@ static bool shake(struct session *t, struct sock *s)
 		return false;
 	}
 	t->up = true;
-	if (!t->context->server)
+	if (!t->server)
 		return true;
 	t->engine->stats.tls_handshakes += 1;
 	t->engine->stats.tls_resumed += SSL_session_reused(t->ssl) ? 1 : 0;
-	// The time for a request begins.
-	wheel_set(&t->engine->wheel, &((struct conn *)s)->idle, t->engine->now_us / 1000 + t->engine->times.head_ms);
+	struct conn *c = (struct conn *)s;
+	// The time for a request begins; who greets is asked now.
+	wheel_set(&t->engine->wheel, &c->idle, t->engine->now_us / 1000 + t->engine->times.head_ms);
+	c->asked = false;
 	return true;
 }
 

@@ -10,6 +10,7 @@
 
 #define CIPHER (64 * 1024)
 #define RECORD (16 * 1024)
+#define MAX_POLICY 32
 
 // What all sessions of an engine share: it is theirs for the time of one call.
 struct tls {
@@ -24,6 +25,12 @@ struct tls {
 	uint8_t cipher[CIPHER], plain[RECORD];
 };
 
+// By whose rules a client is let in: a session is resumed, and a connection goes on elsewhere, only within one.
+struct policy {
+	uint8_t size;
+	uint8_t bytes[MAX_POLICY];
+};
+
 // Certificates, trust and rules; it lasts as long as a connection or an endpoint has it.
 struct context {
 	SSL_CTX *ssl;
@@ -33,15 +40,18 @@ struct context {
 	bool server;
 	uint8_t alpn_size;
 	uint8_t alpn[255];
+	struct policy policy;
 };
 
 struct session {
 	SSL *ssl;
 	struct engine *engine;
-	struct context *context;
-	const struct expected *expected; // of an upstream
+	struct context *context; // NULL: it moved, and nothing of the kind is here
+	struct policy policy;
+	const struct expected *expected; // of an upstream, until its handshake is done
 	struct queue cipher; // received, not decrypted yet
 	struct queue waiting; // to be sent once the handshake is done
+	bool server;
 	bool begun;
 	bool up; // the handshake is done
 	bool failed; // and will never be
@@ -73,6 +83,8 @@ struct context *context_open(struct engine *e, const struct rules *rules, const 
 // NULL where all is well.
 const char *context_certify(struct context *c, struct bytes chain, struct bytes key);
 struct context *context_find(const struct engine *e, uint32_t id);
+// A server's of that policy; NULL: there is none.
+struct context *context_like(const struct engine *e, const struct policy *policy);
 void context_drop(struct engine *e, struct context *c);
 void context_release(struct context *c);
 
@@ -83,6 +95,16 @@ void tls_send(struct engine *e, struct sock *s, const struct iovec *pieces, int 
 // close_notify.
 void tls_end(struct engine *e, struct sock *s);
 void tls_free(struct engine *e, struct sock *s);
+// Between engines. One that is failing stays where it is.
+bool tls_moves(const struct session *t);
+// Its handshake is under way.
+bool tls_shaking(const struct session *t);
+// Takes the session out of its engine.
+struct session *tls_leave(struct engine *e, struct sock *s);
+// Gives the socket a session that left another engine. False: it can't go on here, and is gone.
+bool tls_arrive(struct engine *e, struct sock *s, struct session *t);
+// Frees one that has left.
+void tls_forget(struct session *t);
 // Goes on with the handshake of an upstream.
 enum shake { SHAKE_MORE, SHAKE_DONE, SHAKE_FAILED };
 enum shake tls_shake(struct sock *s);
@@ -93,7 +115,7 @@ static inline bool tls_failed(const struct sock *s) { return s->tls && s->tls->f
 // identity.c
 bool expected_match(const struct expected *expected, X509 *leaf);
 void expected_free(struct expected *expected);
-// { protocol, alpn, serverName, uri, resumed, context }
+// { protocol, alpn, serverName, uri, resumed, policy, certificate }
 napi_value tls_describe(napi_env env, const struct session *t);
 
 #endif

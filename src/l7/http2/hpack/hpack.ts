@@ -20,7 +20,7 @@ const text = new Uint8Array(2 * MAX_STRING);
 export class Decoder {
   /** Size of the last block's list, by RFC 9113 6.5.2. */
   listBytes = 0;
-  private readonly table = new Table();
+  readonly table = new Table();
   private a: Uint8Array = text;
   private p = 0;
   private end = 0;

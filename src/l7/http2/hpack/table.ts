@@ -54,6 +54,12 @@ export const ENTRY_COST = 32;
 export const TABLE_BYTES = 4096;
 const MAX_ENTRIES = TABLE_BYTES / ENTRY_COST;
 
+/** The dynamic table as plain data, the oldest entry first. */
+export interface TableState {
+  readonly max: number;
+  readonly entries: readonly (readonly [name: string, value: string])[];
+}
+
 /** Both tables as a decoder sees them. Entries of the dynamic one lie one behind another in one buffer, which is made
  * when the first comes. */
 export class Table {
@@ -88,6 +94,23 @@ export class Table {
     this.nameLen = this.names[i]!;
     this.valueLen = this.values[i]!;
     return true;
+  }
+
+  save(): TableState {
+    const entries = Array.from({ length: this.count }, (_, i): [string, string] => {
+      this.entry(STATICS + this.count - i);
+      const text = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + this.off, this.nameLen + this.valueLen);
+      return [text.toString('latin1', 0, this.nameLen), text.toString('latin1', this.nameLen)];
+    });
+    return { max: this.max, entries };
+  }
+
+  /** Into an empty one. */
+  restore({ max, entries }: TableState): void {
+    this.max = max;
+    for (const [name, value] of entries) {
+      this.add(Buffer.from(name + value, 'latin1'), 0, name.length, value.length);
+    }
   }
 
   resize(max: number): void {

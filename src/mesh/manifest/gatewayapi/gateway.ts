@@ -37,7 +37,7 @@ export interface GatewayBinding {
   readonly hostname: string;
   readonly attached: readonly Attached<CompiledRoute>[];
   readonly streams: readonly Attached<CompiledStream>[];
-  /** With HTTPS. */
+  /** With HTTPS and TCPS. */
   readonly tls?: BoundTls;
 }
 
@@ -54,6 +54,7 @@ const kindsOf: Readonly<Record<Protocol, readonly AnyRoute['kind'][]>> = {
   HTTP: ['HTTPRoute', 'GRPCRoute'],
   HTTPS: ['HTTPRoute', 'GRPCRoute'],
   TCP: ['TCPRoute'],
+  TCPS: ['TCPRoute'],
   TLS: ['TLSRoute'],
 };
 
@@ -112,8 +113,8 @@ function openGateway(gateway: Typed<GatewaySpec>, ours: ReadonlySet<string>, inp
   const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither the Gateway nor gateway.address names one');
   const open = spec.listeners.flatMap((listener): Open[] => {
     const refused = refusalOf(listener, spec.listeners);
-    const secured =
-      listener.protocol === 'HTTPS' ? listenerTls(gateway, listener, input.secrets, input.grants) : undefined;
+    const ends = protocolOf(listener) === 'HTTPS' || protocolOf(listener) === 'TCPS';
+    const secured = ends ? listenerTls(gateway, listener, input.secrets, input.grants) : undefined;
     book.set(manifest, refsOf(listener), listener.name);
     for (const trouble of secured?.troubles ?? []) book.set(manifest, trouble, listener.name);
     book.set(manifest, refused ?? good('Accepted'), listener.name);
@@ -167,10 +168,7 @@ function addressesOf(gateway: Typed<GatewaySpec>, input: GatewayInput): string[]
 function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): Condition | undefined {
   const { name, port, protocol, hostname } = listener;
   if (protocolOf(listener) === undefined) {
-    const message =
-      protocol === 'TLS'
-        ? 'TLS is passed through, not terminated for TCP: tls.mode Passthrough is supported'
-        : `protocol ${protocol} is not supported: HTTP, HTTPS, TCP and TLS are`;
+    const message = `protocol ${protocol} is not supported: HTTP, HTTPS, TCP and TLS are`;
     return bad('Accepted', 'UnsupportedProtocol', message);
   }
   const same = all.find(
@@ -180,16 +178,18 @@ function refusalOf(listener: GatewayListener, all: readonly GatewayListener[]): 
     const message = `listener ${same.name} has the same port and host name`;
     return { type: 'Conflicted', status: 'True', reason: 'HostnameConflict', message };
   }
-  const other = all.find((o) => o.port === port && o.protocol !== protocol);
+  const other = all.find((o) => o.port === port && protocolOf(o) !== protocolOf(listener));
   if (other === undefined) return undefined;
-  const message = `listener ${other.name} speaks ${other.protocol} on the same port`;
+  const mode = other.protocol === protocol ? `, and its tls.mode is ${other.tls?.mode ?? 'Terminate'},` : '';
+  const message = `listener ${other.name} speaks ${other.protocol}${mode} on the same port`;
   return { type: 'Conflicted', status: 'True', reason: 'ProtocolConflict', message };
 }
 
 /** What is served by the listener; undefined where it can't be. */
 function protocolOf({ protocol, tls }: GatewayListener): Protocol | undefined {
   if (protocol === 'HTTP' || protocol === 'HTTPS' || protocol === 'TCP') return protocol;
-  return protocol === 'TLS' && tls?.mode === 'Passthrough' ? 'TLS' : undefined;
+  if (protocol !== 'TLS') return undefined;
+  return tls?.mode === 'Passthrough' ? 'TLS' : 'TCPS';
 }
 
 function refsOf(listener: GatewayListener): Condition {

@@ -14,8 +14,8 @@ export interface ListenerTls {
   readonly troubles: readonly Condition[];
 }
 
-/** Looks up what an HTTPS listener refers to. With one certificate that is there it serves; of the authorities for
- * clients none may be missing. */
+/** Looks up what a listener refers to whose TLS ends here. With one certificate that is there it serves; of the
+ * authorities for clients none may be missing. */
 export function listenerTls(
   gateway: Typed<GatewaySpec>,
   listener: GatewayListener,
@@ -49,6 +49,9 @@ export function listenerTls(
   const authorities = (validation?.caCertificateRefs ?? []).flatMap(
     (ref) => look(ref, ['ConfigMap', 'Secret'], 'ca') ?? [],
   );
+  if ((listener.tls?.certificateRefs ?? []).length === 0) {
+    troubles.push(bad('ResolvedRefs', 'InvalidCertificateRef', 'tls.certificateRefs is missing: TLS ends here'));
+  }
   if (certificates.length === 0 || troubles.length > before) return { troubles };
   const client = validation && { client: { required: true, trust: secrets.together(authorities).name } };
   return { tls: { certificates, minimum: 'TLSv1.2', ...client }, troubles };

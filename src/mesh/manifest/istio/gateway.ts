@@ -28,7 +28,7 @@ export interface IstioBinding {
   readonly streams: readonly StreamRoute[];
   /** Of its server, without namespaces. */
   readonly hosts: readonly string[];
-  /** With HTTPS. */
+  /** With HTTPS and TCPS. */
   readonly tls?: BoundTls;
 }
 
@@ -69,15 +69,16 @@ function bindGateway(
     const part = server.name ?? server.port.name ?? `server ${i}`;
     const protocol = protocolOf(server);
     if (protocol === undefined) {
-      const bare = server.port.protocol.toUpperCase() === 'HTTPS' && server.tls?.mode === undefined;
+      const bare = /^(https|tls)$/i.test(server.port.protocol) && server.tls?.mode === undefined;
       const message = bare
-        ? 'tls.mode is missing: HTTPS needs SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH'
-        : `protocol ${server.port.protocol} is not supported: HTTP, HTTPS, TCP and TLS passed through are`;
+        ? 'tls.mode is missing: SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH'
+        : `protocol ${server.port.protocol} is not supported: HTTP, HTTP2, GRPC, HTTPS, TCP, MONGO and TLS are`;
       book.set(manifest, bad('Accepted', 'UnsupportedProtocol', message), part);
       book.set(manifest, bad('Programmed', 'Invalid', message), part);
       return [];
     }
-    const secured = protocol === 'HTTPS' ? serverTls(server, gateway.namespace, input.secrets) : undefined;
+    const secured =
+      protocol === 'HTTPS' || protocol === 'TCPS' ? serverTls(server, gateway.namespace, input.secrets) : undefined;
     if (typeof secured === 'string') {
       book.set(manifest, bad('ResolvedRefs', 'InvalidCertificateRef', secured), part);
       book.set(manifest, bad('Programmed', 'Invalid', secured), part);
@@ -115,9 +116,19 @@ function bindGateway(
 function protocolOf({ port, tls }: IstioServer): Protocol | undefined {
   const protocol = port.protocol.toUpperCase();
   if (tls?.mode === 'PASSTHROUGH') return protocol === 'TLS' || protocol === 'HTTPS' ? 'TLS' : undefined;
-  if (tls?.mode !== undefined) return protocol === 'HTTPS' ? 'HTTPS' : undefined;
-  return protocol === 'HTTP' || protocol === 'TCP' ? protocol : undefined;
+  if (tls?.mode !== undefined) return protocol === 'HTTPS' ? 'HTTPS' : protocol === 'TLS' ? 'TCPS' : undefined;
+  return inTheClear[protocol];
 }
+
+/** Of HTTP a listener finds out the version. */
+const inTheClear: Readonly<Record<string, Protocol>> = {
+  HTTP: 'HTTP',
+  HTTP2: 'HTTP',
+  GRPC: 'HTTP',
+  'GRPC-WEB': 'HTTP',
+  TCP: 'TCP',
+  MONGO: 'TCP',
+};
 
 function streamsOn(
   protocol: Protocol,
@@ -126,7 +137,7 @@ function streamsOn(
   service: CompiledService,
 ): readonly StreamRoute[] {
   const { tcp, tls } = service.streams(gateway.key, server.port.number);
-  if (protocol === 'TCP') return tcp;
+  if (protocol === 'TCP' || protocol === 'TCPS') return tcp;
   return protocol === 'TLS' ? within(tls, hostsOn(server, gateway, service)) : [];
 }
 

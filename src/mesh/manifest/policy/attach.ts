@@ -2,6 +2,7 @@
 // one counts, then the older; the other has a status.
 import type { Manifest } from '../../../config/manifest.ts';
 import { type Registry, serviceKey } from '../../registry/model.ts';
+import { certificateDetails } from '../../snapshot.ts';
 import type { Cluster, Listener, ListenerLimits } from '../../snapshot.ts';
 import { compareAge, type FirstSeen } from '../age.ts';
 import type { Typed } from '../read.ts';
@@ -14,7 +15,7 @@ export interface Target {
   readonly part: string;
 }
 
-export type ListenerSettings = Pick<Listener, 'proxyFrom' | 'maxTunnelMs' | 'limits'>;
+export type ListenerSettings = Pick<Listener, 'proxyFrom' | 'maxTunnelMs' | 'limits' | 'forwardCertificate'>;
 
 /** Gives what policies say of a socket, by the listeners that share it: what is said of one binds all of them. */
 export type SettingsOf = (here: readonly Target[]) => ListenerSettings;
@@ -47,6 +48,7 @@ export function listenerSettings(
       const own = settle(settings, {
         proxyFrom: spec.proxyProtocol?.trustedSources,
         maxTunnelMs: spec.timeout.maxTunnelDuration,
+        forwardCertificate: certificateOf(spec),
       });
       if (settle(limits, limitsOf(spec)) && own) continue;
       const message = 'another ListenerPolicy, more specific or older, says otherwise of the same socket';
@@ -55,6 +57,11 @@ export function listenerSettings(
     if (limits.size > 0) settings.set('limits', Object.fromEntries(limits));
     return Object.fromEntries(settings);
   };
+}
+
+function certificateOf({ headers }: ListenerPolicySpec): Listener['forwardCertificate'] {
+  const { mode, certDetailsToAdd = certificateDetails } = headers?.xForwardedClientCert ?? {};
+  return mode === undefined ? undefined : mode === 'Sanitize' ? 'none' : certDetailsToAdd;
 }
 
 function limitsOf({ connection, requestHead }: ListenerPolicySpec): Record<keyof ListenerLimits, number | undefined> {

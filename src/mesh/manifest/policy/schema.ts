@@ -29,6 +29,17 @@ export const listenerPolicySchema = z.strictObject({
     .strictObject({ maxTunnelDuration: durationMs.refine((ms) => ms > 0, 'has to be more than nothing').optional() })
     .default({}),
   connection: z.strictObject({ connectionLimit }).optional(),
+  headers: z
+    .strictObject({
+      xForwardedClientCert: z.strictObject({
+        mode: z.enum(['Sanitize', 'SanitizeSet'], { error: 'Sanitize and SanitizeSet are supported' }),
+        certDetailsToAdd: z
+          .array(z.enum(['Subject', 'URI', 'DNS'], { error: 'Subject, URI and DNS are supported' }))
+          .max(3)
+          .optional(),
+      }),
+    })
+    .optional(),
   requestHead: z
     .strictObject({
       maxFields: z.int().min(1).max(256).optional(),

@@ -38,21 +38,30 @@ export type ResourceSet = Readonly<Record<Type, Resources>>;
 
 export const emptySet: ResourceSet = { cds: new Map(), eds: new Map(), lds: new Map(), rds: new Map() };
 
-/** Encodes all of a snapshot but its endpoints. Steered listeners, what is no HTTP and what has to do with the PROXY
- * protocol are the switch's own router's business: an Envoy serves none of them, rather than in another way. */
+/** Encodes all of a snapshot but its endpoints. Steered listeners, those whose TLS ends here and what has to do with
+ * the PROXY protocol are the switch's own router's business: an Envoy serves none of them, rather than in another
+ * way. */
 export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
-  const listeners = snapshot.listeners.filter(
-    ({ steered, protocol, proxyFrom }) => steered !== true && protocol === 'HTTP' && proxyFrom === undefined,
+  const served = snapshot.listeners.filter(
+    ({ steered, tls, proxyFrom }) => steered !== true && tls === undefined && proxyFrom === undefined,
   );
+  const tableOf = new Map(snapshot.routes.map((table) => [table.name, table]));
+  // A port of TLS without a name that goes anywhere has no chain, which Envoy does not take.
+  const listeners = served.filter((l) => l.protocol !== 'TLS' || tableOf.get(l.routes)?.streams?.length);
   // One that is to be spoken to over TLS, or of its clients, must not be spoken to without.
   const clusters = snapshot.clusters.filter((c) => c.tls === undefined && c.proxyProtocol === undefined);
-  const named = new Set(listeners.map((listener) => listener.routes));
+  const named = new Set(listeners.filter((l) => l.protocol === 'HTTP').map((listener) => listener.routes));
   const others = snapshot.listeners.flatMap((l) => [l.routes, ...(l.tls ?? []).map((host) => host.routes)]);
   const foreign = new Set(others.filter((name) => !named.has(name)));
   const tables = snapshot.routes.filter(({ name }) => !foreign.has(name));
   return {
     cds: encodeAll(ClusterSchema, clusters, (c) => c.key, clusterOf),
-    lds: encodeAll(ListenerSchema, listeners, (l) => l.name, listenerOf),
+    lds: encodeAll(
+      ListenerSchema,
+      listeners,
+      (l) => l.name,
+      (l) => listenerOf(l, tableOf.get(l.routes)!),
+    ),
     rds: encodeAll(RouteConfigurationSchema, tables, (t) => t.name, routeConfiguration),
   };
 }

@@ -1,0 +1,176 @@
+// The workers of a router: how many there are, who takes the place of one that was lost, and where the connections of
+// one that leaves go. The main thread has the sockets that they accept from (places.ts).
+import { randomInt } from 'node:crypto';
+import { discardParked, listenerCrowds, parkedConnections } from '../../kernel/l7.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Run } from '../../lib/queue.ts';
+import { counterMemory } from '../record/counters.ts';
+import { Hand } from './hand.ts';
+import type { Places } from './places.ts';
+import type { Moves, ToWorker, WorkerStart } from './worker.ts';
+
+export interface CrewOptions {
+  readonly clock: Clock;
+  readonly places: Places;
+  /** One change at a time. */
+  readonly inTurn: Run;
+  /** What a worker starts with now. */
+  readonly begin: () => Omit<WorkerStart, 'counters' | 'home'>;
+  /** Gives new workers what the others serve; those that serve it then are marked. */
+  readonly bring: (hands: readonly Hand[]) => Promise<void>;
+  readonly fault: (what: string) => void;
+  readonly ackMs: number;
+}
+
+const RESTART_MS = 50;
+const MAX_RESTART_MS = 5_000;
+
+export class Crew {
+  readonly hands: Hand[] = [];
+  /** Workers that ended by themselves. */
+  losses = 0;
+  /** Called when connections are parked, while the router stops. */
+  parked: (() => void) | undefined;
+  private readonly o: CrewOptions;
+  private readonly home = randomInt(1, 2 ** 32);
+  /** Counters outlive the worker that writes them, and have one writer. */
+  private readonly memories = new Map<SharedArrayBuffer, Hand | undefined>();
+  private readonly timers = new Set<Disposable>();
+  private stopping = false;
+
+  constructor(o: CrewOptions) {
+    this.o = o;
+  }
+
+  /** One more, which serves nothing yet. */
+  add(): Hand {
+    const hand = new Hand(this.hands.length, this.o.clock);
+    this.hands.push(hand);
+    this.start(hand);
+    return hand;
+  }
+
+  private start(hand: Hand): void {
+    const start = { ...this.o.begin(), counters: this.memoryOf(hand), home: this.home };
+    hand.start(start, {
+      fault: this.o.fault,
+      parked: () => (this.stopping ? this.parked?.() : this.rehome()),
+      lost: () => this.lost(hand),
+    });
+  }
+
+  private memoryOf(hand: Hand): SharedArrayBuffer {
+    const mine = [...this.memories].find(([, user]) => user === hand || user === undefined);
+    const memory = mine?.[0] ?? counterMemory();
+    this.memories.set(memory, hand);
+    return memory;
+  }
+
+  /** Of all workers that ever were. */
+  counters(): readonly SharedArrayBuffer[] {
+    return [...this.memories.keys()];
+  }
+
+  /** What came by each listener, over all workers. */
+  crowds(): ReturnType<typeof listenerCrowds> {
+    return listenerCrowds(this.home);
+  }
+
+  private lost(hand: Hand): void {
+    if (!this.hands.includes(hand)) {
+      for (const [memory, user] of this.memories) if (user === hand) this.memories.set(memory, undefined);
+      return;
+    }
+    if (this.stopping) return;
+    this.losses += 1;
+    this.o.fault(`${hand.name} ended by itself`);
+    hand.losses += 1;
+    void this.o.inTurn(() => {
+      this.share();
+      this.rehome();
+    });
+    this.later(Math.min(RESTART_MS * 2 ** hand.losses, MAX_RESTART_MS), () => {
+      if (this.stopping || !this.hands.includes(hand)) return;
+      this.start(hand);
+      void this.o.inTurn(() => this.settle([hand]));
+    });
+  }
+
+  private later(ms: number, call: () => void): void {
+    const timer = this.o.clock.after(ms, () => {
+      this.timers.delete(timer);
+      call();
+    });
+    this.timers.add(timer);
+  }
+
+  /** New workers serve what the others do, and have their part of all that is accepted. */
+  private async settle(fresh: readonly Hand[]): Promise<void> {
+    await this.o.bring(fresh);
+    for (const hand of fresh) if (hand.serves) hand.losses = 0;
+    this.share();
+    this.rehome();
+  }
+
+  sayAll(m: ToWorker): void {
+    for (const hand of this.hands) hand.say(m);
+  }
+
+  serving(): readonly number[] {
+    return this.hands.filter((hand) => hand.serves).map((hand) => hand.index);
+  }
+
+  /** Says anew who accepts where. */
+  private share(): void {
+    const { places } = this.o;
+    const serving = this.serving();
+    for (const hand of this.hands.filter(({ serves }) => serves)) {
+      hand.say({ type: 'accept', sockets: places.share(places.inForce(), hand.index, serving) });
+    }
+  }
+
+  /** Connections that have no worker. */
+  homeless(): readonly number[] {
+    return parkedConnections(this.home);
+  }
+
+  /** They go to those that serve. */
+  rehome(): void {
+    const serving = this.hands.filter((hand) => hand.serves);
+    const parcels = this.homeless();
+    serving.forEach((hand, i) => {
+      const mine = parcels.filter((_, n) => n % serving.length === i);
+      if (mine.length > 0) hand.say({ type: 'take', parcels: mine });
+    });
+  }
+
+  /** Makes them so many. Who waits to be accepted by one that goes is accepted by another; its connections move, and
+   * what can't is told to go, for at most `drainMs`. */
+  async resize(workers: number, drainMs: number): Promise<void> {
+    if (this.stopping) return;
+    const leaving = this.hands.splice(workers);
+    for (const hand of leaving) hand.serves = false;
+    this.share();
+    for (const hand of leaving) void this.part(hand, drainMs);
+    const more = Array.from({ length: workers - this.hands.length }, () => this.add());
+    if (more.length > 0) await this.settle(more);
+  }
+
+  private async part(hand: Hand, drainMs: number): Promise<void> {
+    await this.end(hand, drainMs, 'all');
+    this.rehome();
+  }
+
+  private async end(hand: Hand, drainMs: number, moves: Moves): Promise<void> {
+    await hand.ask({ type: 'stop', seq: 0, drainMs, moves }, 'stopped', drainMs + this.o.ackMs);
+    await hand.end();
+  }
+
+  /** Ends all, each when its connections are gone or `drainMs` is over. */
+  async stop(drainMs: number, moves: Moves): Promise<void> {
+    this.stopping = true;
+    for (const timer of this.timers) timer[Symbol.dispose]();
+    await Promise.all(this.hands.map((hand) => this.end(hand, drainMs, moves)));
+    discardParked(this.home);
+  }
+}
