@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, string>> = {
   l7: 'lib config mesh/snapshot.ts',
   'l7/transport-native.ts': 'kernel/socket.ts kernel/l7.ts',
   'l7/net/engine.ts': 'kernel/socket.ts',
+  'l7/move/pass.ts': 'kernel/l7.ts kernel/errno.ts',
   'l7/worker/crew.ts': 'kernel/l7.ts',
   'l7/worker/places.ts': 'kernel/socket.ts',
   cli: 'lib config engine',

@@ -467,6 +467,12 @@ const connectionsAsTheyCome: readonly Short[] = [
     'a silent connection ends, one that says something now and then does not',
     'RFC 9293 3.8.4',
   ],
+  [
+    'tunnels change their process',
+    'src/daemon/takeover/tunnels.test.ts',
+    'tunnels go on in another router: bytes that wait, counters, log',
+    'RFC 9293 3.6',
+  ],
   ['TCP: changes', tcp, 'a change cuts no connection, and the next one goes where it says', 'RFC 9293 3.6'],
   [
     'TCP, WebSocket: a tunnel that is too old',

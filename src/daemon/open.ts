@@ -50,12 +50,13 @@ export async function openDaemon(input: DaemonInput): Promise<Daemon> {
   const { engine } = held.control;
   if (before !== undefined) {
     await accepting(engine, input);
+    await before.tunnels((tunnels) => router.receive(tunnels));
     await before.serving(input.takeover?.drainMs ?? drainTimeoutOf(engine.read.look()));
     log.info({ from: before.process.pid }, 'took over');
     stack.use(await offer());
   }
   const { promise: retired, resolve: retire } = Promise.withResolvers<void>();
-  giver.resolve(giverOf(held, (drainMs) => void router.stop(drainMs).then(retire)));
+  giver.resolve(giverOf(held, (drainMs, pass) => void router.stop(drainMs, pass).then(retire)));
   const kept = stack.move();
   return { engine, retired, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }

@@ -81,6 +81,8 @@ export interface Addon {
   l7Take(engine: Native, parcel: number): NativeTaken | undefined;
   l7Parked(home: number): number[];
   l7Discard(home: number): void;
+  l7Pack(parcel: number): NativeTunnel | undefined;
+  l7Unpack(home: number, tag: number, memory: number, client: number, up: number): boolean;
   l7Endpoint(engine: Native, address: Uint8Array, port: number, connectTimeoutMs: number): number;
   l7DropEndpoint(engine: Native, endpoint: number): void;
   l7EndpointIdle(engine: Native, endpoint: number, ms: number): void;
@@ -184,6 +186,14 @@ export interface NativeCrowd {
 export interface NativeTaken {
   readonly conn: number;
   readonly greeting?: 1;
+  readonly label: Uint8Array;
+}
+
+export interface NativeTunnel {
+  /** Descriptors. */
+  readonly memory: number;
+  readonly client: number;
+  readonly up: number;
   readonly label: Uint8Array;
 }
 

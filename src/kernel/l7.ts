@@ -2,7 +2,7 @@
 // l7/transport.ts; numbers that name nothing are ignored there too.
 import { parseIp } from '../lib/ip.ts';
 import { addon } from './addon.ts';
-import type { Native, NativeCrowd, NativeEngine, NativePeer, NativeTaken } from './addon.ts';
+import type { Native, NativeCrowd, NativeEngine, NativePeer, NativeTaken, NativeTunnel } from './addon.ts';
 import { KernelError } from './errno.ts';
 
 export interface NativeEngineOptions {
@@ -105,6 +105,18 @@ export function engineTake(engine: Native, parcel: number): NativeTaken | undefi
 /** Numbers of the connections that are parked by engines of that home, on any thread. */
 export function parkedConnections(home: number): readonly number[] {
   return addon().l7Parked(home);
+}
+
+/** A parked tunnel as descriptors, which are the caller's. Undefined: there is no such parcel. KernelError EINVAL for a
+ * connection that is bound to this process; it stays parked. */
+export function packTunnel(parcel: number): NativeTunnel | undefined {
+  return addon().l7Pack(parcel);
+}
+
+/** Parks a tunnel of another process. False: these are nothing of the kind. The memory stays the caller's, and then the
+ * sockets too. */
+export function unpackTunnel(home: number, tag: number, t: Omit<NativeTunnel, 'label'>): boolean {
+  return addon().l7Unpack(home, tag, t.memory, t.client, t.up);
 }
 
 /** Ends those connections. */

@@ -10,6 +10,8 @@ import { NO_ROUTE, StatRows, readStats } from './record/counters.ts';
 import { LogFile } from './record/rotate.ts';
 import { listenerStats } from './record/stats.ts';
 import type { ListenerStats, RouteRow, WorkerStats } from './record/stats.ts';
+import type { Pass, PassedTunnel } from './move/pass.ts';
+import { ORPHANS } from './transport.ts';
 import type { EngineTimes } from './transport.ts';
 import { TICKET_KEY_MS, newTicketKeys, nextTicketKeys } from './tls/tickets.ts';
 import { Crew } from './worker/crew.ts';
@@ -67,8 +69,11 @@ export interface Router extends Consumer, AsyncDisposable {
   /** Where it listens. */
   readonly places: Pick<Places, 'all' | 'adopt'>;
   /** Stops accepting. Clients are answered, and told to go by their next answer, until all are gone or `drainMs` is
-   * over (default: the drain timeout); then ends the workers. */
-  stop(drainMs?: number): Promise<void>;
+   * over (default: the drain timeout); then ends the workers. Tunnels without TLS go to `pass`, as long as it takes
+   * them. */
+  stop(drainMs?: number, pass?: Pass): Promise<void>;
+  /** Goes on with tunnels of another process, or ends them. Their descriptors are its own. */
+  receive(tunnels: readonly PassedTunnel[]): void;
 }
 
 const ACK_MS = 2_000;
@@ -298,10 +303,18 @@ class WorkerRouter implements Router {
     });
   }
 
-  async stop(drainMs = this.drainMs): Promise<void> {
+  receive(tunnels: readonly PassedTunnel[]): void {
+    const known = new Set(this.inForce?.listeners.map(({ name }) => name));
+    for (const one of tunnels) {
+      this.crew.receive(one, known.has(one.listener) ? this.places.tagOf(one.listener) : ORPHANS);
+    }
+    this.crew.rehome();
+  }
+
+  async stop(drainMs = this.drainMs, pass?: Pass): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;
-    const stopped = this.crew.stop(drainMs, 'none');
+    const stopped = this.crew.stop(drainMs, pass);
     await this.closeLater(this.places.clear());
     await stopped;
     for (const timer of this.timers) timer[Symbol.dispose]();

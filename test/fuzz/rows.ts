@@ -1,7 +1,9 @@
 // Rows that no sound router would write, and calls at the worst time: the engine may close connections, it may not
 // touch what is not its own.
+import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import { connect as dial } from 'node:net';
-import { discardParked, listenerCrowds, parkedConnections } from '../../src/kernel/l7.ts';
+import { discardParked, listenerCrowds, packTunnel, parkedConnections, unpackTunnel } from '../../src/kernel/l7.ts';
+import { KernelError } from '../../src/kernel/errno.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { listenAt } from '../fake/l7-engines.ts';
 import { openEngine } from '../../src/l7/transport-native.ts';
@@ -14,6 +16,16 @@ const extremes = [0, 1, -1, 2, 7, 16, 17, 255, 256, 0x7fffffff, -0x80000000, t.A
 
 /** Engines of this and of the run before hand connections on. */
 const home = 77;
+
+/** Undefined: it is bound to this process. */
+function pack(parcel: number): ReturnType<typeof packTunnel> {
+  try {
+    return packTunnel(parcel);
+  } catch (error) {
+    if (error instanceof KernelError) return undefined;
+    throw error;
+  }
+}
 
 /** What one run may do to its engine. */
 class Hostile {
@@ -109,6 +121,7 @@ class Hostile {
         () => engine.take(this.one(parkedConnections(home))),
         () => engine.take(this.random() * this.below(5)),
         () => this.below(20) === 0 && discardParked(home),
+        () => this.pass(),
         () => engine.dropTlsContext(this.below(5) === 0 ? this.one(this.endpoints) : this.number()),
         () => engine.endpointIdle(this.one(this.endpoints), this.below(100)),
         () => engine.stats(),
@@ -127,6 +140,19 @@ class Hostile {
   private limit(): void {
     const bounds = { most: this.below(3) * 40, perClient: this.below(3) * 20, later: this.below(4) === 0 };
     this.engine.limit(this.places[this.below(2)]?.id ?? this.number(), bounds);
+  }
+
+  /** A tunnel leaves the process and comes back, now and then as something else. */
+  private pass(): void {
+    const parcel = this.one(parkedConnections(home));
+    const packed = parcel === undefined ? undefined : pack(parcel);
+    if (packed === undefined) return;
+    const { memory } = packed;
+    if (this.below(2) === 0) writeSync(memory, Buffer.alloc(4, this.below(256)), 0, 4, this.below(40) * 4);
+    if (this.below(8) === 0) ftruncateSync(memory, this.below(200));
+    const good = unpackTunnel(home, this.below(3), packed);
+    closeSync(memory);
+    if (!good) for (const fd of [packed.client, packed.up]) closeSync(fd);
   }
 
   /** Opens a stream on it, where it is in bytes mode, and says something. */

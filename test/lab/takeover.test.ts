@@ -110,7 +110,7 @@ await test('under load', async (t) => {
   const { sw } = site;
   const netns = sw.lab.netnsOf('h1');
   const before = await site.guest();
-  const fixed = { ...gateway, path: '/', rate: load.rate, held: load.held, idle: 5 };
+  const fixed = { ...gateway, path: '/', rate: load.rate, held: load.held, idle: 5, tunnels: 50 };
   await using web = await openSteady(netns, fixed);
   await using guest = await openSteady(netns, { ...gateway, path: '/guest', rate: 20, held: 10, idle: 0 });
   const seen: { web?: Seen; guest?: Seen } = {};
@@ -135,6 +135,9 @@ await test('under load', async (t) => {
     assert.ok(seen.web.opened > load.rate * drainS * load.rounds, `${seen.web.opened} new ones`);
     assert.ok(seen.web.moved >= load.held * load.rounds * 0.9, `${seen.web.moved} of the held ones moved`);
   });
+  await t.test('tunnels went along, each by its sockets, and the last daemon has them', () => {
+    assert.ok((seen.web?.numbers ?? 0) > fixed.tunnels * load.rounds * drainS, `${seen.web?.numbers} numbers`);
+  });
   await t.test('who asked nothing was let be until the drain was over', () => {
     const began = whenOf(logged(sw, 'took over')[0]);
     assert.deepEqual(
@@ -143,7 +146,7 @@ await test('under load', async (t) => {
     );
   });
   await t.test('each request has its line in one access log', async () => {
-    const count = (seen.web?.opened ?? 0) + (seen.web?.held ?? 0) + fixed.idle;
+    const count = (seen.web?.opened ?? 0) + (seen.web?.held ?? 0) + fixed.idle + fixed.tunnels;
     const lines = () => accessLog(sw).filter((line) => String(line['path']).startsWith('/?')).length;
     await until('all are there', () => lines() >= count);
     assert.equal(lines(), count);

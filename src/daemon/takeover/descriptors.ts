@@ -4,6 +4,7 @@ import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { KernelError } from '../../kernel/errno.ts';
 import { descriptorOf, receiveDescriptors, sendDescriptors } from '../../kernel/socket.ts';
 
 const piece = z.object({ place: z.string().max(1024), left: z.int().min(0) });
@@ -24,14 +25,30 @@ export async function sendSockets(socket: Socket, sockets: ListeningSockets, ms:
   const until = performance.now() + ms;
   for (const [i, { place, fds }] of pieces.entries()) {
     const text = JSON.stringify({ place, left: pieces.length - 1 - i });
-    for (;;) {
-      const fd = descriptorOf(socket);
-      if (fd === undefined || performance.now() > until) return false;
-      if (sendDescriptors(fd, text, fds)) break;
-      await sleep(lookMs);
-    }
+    if (!(await sendMessage(socket, text, fds, until))) return false;
   }
   return true;
+}
+
+/** Sends descriptors with a text, by that time. False: the other side does not take them. */
+export async function sendMessage(
+  socket: Socket,
+  text: string,
+  fds: readonly number[],
+  until: number,
+): Promise<boolean> {
+  for (;;) {
+    const fd = descriptorOf(socket);
+    if (fd === undefined || performance.now() > until) return false;
+    try {
+      if (sendDescriptors(fd, text, fds)) return true;
+    } catch (error) {
+      // EPIPE: it is gone.
+      if (error instanceof KernelError) return false;
+      throw error;
+    }
+    await sleep(lookMs);
+  }
 }
 
 /** What sendSockets sends to a socket that nobody else reads; undefined where that ends early, or makes no sense. */

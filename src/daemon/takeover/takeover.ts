@@ -5,6 +5,7 @@
 //   old: released  its engine has stopped and its doors are closed: world and lock are the new one's. Or busy: not now
 //   new: sockets   on a connection of its own: the old one's listening sockets, as descriptors (descriptors.ts). One
 //                  that does not know how to closes; then the new one listens beside it
+//   new: tunnels   on a connection of its own: those without TLS, as descriptors, as the old one retires (tunnels.ts)
 //   new: serving   its L7 listeners accept, beside the old one's
 //   old: retiring  it accepts no more, answers what it has, ends
 //
@@ -19,7 +20,9 @@ import { z } from 'zod';
 import { FaultError } from '../../engine/faults.ts';
 import { isAlive, type ProcessId, processOf } from '../../lib/process.ts';
 import { type ListeningSockets, receiveSockets, sendSockets } from './descriptors.ts';
+import type { Pass, PassedTunnel } from '../../l7/move/pass.ts';
 import { holderOf } from '../lock.ts';
+import { passOver, receiveTunnels } from './tunnels.ts';
 
 /** A day. */
 export const mostDrainMs = 86_400_000;
@@ -27,6 +30,7 @@ export const mostDrainMs = 86_400_000;
 const message = z.union([
   z.object({ say: z.literal('ask'), pid: z.int(), version: z.string() }),
   z.object({ say: z.literal('sockets') }),
+  z.object({ say: z.literal('tunnels') }),
   z.object({ say: z.literal('busy'), why: z.string() }),
   z.object({ say: z.literal('released'), healthy: z.array(z.string()) }),
   z.object({ say: z.literal('serving'), drainMs: z.int().min(0).max(mostDrainMs) }),
@@ -42,8 +46,9 @@ export interface Giver {
   sockets(): ListeningSockets;
   /** Takes world and lock back. False: another daemon has them. */
   resume(): Promise<boolean>;
-  /** Stops accepting, answers what it has for at most `drainMs` (default: its own document's), ends. */
-  retire(drainMs?: number): void;
+  /** Stops accepting, answers what it has for at most `drainMs` (default: its own document's), ends. Tunnels go to who
+   * takes them. */
+  retire(drainMs?: number, pass?: Pass): void;
 }
 
 /** The daemon whose place is taken. */
@@ -53,6 +58,8 @@ export interface Predecessor {
   readonly healthy: readonly string[];
   /** Its listening sockets, which are the caller's now; none where it can't give them. */
   sockets(): Promise<ListeningSockets>;
+  /** Takes its tunnels, as it retires, until it has none. */
+  tunnels(take: (tunnels: readonly PassedTunnel[]) => void): Promise<void>;
   /** Says that the L7 listeners here accept; resolves when the old one's no longer do. */
   serving(drainMs: number): Promise<void>;
 }
@@ -69,6 +76,8 @@ const mostLine = 1 << 20;
 export async function offerTakeover(folder: string, log: Logger, ready: Promise<Giver>): Promise<AsyncDisposable> {
   let giver: Giver | undefined;
   let handing: Giver | undefined;
+  /** Takes the tunnels. */
+  let heir: Socket | undefined;
   let busy = 'it is starting';
   void ready.then(
     (one) => (giver = one),
@@ -82,6 +91,7 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
       await sendSockets(socket, handing.sockets(), socketsMs);
       return void socket.end();
     }
+    if (asked?.say === 'tunnels' && handing !== undefined) return void (heir = socket);
     if (asked?.say !== 'ask') return void socket.destroy();
     if (giver === undefined) {
       talk.say({ say: 'busy', why: busy });
@@ -98,11 +108,13 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
     if (next?.say === 'serving') {
       // The path is the new one's from here on.
       server.close();
-      giving.retire(next.drainMs);
+      giving.retire(next.drainMs, heir && passOver(heir));
       talk.say({ say: 'retiring' });
       return void socket.end();
     }
     socket.destroy();
+    heir?.destroy();
+    heir = undefined;
     log.error({ to: asked.pid }, 'the new daemon is gone before it served: going on');
     // Its sockets are closed before it counts as dead.
     await gone(processOf(asked.pid), goneMs);
@@ -144,6 +156,7 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
     process: old,
     healthy: answer.healthy,
     sockets: () => askForSockets(pathIn(folder)),
+    tunnels: (take) => askForTunnels(pathIn(folder), take),
     async serving(drainMs) {
       talk.say({ say: 'serving', drainMs });
       await talk.hear(retireMs);
@@ -153,10 +166,21 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
 }
 
 /** On a connection that node does not read from: it would let the descriptors go. */
-async function askForSockets(path: string): Promise<ListeningSockets> {
+async function askFor(path: string, say: 'sockets' | 'tunnels'): Promise<Socket | undefined> {
   const socket = await reach(path, true);
+  socket?.write(`${JSON.stringify({ say })}\n`);
+  return socket;
+}
+
+/** Resolves when it is asked for. */
+async function askForTunnels(path: string, take: (tunnels: readonly PassedTunnel[]) => void): Promise<void> {
+  const socket = await askFor(path, 'tunnels');
+  if (socket !== undefined) void receiveTunnels(socket, take).finally(() => socket.destroy());
+}
+
+async function askForSockets(path: string): Promise<ListeningSockets> {
+  const socket = await askFor(path, 'sockets');
   if (socket === undefined) return new Map();
-  socket.write(`${JSON.stringify({ say: 'sockets' })}\n`);
   const sockets = await receiveSockets(socket, socketsMs);
   socket.destroy();
   return sockets ?? new Map();

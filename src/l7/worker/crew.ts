@@ -4,6 +4,8 @@ import { randomInt } from 'node:crypto';
 import { discardParked, listenerCrowds, parkedConnections } from '../../kernel/l7.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Run } from '../../lib/queue.ts';
+import { passAll, receiveTunnel } from '../move/pass.ts';
+import type { Pass, PassedTunnel } from '../move/pass.ts';
 import { counterMemory } from '../record/counters.ts';
 import { Hand } from './hand.ts';
 import type { Places } from './places.ts';
@@ -29,17 +31,38 @@ export class Crew {
   readonly hands: Hand[] = [];
   /** Workers that ended by themselves. */
   losses = 0;
-  /** Called when connections are parked, while the router stops. */
-  parked: (() => void) | undefined;
   private readonly o: CrewOptions;
   private readonly home = randomInt(1, 2 ** 32);
   /** Counters outlive the worker that writes them, and have one writer. */
   private readonly memories = new Map<SharedArrayBuffer, Hand | undefined>();
   private readonly timers = new Set<Disposable>();
   private stopping = false;
+  /** Where tunnels go while all stop. */
+  private pass: Pass | undefined;
+  private passing: Promise<void> = Promise.resolve();
 
   constructor(o: CrewOptions) {
     this.o = o;
+  }
+
+  private parked(): void {
+    if (!this.stopping) return this.rehome();
+    this.passing = this.passing.then(() => this.passOn());
+  }
+
+  /** Where they are not wanted they stay with these workers. */
+  private async passOn(): Promise<void> {
+    const { pass } = this;
+    if (pass !== undefined && (await passAll(parkedConnections(this.home), this.home, pass)))
+      return this.sayAll({ type: 'passed' });
+    this.pass = undefined;
+    this.rehome();
+    this.sayAll({ type: 'keep' });
+  }
+
+  /** Parks a tunnel of another process, for a listener of that tag. */
+  receive(tunnel: PassedTunnel, tag: number): void {
+    receiveTunnel(tunnel, this.home, tag);
   }
 
   /** One more, which serves nothing yet. */
@@ -54,7 +77,7 @@ export class Crew {
     const start = { ...this.o.begin(), counters: this.memoryOf(hand), home: this.home };
     hand.start(start, {
       fault: this.o.fault,
-      parked: () => (this.stopping ? this.parked?.() : this.rehome()),
+      parked: () => this.parked(),
       lost: () => this.lost(hand),
     });
   }
@@ -81,7 +104,7 @@ export class Crew {
       for (const [memory, user] of this.memories) if (user === hand) this.memories.set(memory, undefined);
       return;
     }
-    if (this.stopping) return;
+    if (this.stopping) return this.parked();
     this.losses += 1;
     this.o.fault(`${hand.name} ended by itself`);
     hand.losses += 1;
@@ -129,15 +152,10 @@ export class Crew {
     }
   }
 
-  /** Connections that have no worker. */
-  homeless(): readonly number[] {
-    return parkedConnections(this.home);
-  }
-
-  /** They go to those that serve. */
+  /** Connections that have no worker go to those that serve. */
   rehome(): void {
     const serving = this.hands.filter((hand) => hand.serves);
-    const parcels = this.homeless();
+    const parcels = parkedConnections(this.home);
     serving.forEach((hand, i) => {
       const mine = parcels.filter((_, n) => n % serving.length === i);
       if (mine.length > 0) hand.say({ type: 'take', parcels: mine });
@@ -167,10 +185,13 @@ export class Crew {
   }
 
   /** Ends all, each when its connections are gone or `drainMs` is over. */
-  async stop(drainMs: number, moves: Moves): Promise<void> {
+  async stop(drainMs: number, pass: Pass | undefined): Promise<void> {
     this.stopping = true;
+    this.pass = pass;
+    const moves = pass === undefined ? 'none' : 'tunnels';
     for (const timer of this.timers) timer[Symbol.dispose]();
     await Promise.all(this.hands.map((hand) => this.end(hand, drainMs, moves)));
+    await this.passing;
     discardParked(this.home);
   }
 }

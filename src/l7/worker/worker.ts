@@ -49,7 +49,11 @@ export type ToWorker =
   | { type: 'reopen' }
   /** Connections that another worker parked. */
   | { type: 'take'; parcels: readonly number[] }
-  | { type: 'stop'; seq: number; drainMs: number; moves: Moves };
+  | { type: 'stop'; seq: number; drainMs: number; moves: Moves }
+  /** What it parked is elsewhere. */
+  | { type: 'passed' }
+  /** What it parked is given back, and what it has stays with it from now on. */
+  | { type: 'keep' };
 
 /** Which connections of a worker that stops go on elsewhere: in other workers, or, if they are tunnels without TLS, in
  * another process. */
@@ -86,6 +90,9 @@ class L7Worker {
   private readonly chain: Chain;
   private readonly http2: Http2;
   private faults = 0;
+  private moves: Moves = 'none';
+  /** It may get back what it parked. */
+  private passing = false;
   private prepared: Prepared | undefined;
   private preparedSeq = 0;
   private preparing = new AbortController();
@@ -167,7 +174,9 @@ class L7Worker {
    * time is over. */
   private async stop({ seq, drainMs, moves }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
     this.listeners.stop(moves === 'all' ? 'leaving' : undefined);
-    await this.emptied(drainMs, moves);
+    this.moves = moves;
+    await this.emptied(drainMs);
+    this.moves = 'none';
     this.engine.end('idle');
     await this.emptied(Math.min(drainMs, LAST_MS));
     this.engine.end('all');
@@ -179,27 +188,34 @@ class L7Worker {
   }
 
   /** Waits until no client is left, at most so long. */
-  private async emptied(ms: number, moves: Moves = 'none'): Promise<void> {
+  private async emptied(ms: number): Promise<void> {
     const began = performance.now();
     const until = began + ms;
-    let stay = moves === 'all';
+    let stay = this.moves === 'all';
     for (let look = DRAIN_LOOK_MS; ; look = Math.min(look * 1.1, LATE_LOOK_MS)) {
-      this.park(moves);
+      this.park();
       const left = until - performance.now();
       if (stay && performance.now() - began > REST_MS) {
         // With streams all the time: its client goes elsewhere with the next one.
         stay = false;
         this.http2.server.drainAll();
       }
-      if (this.engine.stats().connections === 0 || left <= 0) return;
+      if ((this.engine.stats().connections === 0 && !this.passing) || left <= 0) return;
       await new Promise((resolve) => setTimeout(resolve, Math.min(look, left)));
     }
   }
 
-  private park(moves: Moves): void {
-    if (moves === 'none') return;
-    this.http2.server.settle();
-    if (this.engine.park(moves, PARKED_AT_ONCE) > 0) this.say({ type: 'parked' });
+  private park(): void {
+    if (this.moves === 'none') return;
+    if (this.moves === 'all') this.http2.server.settle();
+    if (this.engine.park(this.moves, PARKED_AT_ONCE) === 0) return;
+    this.passing = this.moves === 'tunnels';
+    this.say({ type: 'parked' });
+  }
+
+  private keep(): void {
+    this.moves = 'none';
+    this.passing = false;
   }
 
   private take(parcel: number): void {
@@ -221,6 +237,8 @@ class L7Worker {
     else if (m.type === 'ports') this.log?.ports(m.names);
     else if (m.type === 'reopen') this.log?.reopen();
     else if (m.type === 'take') for (const parcel of m.parcels) this.take(parcel);
+    else if (m.type === 'passed') this.passing = false;
+    else if (m.type === 'keep') this.keep();
     else if (m.type === 'stop') void this.stop(m);
     else {
       const { faults, changeMs } = this;

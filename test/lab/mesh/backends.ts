@@ -1,5 +1,5 @@
 // HTTP servers in the namespace that this is started in, one for each NAME=PORT: each answers with who it is and what
-// it was asked. "slow..." answers after ten seconds.
+// it was asked. "slow..." answers after ten seconds. Who upgrades gets back what it says.
 import { createServer } from 'node:http';
 
 const servers = process.argv.slice(2).map((word) => {
@@ -18,6 +18,11 @@ const servers = process.argv.slice(2).map((word) => {
     const answer = () => response.end(body);
     if (name.startsWith('slow')) setTimeout(answer, 10_000).unref();
     else request.once('end', answer);
+  });
+  server.on('upgrade', (_, socket) => {
+    socket.on('error', () => undefined);
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.pipe(socket);
   });
   // Longer than the routers keep an idle connection, so that no request meets a closing one.
   server.keepAliveTimeout = 300_000;

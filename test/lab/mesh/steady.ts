@@ -1,17 +1,18 @@
 // A client in the namespace that this is started in, which notices every connection that is not served:
 //
-//   node steady.ts ADDRESS PORT PATH RATE HELD IDLE
+//   node steady.ts ADDRESS PORT PATH RATE HELD IDLE TUNNELS
 //
 // It opens RATE connections a second for one request each, holds HELD that ask now and then (and are made anew where an
-// answer says "connection: close"), and IDLE that asked once and say nothing more. "holding" is printed when all stand;
+// answer says "connection: close"), IDLE that asked once and say nothing more, and TUNNELS that say a number now and
+// then, which has to come back. "holding" is printed when all stand;
 // at the end of its input it finishes what it has begun and prints what it saw (Seen) as one line.
 import { connect, type Socket } from 'node:net';
 import type { Seen } from './talk.ts';
 
-const [address = '', port = '', path = '/', rate = '0', held = '0', idle = '0'] = process.argv.slice(2);
+const [address = '', port = '', path = '/', rate = '0', held = '0', idle = '0', tunnels = '0'] = process.argv.slice(2);
 const answerMs = 15_000;
 const pauseMs = 1500;
-const seen: Seen = { opened: 0, held: 0, moved: 0, failed: {}, idle: [] };
+const seen: Seen = { opened: 0, held: 0, moved: 0, numbers: 0, failed: {}, idle: [] };
 let going = true;
 let last = 0;
 
@@ -114,6 +115,38 @@ async function idler(ready: () => void): Promise<void> {
   one.socket.destroy();
 }
 
+/** Says numbers, each when the one before is back. */
+async function tunnel(ready: () => void): Promise<void> {
+  const socket = connect({ host: address, port: Number(port), noDelay: true });
+  let text = '';
+  let wake = (): void => undefined;
+  socket
+    .setEncoding('latin1')
+    .on('data', (piece: string) => {
+      text += piece;
+      wake();
+    })
+    .on('error', () => undefined)
+    .on('close', () => wake());
+  const back = async (end: string): Promise<boolean> => {
+    while (!text.endsWith(end) && !socket.destroyed) await new Promise<void>((resolve) => (wake = resolve));
+    const whole = text.endsWith(end);
+    text = '';
+    return whole;
+  };
+  last += 1;
+  socket.write(`GET ${path}?${last} HTTP/1.1\r\nHost: steady\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
+  if (!(await back('\r\n\r\n'))) failed('tunnel: refused');
+  ready();
+  for (let number = 1; going && !socket.destroyed; number += 1) {
+    socket.write(`${number};`);
+    if (await back(`${number};`)) seen.numbers += 1;
+    else failed('tunnel: cut');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  socket.destroy();
+}
+
 const standing = (make: (ready: () => void) => Promise<void>, count: string): Promise<void>[] =>
   Array.from({ length: Number(count) }, () => new Promise<void>((resolve) => track(make(resolve))));
 
@@ -122,7 +155,7 @@ function track(work: Promise<void>): void {
   void work.then(() => open.delete(work));
 }
 
-await Promise.all([...standing(hold, held), ...standing(idler, idle)]);
+await Promise.all([...standing(hold, held), ...standing(idler, idle), ...standing(tunnel, tunnels)]);
 process.stdout.write('holding\n');
 const begun = performance.now();
 let started = 0;

@@ -103,6 +103,8 @@ export interface Seen {
   /** Requests on held connections, and how often one was told to end and made anew. */
   held: number;
   moved: number;
+  /** That tunnels said, and heard again. */
+  numbers: number;
   /** How often, by what happened. */
   readonly failed: Record<string, number>;
   /** Idle connections that ended. `when`: milliseconds since 1970. */
@@ -117,11 +119,13 @@ export interface Steady {
   readonly rate: number;
   readonly held: number;
   readonly idle: number;
+  /** Tunnels that say numbers. */
+  readonly tunnels?: number;
 }
 
 /** Starts steady.ts in the namespace; resolves when all that is held stands. */
 export async function openSteady(netns: string, o: Steady): Promise<{ stop(): Promise<Seen> } & AsyncDisposable> {
-  const words = [o.address, o.port, o.path, o.rate, o.held, o.idle].map(String);
+  const words = [o.address, o.port, o.path, o.rate, o.held, o.idle, o.tunnels ?? 0].map(String);
   const child = start(netns, [process.execPath, join(import.meta.dirname, 'steady.ts'), ...words], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });

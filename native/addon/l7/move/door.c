@@ -98,7 +98,8 @@ static napi_value l7_discard(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Pack(parcel): { memory, client, up }, descriptors that are the caller's; undefined where there is no such parcel.
+// l7Pack(parcel): { label, memory, client, up }, the last three descriptors, the caller's; undefined where there is no
+// such parcel.
 static napi_value l7_pack(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
@@ -119,27 +120,29 @@ static napi_value l7_pack(napi_env env, napi_callback_info info)
 	set_u32(env, result, "memory", (uint32_t)memory);
 	set_u32(env, result, "client", (uint32_t)p->client.fd);
 	set_u32(env, result, "up", (uint32_t)p->up.fd);
+	set_value(env, result, "label", bytes_value(env, p->label.data, queue_length(&p->label)));
 	p->client.fd = p->up.fd = -1;
 	parcel_free(p);
 	return result;
 }
 
-// l7Unpack(home, memory, client, up): parks what l7Pack gave. False: these are nothing of the kind. The two sockets are
-// the depot's then, the memory stays the caller's.
+// l7Unpack(home, tag, memory, client, up): parks what l7Pack gave; the two sockets are the depot's then, the memory
+// stays the caller's. False: these are nothing of the kind.
 static napi_value l7_unpack(napi_env env, napi_callback_info info)
 {
 	struct call call = call_of(env, info);
-	uint32_t home;
+	uint32_t home, tag;
 	int memory, client, up;
 	napi_value good = NULL;
-	if (!arg_u32(&call, 0, "home", UINT32_MAX, &home) || !arg_fd(&call, 1, &memory) || !arg_fd(&call, 2, &client) ||
-	    !arg_fd(&call, 3, &up))
+	if (!arg_u32(&call, 0, "home", UINT32_MAX, &home) || !arg_u32(&call, 1, "tag", UINT32_MAX, &tag) ||
+	    !arg_fd(&call, 2, &memory) || !arg_fd(&call, 3, &client) || !arg_fd(&call, 4, &up))
 		return NULL;
 	struct parcel *p = parcel_read(memory, client, up);
 	napi_get_boolean(env, p != NULL, &good);
 	if (!p)
 		return good;
 	p->home = home;
+	p->tag = tag;
 	depot_put(p);
 	return good;
 }

@@ -24,7 +24,7 @@ struct flat {
 	uint64_t bytes_in, bytes_out, began_us, until_ms;
 	uint32_t client, up; // flags above
 	uint32_t sizes[PARTS];
-	uint32_t padding;
+	uint32_t stall_ms;
 };
 _Static_assert(sizeof(struct flat) == 136, "layout between processes");
 
@@ -50,6 +50,7 @@ int parcel_write(const struct parcel *p)
 	struct flat flat = {
 		.magic = MAGIC,
 		.mark = p->mark,
+		.stall_ms = p->stall_ms,
 		.bytes_in = p->bytes_in,
 		.bytes_out = p->bytes_out,
 		.began_us = p->began_us,
@@ -119,8 +120,8 @@ static bool fill(struct parcel *p, const struct flat *flat, int memory)
 	struct queue *parts[PARTS] = { &p->client.in, &p->client.out, &p->up.in, &p->up.out, &p->label };
 	off_t at = sizeof(*flat);
 	p->phase = TUNNELED;
-	p->tag = ORPHANS;
 	p->mark = flat->mark;
+	p->stall_ms = flat->stall_ms;
 	p->bytes_in = flat->bytes_in;
 	p->bytes_out = flat->bytes_out;
 	p->began_us = flat->began_us;
