@@ -133,6 +133,18 @@ const messages: readonly Short[] = [
   ['hop-by-hop fields', chain, 'fields of one hop stay on it, also those that Connection names', 'RFC 9110 7.6.1'],
   ['x-forwarded-for and x-forwarded-proto', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],
   ['edits of fields, rewrites, redirects', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],
+  [
+    'HTTPRoutes mean what somebody who knows Envoy would write',
+    'test/lab/oracle.test.ts',
+    'the same of ${route}: status, backend, what it receives, what the client gets',
+    'Envoy',
+  ],
+  [
+    'weights of backends',
+    'test/lab/oracle.test.ts',
+    'weights are kept: chi-square of 5, 3 and 2 in 1,000 requests, of both',
+    'Envoy',
+  ],
   ['Upgrade to WebSocket', net, 'WebSocket: 101, then both directions, each with its own end', 'RFC 9110 7.8'],
   ['an upgrade that nobody asked for', net, 'an upgrade that was not asked for is 502', 'RFC 9110 7.8'],
   [
