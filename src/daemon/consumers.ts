@@ -17,6 +17,7 @@ import {
   renderHttpRoutes,
   renderHttpWorkers,
 } from '../l7/record/show.ts';
+import { certificates, certificatesData, renderCertificates, watchCertificates } from '../l7/record/certificates.ts';
 import { systemClock } from '../lib/clock.ts';
 import { lateXds } from '../mesh/xds/late.ts';
 import { named } from '../lib/log.ts';
@@ -49,6 +50,7 @@ export function openMesh(input: MeshInput): Mesh {
   const { router } = input;
   const consumers = { router, gateway: xds.consumer('gateway'), sidecar: xds.consumer('sidecar') };
   const slice = meshSlice(consumers, input.before);
+  const watch = watchCertificates(router, named(input.log, 'tls'), systemClock);
   return {
     slice,
     openManager: () => xds.open(),
@@ -60,7 +62,10 @@ export function openMesh(input: MeshInput): Mesh {
       live.set('gateway', { status: () => read.live<MeshLive>('snapshots')?.status() ?? [] });
       live.set('xds', { proxies: () => xds.proxies() });
     },
-    [Symbol.asyncDispose]: () => xds[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      watch[Symbol.dispose]();
+      await xds[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -83,6 +88,15 @@ function routerCommands(router: Router): readonly AnyCommand[] {
       data: httpListenersData,
       run: () => Promise.resolve(httpListeners(router.running(), router.listenerStats())),
       render: (data) => renderHttpListeners(data),
+    }),
+    command({
+      path: 'show http certificates',
+      help: 'certificates that the L7 router shows, and until when they are good',
+      role: 'viewer',
+      args: z.object({}),
+      data: certificatesData,
+      run: () => Promise.resolve(certificates(router.running(), systemClock.now())),
+      render: renderCertificates,
     }),
     command({
       path: 'show http workers',
@@ -113,6 +127,14 @@ function routerMetrics(router: Router): ReturnType<Collector> {
   return [
     { name: 'midplane_http_requests_total', help: 'requests by route and status', type: 'counter', samples },
     { name: 'midplane_http_connections', help: 'of clients, by listener', type: 'gauge', samples: open },
+    {
+      name: 'midplane_http_certificate_expires_seconds',
+      help: 'end of certificates, in seconds since 1970, by secret',
+      type: 'gauge',
+      samples: certificates(router.running(), systemClock.now()).map(({ secret, until }) => {
+        return { labels: { secret }, value: Date.parse(until) / 1000 };
+      }),
+    },
     {
       name: 'midplane_http_connections_refused_total',
       help: 'connections of clients beyond a limit',

@@ -31,6 +31,7 @@ export const engineCounts = [
   'refusedRows',
   'heldBytes',
   'streams',
+  'starved',
   'tlsHandshakes',
   'tlsResumed',
   'tlsUnshared',

@@ -43,7 +43,8 @@ const TICK_MS = 50;
 const MAX_CONNECTIONS = 0xffff;
 const SLOTS = 0x1_0000;
 const STREAMS = 16_384;
-const HELD_BYTES = 256 * 1024 * 1024;
+/** 16,384 connections with TLS, and what waits. */
+const HELD_BYTES = 512 * 1024 * 1024;
 const noPeer: Peer = { mark: 0, address: '', port: 0, localAddress: '', localPort: 0 };
 
 /** Streams have their slots beside the connections', in one table. */

@@ -168,6 +168,8 @@ export const WHY_FRAMING = 10;
 export const WHY_CLOSED = 11;
 /** No TLS with the upstream: it is not who it has to be, or speaks nothing that we do. */
 export const WHY_TLS = 12;
+/** There was none for what came, or was to go. */
+export const WHY_MEMORY = 13;
 
 /** What is known of a connection from its accept on. */
 export interface Peer {
@@ -200,6 +202,8 @@ export interface EngineStats extends TlsCounts {
   readonly refusedRows: number;
   readonly heldBytes: number;
   readonly streams: number;
+  /** Connections that ended because there was no memory for their bytes. */
+  readonly starved: number;
 }
 
 /** Bytes a second that a client must send of a body, on average. */
@@ -338,7 +342,7 @@ export interface EngineOptions {
   readonly maxPerEndpoint?: number;
   /** Streams at once, beside the connections. */
   readonly maxStreams?: number;
-  /** Bytes that wait for somebody to read them, of all connections. The nearer, the smaller the pieces that are read
+  /** Bytes that wait for somebody to read them, and what TLS keeps, of all connections. The nearer, the smaller the pieces that are read
    * at once; over it nobody is let in, and who keeps much from moving is reset. Only of the engine in C. */
   readonly maxHeldBytes?: number;
 }

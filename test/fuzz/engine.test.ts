@@ -15,6 +15,8 @@ interface Result {
   readonly handshakes: number;
   readonly cuts: number;
   readonly rows: number;
+  /** While memory ran out. */
+  readonly starved: { readonly answers: number; readonly starved: number };
   /** Open descriptors. */
   readonly before: number;
   readonly after: number;
@@ -46,8 +48,10 @@ test('torn connections and handshakes, hostile rows: nothing is touched or kept 
   assert.doesNotMatch(said, /runtime error|heap-|stack-|SEGV/, said.slice(0, 8000));
   const leaks = said.split('\n\n').filter((block) => block.includes('/native/addon/') && !block.includes(' napi_'));
   assert.deepEqual(leaks, []);
-  const { handshakes, cuts, rows, before, after } = JSON.parse(out) as Result;
+  const { handshakes, cuts, rows, starved, before, after } = JSON.parse(out) as Result;
   t.diagnostic(`${handshakes} handshakes, ${cuts} torn connections, ${rows} hostile rows`);
+  t.diagnostic(`without memory: ${starved.answers} answers, ${starved.starved} connections that ended`);
+  assert.ok(starved.answers > 0 && starved.starved > 0);
   assert.ok(handshakes > 50 && cuts > 500 && rows > 500);
   assert.ok(after <= before + 4, `descriptors ${before} -> ${after}`);
 });

@@ -7,6 +7,7 @@ import { pki } from '../fake/pki.ts';
 import { cuts } from './cuts.ts';
 import { handshakes, issueAll } from './handshakes.ts';
 import { rows } from './rows.ts';
+import { starve } from './starve.ts';
 
 const [seconds = 10, seed = 1] = process.argv.slice(2).map(Number);
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
@@ -32,7 +33,8 @@ const begun = performance.now();
 const done = {
   handshakes: await handshakes(begun + seconds * 300, seed + 1, issued),
   cuts: await cuts(begun + seconds * 600),
-  rows: await rows(begun + seconds * 1000, seed + 1000),
+  rows: await rows(begun + seconds * 900, seed + 1000),
+  starved: await starve(begun + seconds * 1000, seed),
 };
 await spawner.terminate();
 await sleep(500);

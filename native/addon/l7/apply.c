@@ -43,7 +43,7 @@ static bool sane(const int32_t *row, struct given g, int32_t most)
 // What of the row's bytes is not used up goes back before what the connection still keeps.
 static void keep(struct engine *e, struct sock *s, struct given g, uint32_t used)
 {
-	queue_before(e, &s->in, g.kept, g.bytes + used, g.size - used);
+	sock_keep(e, s, g.kept, g.bytes + used, g.size - used);
 }
 
 static void refuse(struct engine *e, struct conn *c)
@@ -79,7 +79,8 @@ static void forward(struct engine *e, struct conn *c, uint32_t endpoint, bool fr
 	uint8_t why = WHY_OVERFLOW;
 	struct up *up = p ? up_acquire(e, p, fresh, c->opening, &why) : NULL;
 	if (!up) {
-		queue_put(e, &c->s.in, bytes, size);
+		if (!queue_put(e, &c->s.in, bytes, size))
+			sock_starved(e, &c->s);
 		c->fail_flags = IN_REPLAYABLE;
 		c->phase = DECIDING;
 		return push(e, c, FAILED, why);
@@ -95,27 +96,31 @@ static void forward(struct engine *e, struct conn *c, uint32_t endpoint, bool fr
 	if (up->connected)
 		return pump_request(e, c, head, bytes, size);
 	sock_send(e, &up->s, head->pieces, head->count);
-	queue_put(e, &c->s.in, bytes, size);
+	if (!queue_put(e, &c->s.in, bytes, size))
+		sock_starved(e, &c->s);
 }
 
-static bool remember(struct conn *c, const struct head *head)
+static bool remember(struct engine *e, struct conn *c, const struct head *head)
 {
-	free(c->sent);
-	c->sent = malloc(head->size ? head->size : 1);
-	c->sent_size = (uint32_t)head->size;
-	size_t at = 0;
-	for (int i = 0; c->sent && i < head->count; i++) {
-		memcpy(c->sent + at, head->pieces[i].iov_base, head->pieces[i].iov_len);
-		at += head->pieces[i].iov_len;
+	uint32_t size = (uint32_t)head->size;
+	uint8_t *data = malloc(size ? size : 1);
+	queue_free(e, &c->sent);
+	if (!data)
+		return false;
+	c->sent = (struct queue){ .data = data, .end = size, .size = size };
+	e->held += size;
+	for (int i = 0; i < head->count; i++) {
+		memcpy(data, head->pieces[i].iov_base, head->pieces[i].iov_len);
+		data += head->pieces[i].iov_len;
 	}
-	return c->sent != NULL;
+	return true;
 }
 
 static void exchange(struct engine *e, struct conn *c, const int32_t *row, struct given g)
 {
 	struct head head;
 	uint32_t used = (uint32_t)row[W_HEAD];
-	if (!sane(row, g, BODY_CHUNKED) || !compose(e, row, &head) || (row[W_ACTION] == FORWARD && !remember(c, &head)))
+	if (!sane(row, g, BODY_CHUNKED) || !compose(e, row, &head) || (row[W_ACTION] == FORWARD && !remember(e, c, &head)))
 		return refuse(e, c);
 	begin(e, c, used);
 	c->head_timed = false;
@@ -144,7 +149,7 @@ static void open_tunnel(struct engine *e, struct conn *c, int32_t *row)
 	struct head head;
 	c->tunnel_template = (uint32_t)row[W_TAIL] >> 8;
 	row[W_TAIL] &= 0xff;
-	if (!compose(e, row, &head) || row[W_DEADLINE] < 0 || !remember(c, &head))
+	if (!compose(e, row, &head) || row[W_DEADLINE] < 0 || !remember(e, c, &head))
 		return refuse(e, c);
 	if (!c->active)
 		begin(e, c, 0);
@@ -267,8 +272,7 @@ static void respond(struct engine *e, struct conn *c, struct up *up, const int32
 		return refuse(e, c);
 	up->in_body = true;
 	c->started = true;
-	free(c->sent);
-	c->sent = NULL;
+	queue_free(e, &c->sent);
 	c->keep = row[W_OUT] & OUT_KEEP;
 	c->keep_upstream = row[W_OUT] & OUT_KEEP_UPSTREAM;
 	c->response_chunk = (row[W_OUT] & OUT_CHUNK) && !c->s.script;
@@ -326,8 +330,9 @@ static void response(struct engine *e, struct conn *c, const int32_t *row, struc
 // FAILED and TIMEOUT. A timeout before any head begins an exchange of its own.
 static void trouble(struct engine *e, struct conn *c, int32_t *row, uint8_t why)
 {
-	if (row[W_ACTION] == RETRY && c->sent && (c->fail_flags & IN_REPLAYABLE)) {
-		struct head head = { .pieces = { { c->sent, c->sent_size } }, .count = c->sent_size > 0, .size = c->sent_size };
+	if (row[W_ACTION] == RETRY && c->sent.data && (c->fail_flags & IN_REPLAYABLE)) {
+		const uint32_t size = c->sent.end;
+		struct head head = { .pieces = { { c->sent.data, size } }, .count = size > 0, .size = size };
 		return forward(e, c, (uint32_t)row[W_ENDPOINT], true, &head, NULL, 0);
 	}
 	if (row[W_ACTION] == TUNNEL && c->greeting)

@@ -40,6 +40,11 @@ static void conn_gone(struct engine *e, struct conn *c, uint8_t why, bool reset)
 	struct up *up = c->up;
 	if (c->phase == GONE)
 		return;
+	if (c->s.starved || (up && up->s.starved)) {
+		e->stats.starved += 1;
+		why = WHY_MEMORY;
+		reset = true;
+	}
 	c->up = NULL;
 	if (up)
 		up_destroy(e, up);
@@ -73,12 +78,6 @@ void abort_conn(struct engine *e, struct conn *c, uint8_t why)
 	conn_gone(e, c, why, true);
 }
 
-void conn_unlabel(struct conn *c)
-{
-	free(c->label.data);
-	c->label = (struct queue){ 0 };
-}
-
 void conn_free(struct engine *e, struct conn *c)
 {
 	uint32_t slot = c->id & 0xffff;
@@ -86,8 +85,8 @@ void conn_free(struct engine *e, struct conn *c)
 		release_listener(c->listener);
 	e->slots.entries[slot] = NULL;
 	e->free_slots[e->free_count++] = (uint16_t)slot;
-	free(c->sent);
-	conn_unlabel(c);
+	queue_free(e, &c->sent);
+	queue_free(e, &c->label);
 	free(c);
 }
 

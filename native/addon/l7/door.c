@@ -295,7 +295,7 @@ static napi_value l7_send(napi_env env, napi_callback_info info)
 		return u32_value(env, script_feed(e, &c->s, e->arena + off, len));
 	if (c->phase != RAWMODE)
 		return NULL;
-	conn_unlabel(c);
+	queue_free(e, &c->label);
 	sock_send_bytes(e, &c->s, e->arena + off, len);
 	return u32_value(env, (uint32_t)queue_length(&c->s.out));
 }

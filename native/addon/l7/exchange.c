@@ -56,8 +56,8 @@ static ptrdiff_t gather_body(struct gather *g, struct body *b, const uint8_t *by
 		ptrdiff_t used = body_next(b, bytes + p, size - p, &start, &end);
 		if (used < 0)
 			return -1;
-		if (behind && g->trailers)
-			queue_put(g->engine, g->trailers, bytes + p, (size_t)used);
+		if (behind && g->trailers && !queue_put(g->engine, g->trailers, bytes + p, (size_t)used))
+			sock_starved(g->engine, g->to);
 		if (end > start)
 			gather_data(g, bytes + p + start, end - start, chunk);
 		*moved += end - start;
@@ -137,8 +137,7 @@ void settle(struct engine *e, struct conn *c, uint8_t why)
 {
 	wheel_clear(&c->deadline);
 	c->stall_ms = 0;
-	free(c->sent);
-	c->sent = NULL;
+	queue_free(e, &c->sent);
 	queue_free(e, &c->request_trailers);
 	queue_free(e, &c->response_trailers);
 	if (!c->active)
@@ -242,7 +241,7 @@ void discard(struct engine *e, struct conn *c)
 	}
 	if (c->discarded > DISCARD_LIMIT)
 		return close_soon(e, c);
-	queue_before(e, &c->s.in, 0, e->scratch + p, size - p);
+	sock_keep(e, &c->s, 0, e->scratch + p, size - p);
 	if (c->request.done)
 		next(e, c);
 	else if (c->s.ended)
@@ -257,6 +256,7 @@ void fail(struct engine *e, struct conn *c, uint8_t why)
 {
 	struct up *up = c->up;
 	c->fail_flags = 0;
+	why = up && up->s.starved ? WHY_MEMORY : why;
 	c->up = NULL;
 	if (up) {
 		c->fail_flags = (up->connected && !up->refused ? IN_SENT : 0) | (up->reused ? IN_REUSED : 0) |
@@ -290,7 +290,7 @@ void pump_request(struct engine *e, struct conn *c, struct head *head, const uin
 	c->body_sent = c->body_sent || used != 0;
 	if (used < 0)
 		return broken(e, c);
-	queue_before(e, &c->s.in, 0, bytes + used, size - (size_t)used);
+	sock_keep(e, &c->s, 0, bytes + used, size - (size_t)used);
 	if (c->request.done && up->s.script)
 		output_up(e, c);
 	if (c->request.done)

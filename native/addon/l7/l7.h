@@ -45,6 +45,7 @@ struct sock {
 	bool lost; // a read failed
 	bool broken; // both directions are over, or an error
 	bool deaf; // a write failed
+	bool starved; // there was no memory for what came or was to go: it is not whole any more
 	bool ending; // our FIN goes when `out` is empty
 	bool shut; // our FIN is sent
 	bool listed; // in the list of sockets to look at
@@ -147,8 +148,7 @@ struct conn {
 	bool body_sent;
 	struct body request, response;
 	struct queue request_trailers, response_trailers;
-	uint8_t *sent; // last request head as sent, for a retry
-	uint32_t sent_size;
+	struct queue sent; // last request head as sent, for a retry
 	struct queue label; // what goes with it when it moves
 	uint32_t mark;
 	uint32_t stall_ms; // of this exchange, 0: as of any
@@ -199,9 +199,8 @@ struct times {
 
 struct stats {
 	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults, held, streams;
-	// Handshakes of clients: done, resumed; failed for want of something in common, for the certificate, by the
-	// client's alert, by its end, for another reason.
-	uint32_t tls_handshakes, tls_resumed, tls_unshared, tls_certificate, tls_alert, tls_cut, tls_other;
+	// Handshakes of clients; failed: nothing in common, the certificate, the client's alert, its end, anything else.
+	uint32_t starved, tls_handshakes, tls_resumed, tls_unshared, tls_certificate, tls_alert, tls_cut, tls_other;
 };
 
 // Grows by doubling, entries by index; a slot that is free is NULL.
@@ -269,6 +268,9 @@ void sock_send(struct engine *e, struct sock *s, struct iovec *pieces, int count
 // The same beneath TLS.
 void sock_transmit(struct engine *e, struct sock *s, struct iovec *pieces, int count);
 void sock_deaf(struct engine *e, struct sock *s);
+void sock_starved(struct engine *e, struct sock *s);
+// Puts bytes in the place of the first `skip` that were read and not used up.
+void sock_keep(struct engine *e, struct sock *s, size_t skip, const void *bytes, size_t size);
 void sock_send_bytes(struct engine *e, struct sock *s, const void *bytes, size_t size);
 void sock_flush(struct engine *e, struct sock *s);
 // FIN behind what waits.
@@ -382,7 +384,6 @@ uint32_t park_all(struct engine *e, bool tunnels, uint32_t most);
 // Ends what nobody took in time.
 void parcels_expire(void);
 void register_l7_move(napi_env env, napi_value exports);
-void conn_unlabel(struct conn *c);
 
 // engine.c
 // Makes room for that place. False: no memory.

@@ -88,7 +88,7 @@ static bool fill_bytes(struct engine *e, struct conn *c, uint8_t kind, int32_t *
 		memcpy(e->arena + used, s->in.data + s->in.start, kept);
 	size_t more = kept < ROW_BYTES ? sock_read(s, e->arena + used + kept, ROW_BYTES - kept) : 0;
 	if (kind == BYTES && kept + more > 0)
-		conn_unlabel(c);
+		queue_free(e, &c->label);
 	e->given[i] = (struct given){ e->arena + used, (uint32_t)(kept + more), (uint32_t)kept };
 	row[W_OFF] = (int32_t)used;
 	row[W_LEN] = (int32_t)(kept + more);

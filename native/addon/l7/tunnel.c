@@ -49,8 +49,7 @@ void tunnel_begin(struct engine *e, struct conn *c, struct up *up)
 	c->phase = TUNNELED;
 	c->opening = false;
 	c->started = true;
-	free(c->sent);
-	c->sent = NULL;
+	queue_free(e, &c->sent);
 	wheel_clear(&c->deadline);
 	if (c->tunnel_ms > 0)
 		wheel_set(&e->wheel, &c->deadline, e->now_us / 1000 + c->tunnel_ms);

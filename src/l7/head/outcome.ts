@@ -120,6 +120,7 @@ export const endings: readonly string[] = (() => {
   names[t.WHY_FRAMING] = 'bad-framing';
   names[t.WHY_CLOSED] = 'closed';
   names[t.WHY_TLS] = 'upstream-tls';
+  names[t.WHY_MEMORY] = 'no-memory';
   return names;
 })();
 

@@ -359,6 +359,7 @@ class NetEngine implements Engine {
       refusedRows: 0,
       heldBytes: 0,
       streams: 0,
+      starved: 0,
     };
   }
 

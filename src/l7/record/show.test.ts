@@ -74,14 +74,14 @@ test('routes with what was counted', () => {
 
 test('workers', () => {
   const counts = { accepted: 5, refused: 0, connections: 2, upstreams: 1, upstreamsIdle: 1, upstreamConnects: 3 };
-  const engine = { ...counts, batches: 1, rows: 1, refusedRows: 1, heldBytes: 700, streams: 0 };
+  const engine = { ...counts, batches: 1, rows: 1, refusedRows: 1, heldBytes: 700, streams: 0, starved: 6 };
   const failed = { tlsUnshared: 1, tlsCertificate: 2, tlsAlert: 3, tlsCut: 4, tlsOther: 5 };
   const tls = { tlsHandshakes: 9, tlsResumed: 4, ...failed };
   const data = httpWorkers([{ worker: 0, ...engine, ...tls, logDropped: 0, faults: 0, changeMs: 0 }]);
   assert.deepEqual(httpWorkersData.parse(data), data);
   assert.match(
     renderHttpWorkers(data),
-    /^Worker +Clients[^\n]*\n +0 +2 +5 +0 +1 +1 +3 +700 +9 +1 +2 +3 +4 +5 +0 +1\n$/,
+    /^Worker +Clients[^\n]*\n +0 +2 +5 +0 +1 +1 +3 +700 +9 +1 +2 +3 +4 +5 +6 +0 +1\n$/,
   );
 });
 

@@ -147,6 +147,7 @@ export const httpWorkersData = z.array(
       cut: z.number().meta({ description: 'the client went away or was too slow' }),
       other: z.number(),
     }),
+    starved: z.number().meta({ description: 'connections that ended for want of memory' }),
     logDropped: z.number(),
     faults: z.number(),
   }),
@@ -173,6 +174,7 @@ export function httpWorkers(stats: readonly WorkerStats[]): HttpWorkersData {
       cut: w.tlsCut,
       other: w.tlsOther,
     },
+    starved: w.starved,
     logDropped: w.logDropped,
     faults: w.faults + w.refusedRows,
   }));
@@ -194,13 +196,14 @@ export function renderHttpWorkers(data: HttpWorkersData): string {
     'Alerts',
     'Cut',
     'Other',
+    'Starved',
     'Lost',
     'Faults',
   ];
   const heads = titles.map((title): Column => ({ title, align: 'right' }));
   const rows = data.map((w) =>
     [w.worker, w.connections, w.accepted, w.refused, w.upstreams, w.upstreamsIdle, w.upstreamConnects, w.heldBytes]
-      .concat(w.handshakes, Object.values(w.handshakesFailed), w.logDropped, w.faults)
+      .concat(w.handshakes, Object.values(w.handshakesFailed), w.starved, w.logDropped, w.faults)
       .map(String),
   );
   return table(heads, rows, 0);

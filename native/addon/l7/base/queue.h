@@ -15,7 +15,8 @@ struct queue {
 
 bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size);
 // Puts bytes in the place of the first `skip` that wait: what was read of them and not used up.
-void queue_before(struct engine *e, struct queue *q, size_t skip, const void *bytes, size_t size);
+// False: no memory; then nothing waits any more.
+bool queue_before(struct engine *e, struct queue *q, size_t skip, const void *bytes, size_t size);
 void queue_skip(struct engine *e, struct queue *q, size_t size);
 void queue_free(struct engine *e, struct queue *q);
 static inline size_t queue_length(const struct queue *q) { return q->end - q->start; }

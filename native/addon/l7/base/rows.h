@@ -93,6 +93,7 @@
 #define WHY_FRAMING 10
 #define WHY_CLOSED 11
 #define WHY_TLS 12
+#define WHY_MEMORY 13
 
 #define BODY_RATE 500
 #define TICKET_KEY 80

@@ -68,16 +68,17 @@ bool queue_put(struct engine *e, struct queue *q, const void *bytes, size_t size
 	return true;
 }
 
-void queue_before(struct engine *e, struct queue *q, size_t skip, const void *bytes, size_t size)
+bool queue_before(struct engine *e, struct queue *q, size_t skip, const void *bytes, size_t size)
 {
 	struct queue all = { 0 };
 	if (skip == 0 && size == 0)
-		return;
+		return true;
 	bool ok = queue_put(e, &all, bytes, size) && queue_put(e, &all, q->data + q->start + skip, queue_length(q) - skip);
 	if (!ok)
 		queue_free(e, &all);
 	queue_free(e, q);
 	*q = all;
+	return ok;
 }
 
 void queue_skip(struct engine *e, struct queue *q, size_t size)
@@ -126,6 +127,19 @@ void sock_deaf(struct engine *e, struct sock *s)
 	s->deaf = true;
 	queue_free(e, &s->out);
 	look_at(e, s);
+}
+
+void sock_starved(struct engine *e, struct sock *s)
+{
+	s->starved = s->lost = true;
+	queue_free(e, &s->in);
+	sock_deaf(e, s);
+}
+
+void sock_keep(struct engine *e, struct sock *s, size_t skip, const void *bytes, size_t size)
+{
+	if (!queue_before(e, &s->in, skip, bytes, size))
+		sock_starved(e, s);
 }
 
 static ssize_t write_pieces(struct sock *s, struct iovec *pieces, int count)
@@ -179,7 +193,7 @@ void sock_transmit(struct engine *e, struct sock *s, struct iovec *pieces, int c
 		}
 		s->writable = false;
 		if (!queue_put(e, &s->out, (uint8_t *)pieces[i].iov_base + done, size - done))
-			return sock_deaf(e, s);
+			return sock_starved(e, s);
 		done = 0;
 	}
 }

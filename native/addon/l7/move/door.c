@@ -37,8 +37,9 @@ static napi_value l7_label(napi_env env, napi_callback_info info)
 	if (!copy)
 		return throw_errno(env, ENOMEM, NULL, "label");
 	memcpy(copy, bytes.data, bytes.size);
-	conn_unlabel(c);
+	queue_free(e, &c->label);
 	c->label = (struct queue){ .data = copy, .end = (uint32_t)bytes.size, .size = (uint32_t)bytes.size };
+	e->held += c->label.size;
 	return NULL;
 }
 

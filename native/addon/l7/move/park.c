@@ -78,8 +78,7 @@ static void park(struct engine *e, struct conn *c)
 	p->until_ms = c->phase == TUNNELED ? c->deadline.due_ms : 0;
 	p->client = pass_side(e, &c->s);
 	p->up.fd = -1;
-	p->label = c->label;
-	c->label = (struct queue){ 0 };
+	p->label = pass_queue(e, &c->label);
 	if (c->phase == TUNNELED) {
 		p->up = pass_side(e, &up->s);
 		// Its DONE is said by who has it then.
@@ -203,6 +202,7 @@ struct conn *unpack(struct engine *e, struct parcel *p)
 	c->bytes_out = p->bytes_out;
 	c->began_us = p->began_us;
 	c->label = p->label;
+	e->held += c->label.size;
 	p->label = (struct queue){ 0 };
 	if (p->phase == TUNNELED)
 		c->up = unpack_up(e, p);

@@ -102,6 +102,8 @@ void script_trailers(struct engine *e, struct sock *s, struct queue *lines)
 	size_t size = queue_length(lines);
 	if (size > 2 && queue_put(e, &s->out, lines->data + lines->start, size))
 		s->script->trailers = (uint32_t)size;
+	else if (size > 2)
+		sock_starved(e, s);
 	queue_free(e, lines);
 	script_news(e, s);
 }
@@ -119,7 +121,7 @@ uint32_t script_feed(struct engine *e, struct sock *s, const uint8_t *bytes, siz
 	if (script->ended)
 		return 0;
 	if (!queue_put(e, &script->fed, bytes, size))
-		s->lost = true;
+		sock_starved(e, s);
 	script->waits = queue_length(&script->fed) > 0;
 	s->readable = true;
 	look_at(e, s);
