@@ -26,6 +26,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   websockets: 'build/websockets',
   'gRPC interop': 'build/grpc',
   nghttp2: 'nghttp',
+  llhttp: 'node:_http_common',
 };
 
 const net = 'src/l7/transport-http.test.ts';
@@ -129,6 +130,12 @@ const messages: readonly Short[] = [
     'Envoy',
   ],
   ['strict request heads', heads, 'each bad request head is refused, its sibling is not', 'RFC 9112 2.2'],
+  [
+    'request heads, judged by llhttp',
+    'src/l7/llhttp.test.ts',
+    'what llhttp refuses is not taken, but for what has a name',
+    'llhttp',
+  ],
   ['strict response heads', heads, 'each bad response head is refused with 502, its sibling is not', 'RFC 9112 4'],
   ['hop-by-hop fields', chain, 'fields of one hop stay on it, also those that Connection names', 'RFC 9110 7.6.1'],
   ['x-forwarded-for and x-forwarded-proto', 'test/lab/l7-envoy.test.ts', 'the router and Envoy agree', 'Envoy'],

@@ -342,8 +342,9 @@ export interface EngineOptions {
   readonly maxPerEndpoint?: number;
   /** Streams at once, beside the connections. */
   readonly maxStreams?: number;
-  /** Bytes that wait for somebody to read them, and what TLS keeps, of all connections. The nearer, the smaller the pieces that are read
-   * at once; over it nobody is let in, and who keeps much from moving is reset. Only of the engine in C. */
+  /** Bytes that wait for somebody to read them, and what TLS keeps, of all connections. The nearer, the smaller the
+   * pieces that are read at once; over it nobody is let in, and who keeps much from moving is reset. Only of the engine
+   * in C. */
   readonly maxHeldBytes?: number;
 }
 

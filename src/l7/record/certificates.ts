@@ -85,17 +85,17 @@ export function renderCertificates(data: Certificates, columns: number): string 
 const LOOK_MS = 60_000;
 const AGAIN_MS = 86_400_000;
 
+interface Running {
+  running(): Snapshot | undefined;
+}
+
 interface Warnings {
   warn(what: object, text: string): void;
 }
 
 /** Says in the log which certificates are about to expire: when one comes, and once a day. Looks every minute, until it
  * is disposed of. */
-export function watchCertificates(
-  router: Pick<Router, 'running'>,
-  log: Pick<Logger, 'warn'>,
-  clock: Clock,
-): Disposable {
+export function watchCertificates(router: Running, log: Warnings, clock: Clock): Disposable {
   /** When each complaint was last said. */
   let said = new Map<string, number>();
   let timer: Disposable | undefined;
