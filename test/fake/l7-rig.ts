@@ -10,6 +10,7 @@ import { Listeners } from '../../src/l7/worker/listener.ts';
 import { stepsTo } from '../../src/l7/worker/change.ts';
 import { pack, unpack } from '../../src/l7/worker/steps.ts';
 import { Places } from '../../src/l7/worker/places.ts';
+import { tellMalformed } from '../../src/l7/record/malformed.ts';
 import type { AccessRecord } from '../../src/l7/record/line.ts';
 import { createRandom } from '../../src/l7/upstream/pick.ts';
 import { openEngine } from './l7-engines.ts';
@@ -62,19 +63,30 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
   const listeners = new Listeners(engine, upstreams, random);
   const fault = (error: unknown): void => void faults.push(error);
   const maxRequests = (base: number): number => chain.maxRequests(base);
-  const http2 = new Http2(engine, { clock: systemClock, fault, agreed: () => o.http2Only === true, maxRequests });
+  const shared = {
+    clock: o.clock ?? systemClock,
+    counters: counterWriter(memory),
+    log: {
+      write: (r: AccessRecord) => void log.push(logged(r)),
+      ports() {},
+      dropped: () => 0,
+      reopen() {},
+      close: async () => {},
+    },
+    listener: (id: number) => listeners.view(id),
+    host: (policy: string) => listeners.host(policy),
+    fault,
+  };
+  const malformed = tellMalformed(engine, shared);
+  const agreed = (): boolean => o.http2Only === true;
+  const http2 = new Http2(engine, { clock: systemClock, fault, agreed, maxRequests, malformed });
   upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
   upstreams.translated = (endpoint) => http2.upstream.translate(endpoint);
   const chain = new Chain(engine, {
+    ...shared,
     http2,
-    clock: o.clock ?? systemClock,
     upstreams,
-    counters: counterWriter(memory),
-    log: { write: (r) => void log.push(logged(r)), ports() {}, dropped: () => 0, reopen() {}, close: async () => {} },
     maxRequestsPerConnection: o.maxRequestsPerConnection ?? 0,
-    listener: (id) => listeners.view(id),
-    host: (context) => listeners.host(context),
-    fault,
   });
   const places = new Places();
   let before: Snapshot | undefined;

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { END_STREAM, frame, headers, http2Client } from '../../../test/fake/http2.ts';
 import type { Http2Client } from '../../../test/fake/http2.ts';
+import { sleep } from '../../../test/fake/l7.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';
 import { downgradeCases } from './cases/downgrade.ts';
 import type { DowngradeCase } from './cases/downgrade.ts';
@@ -31,6 +32,12 @@ test(`${downgradeCases.length} requests that must not get through, and their sib
     requests.length = 0;
     send(c, 1, one);
     assert.equal(await c.outcome(1), one.outcome ?? 'RST 1', one.name);
+    // A body that breaks its length may end its request before that has begun, and GOAWAY is of no one request.
+    if (one.body === undefined && one.outcome?.startsWith('GOAWAY') !== true) {
+      for (let i = 0; i < 200 && s.r.log.length === 0; i += 1) await sleep(2);
+      assert.ok(s.r.log[0]!.status >= 400 && s.r.log[0]!.flags !== '', `${one.name}: the log says why`);
+    }
+    s.r.log.length = 0;
     assert.deepEqual(
       requests.filter((line) => line.includes('/x')),
       [],
@@ -42,6 +49,7 @@ test(`${downgradeCases.length} requests that must not get through, and their sib
     }
     send(c, 3, { ...one, ...one.sibling });
     assert.equal(await c.outcome(3), '200', `the sibling of ${one.name}`);
+    s.r.log.length = 0;
     c.destroy();
   }
   assert.deepEqual(s.r.faults, []);

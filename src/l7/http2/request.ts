@@ -3,6 +3,7 @@
 // through.
 import { CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING } from '../head/fields.ts';
 import { TARGET, TE, TOKEN, UPGRADE, VALUE, bytesAre, classes, identify, lower } from '../head/fields.ts';
+import type { Subject } from '../record/line.ts';
 import { HEAD_ROOM } from './frames.ts';
 import type { FieldSink } from './hpack/hpack.ts';
 import { keyName, newKey } from './websocket.ts';
@@ -118,6 +119,13 @@ export class RequestHead implements FieldSink {
     this.lens[which] = valueLen;
     for (let i = 0; i < valueLen; i += 1) this.pseudo[this.pseudoAt + i] = a[value + i]!;
     this.pseudoAt += valueLen;
+  }
+
+  /** What is known of the request, also where it is malformed. */
+  subject(to: Subject): void {
+    const { pseudo, offs, lens } = this;
+    const of = (which: number): [number, number] => (this.has(which) ? [offs[which]!, lens[which]!] : [0, 0]);
+    to.set(pseudo, ...of(METHOD), ...of(AUTHORITY), ...of(PATH));
   }
 
   private has(which: number): boolean {

@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { head } from '../head/fields.ts';
 import { labelOfHttp2 } from '../head/outcome.ts';
 import { parseResponse } from '../http1.ts';
+import type { Malformed } from '../record/malformed.ts';
 import * as t from '../transport.ts';
 import { putAnswer, putTrailers } from './answer.ts';
 import * as f from './frames.ts';
@@ -36,6 +37,8 @@ export interface Http2Options {
   readonly agreed?: (conn: number) => boolean;
   /** How many requests the row's connection may bring; 0, or absent: any number. */
   readonly maxRequests?: (base: number) => number;
+  /** Told of requests that are reset as malformed. */
+  readonly malformed?: Malformed;
   /** An exception while a row was worked on; its connection was ended. */
   readonly fault: (error: unknown) => void;
 }
@@ -57,6 +60,8 @@ export class Http2Server implements Role {
   /** Sessions by the slot of a stream. */
   private readonly owners: (Session | undefined)[] = [];
   private readonly places = new Int32Array(0x1_0000);
+  /** Of the connection that is read. */
+  private listener = 0;
   /** Of the WebSockets that wait for their server's answer, by connection. */
   private readonly keys = new Map<number, string>();
 
@@ -125,6 +130,7 @@ export class Http2Server implements Role {
   }
 
   private bytes(base: number, s: Session): void {
+    this.listener = this.rows[base + t.W_LISTENER]!;
     if (!s.greeted) {
       s.greet([
         [f.S_MAX_STREAMS, this.maxStreams],
@@ -251,9 +257,13 @@ export class Http2Server implements Role {
     const end = this.request.end(whole);
     if (fault !== 0 || this.request.why !== '') {
       const tooLarge = s.decoder.listBytes > MAX_LIST_BYTES;
+      this.o.malformed?.(s.conn, this.listener, tooLarge ? 431 : 400, this.request);
       return s.refuse(id, tooLarge ? f.ENHANCE_YOUR_CALM : f.PROTOCOL_ERROR);
     }
-    if (s.decoder.listBytes > MAX_LIST_BYTES) return s.refuse(id, f.ENHANCE_YOUR_CALM);
+    if (s.decoder.listBytes > MAX_LIST_BYTES) {
+      this.o.malformed?.(s.conn, this.listener, 431, this.request);
+      return s.refuse(id, f.ENHANCE_YOUR_CALM);
+    }
     const conn = s.streams.count < this.maxStreams ? this.engine.stream(s.conn) : -1;
     if (conn < 0) return s.refuse(id, f.REFUSED_STREAM);
     const at = s.openStream(id);

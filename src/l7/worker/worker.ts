@@ -17,6 +17,7 @@ import { unpack } from './steps.ts';
 import type { Packed } from './steps.ts';
 import type { Sockets } from './places.ts';
 import { openAccessLog } from '../record/log.ts';
+import { tellMalformed } from '../record/malformed.ts';
 import type { AccessLog } from '../record/log.ts';
 import { createRandom } from '../upstream/pick.ts';
 import type { TicketKeys } from '../tls/tickets.ts';
@@ -112,20 +113,24 @@ class L7Worker {
     const fault = (error: unknown): void => this.fault(error);
     const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
     const maxRequests = (base: number): number => this.chain.maxRequests(base);
-    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed, maxRequests });
+    const shared = {
+      clock: systemClock,
+      counters: this.counters,
+      log: this.log,
+      listener: (id: number) => this.listeners.view(id),
+      host: (policy: string) => this.listeners.host(policy),
+      fault,
+    };
+    const malformed = tellMalformed(this.engine, shared);
+    const http2 = new Http2(this.engine, { clock: systemClock, fault, agreed, maxRequests, malformed });
     this.http2 = http2;
     this.upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
     this.upstreams.translated = (endpoint) => http2.upstream.translate(endpoint);
     this.chain = new Chain(this.engine, {
+      ...shared,
       http2,
-      clock: systemClock,
       upstreams: this.upstreams,
-      counters: this.counters,
-      log: this.log,
       maxRequestsPerConnection,
-      listener: (id) => this.listeners.view(id),
-      host: (policy) => this.listeners.host(policy),
-      fault,
     });
   }
 
