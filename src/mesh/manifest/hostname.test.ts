@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { compareHosts, covers, intersect } from './hostname.ts';
+import { compareHosts, coveringNames, covers, intersect } from './hostname.ts';
 
 test('a wildcard stands for one or more labels', () => {
   assert.ok(covers('*.example.com', 'a.example.com'));
@@ -32,4 +32,15 @@ test('an intersection is covered by both, and is the same either way', () => {
 test('exact names go before wildcards, longer ones before shorter', () => {
   const sorted = ['*', '*.com', 'a.com', '*.example.com', 'a.example.com'].toSorted(compareHosts);
   assert.deepEqual(sorted, ['a.example.com', 'a.com', '*.example.com', '*.com', '*']);
+});
+
+test('the names that cover a host, in the order in which they count', () => {
+  fc.assert(
+    fc.property(host, fc.oneof(host, fc.constant('*')), (name, other) => {
+      const names = coveringNames(name);
+      assert.equal(names.includes(other), covers(other, name));
+      assert.deepEqual(names, names.toSorted(compareHosts));
+    }),
+    { numRuns: 300 },
+  );
 });

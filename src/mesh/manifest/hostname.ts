@@ -7,6 +7,13 @@ export function covers(wide: string, narrow: string): boolean {
   return wide.startsWith('*.') && narrow.length > wide.length - 1 && narrow.endsWith(wide.slice(1));
 }
 
+/** All names that cover a host, the most specific first. */
+export function coveringNames(host: string): readonly string[] {
+  const names = [host];
+  for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) names.push(`*${host.slice(dot)}`);
+  return [...new Set(names), ...(host === '*' ? [] : ['*'])];
+}
+
 /** The hosts in both, or undefined where there are none. */
 export function intersect(a: string, b: string): string | undefined {
   if (covers(a, b)) return b;

@@ -5,7 +5,7 @@ import { compareAge, compareText, type FirstSeen } from './age.ts';
 import type { GatewayBinding } from './gatewayapi/gateway.ts';
 import { compareRank, type RankedRoute } from './gatewayapi/rank.ts';
 import type { CompiledStream } from './gatewayapi/stream.ts';
-import { compareHosts, covers } from './hostname.ts';
+import { compareHosts, coveringNames, covers } from './hostname.ts';
 import type { StatusBook } from './status.ts';
 
 /** Routes of an Istio VirtualService for one host, in the order of trying. */
@@ -27,31 +27,53 @@ export function virtualHosts(
     ...bindings.flatMap((b) => [b.hostname, ...b.attached.flatMap((a) => a.hosts)]),
     ...ordered.map((o) => o.host),
   ]);
+  const attached = attachedOf(bindings);
+  const byHost = Map.groupBy(ordered, (o) => o.host);
   return [...domains]
     .toSorted((a, b) => compareHosts(a, b) || compareText(a, b))
     .map((domain) => {
-      const ranked = rankedFor(domain, bindings, firstSeen);
-      const own = ordered.filter((o) => o.host === domain);
+      const ranked = rankedFor(domain, attached, firstSeen);
+      const own = byHost.get(domain) ?? [];
       if (ranked.length > 0) for (const { manifest } of own) book.set(manifest, behind(domain));
       return { name: domain, domains: [domain], routes: unique([...ranked, ...own.flatMap((o) => o.routes)]) };
     });
 }
 
+interface Attached {
+  readonly binding: GatewayBinding;
+  readonly one: GatewayBinding['attached'][number];
+}
+
+/** What is attached to listeners, by the listener's host and then by its own: there may be thousands of both. */
+function attachedOf(bindings: readonly GatewayBinding[]): ReadonlyMap<string, ReadonlyMap<string, Attached[]>> {
+  const all = new Map<string, Map<string, Attached[]>>();
+  for (const binding of bindings) {
+    const own = all.get(binding.hostname) ?? new Map<string, Attached[]>();
+    all.set(binding.hostname, own);
+    for (const one of binding.attached) {
+      for (const host of one.hosts) {
+        const list = own.get(host) ?? [];
+        own.set(host, list);
+        list.push({ binding, one });
+      }
+    }
+  }
+  return all;
+}
+
 /** The routes of the listener that owns the domain (the most specific one that covers it). A route of a wider host
  * comes after those of narrower ones (HTTPRouteSpec.hostnames). */
-function rankedFor(domain: string, bindings: readonly GatewayBinding[], firstSeen?: FirstSeen): readonly Route[] {
-  const owner = bindings
-    .map((b) => b.hostname)
-    .filter((hostname) => covers(hostname, domain))
-    .toSorted(compareHosts)[0];
-  const candidates = bindings
-    .filter((binding) => binding.hostname === owner)
-    .flatMap((binding) =>
-      binding.attached.flatMap(({ route, hosts }) => {
-        const host = hosts.filter((h) => covers(h, domain)).toSorted(compareHosts)[0];
-        return host === undefined ? [] : route.routes(binding.port).map((ranked) => ({ host, ranked }));
-      }),
-    );
+function rankedFor(domain: string, attached: ReturnType<typeof attachedOf>, firstSeen?: FirstSeen): readonly Route[] {
+  const names = coveringNames(domain);
+  const owner = names.find((name) => attached.has(name));
+  const taken = new Set<Attached['one']>();
+  const candidates = names.flatMap((host) =>
+    (attached.get(owner ?? '')?.get(host) ?? []).flatMap(({ binding, one }) => {
+      if (taken.has(one)) return [];
+      taken.add(one);
+      return one.route.routes(binding.port).map((ranked) => ({ host, ranked }));
+    }),
+  );
   const compare = (a: { host: string; ranked: RankedRoute }, b: { host: string; ranked: RankedRoute }): number =>
     compareHosts(a.host, b.host) || compareRank(a.ranked, b.ranked, firstSeen);
   return candidates.toSorted(compare).map((c) => c.ranked.route);
