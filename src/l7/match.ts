@@ -127,6 +127,8 @@ function hashOf(domain: Uint8Array): number {
   return hash || 1;
 }
 
+const none: readonly FieldTest[] = [];
+
 /** Compiles a route; `value` is what find() gives. Throws an Error that names the route where a pattern is no regular
  * expression or too long. */
 export function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
@@ -137,8 +139,8 @@ export function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
       bytes: Buffer.from(path?.value ?? '', 'latin1'),
       regex: path?.kind === 'regex' ? regexOf(path.value) : undefined,
       method: method === undefined ? undefined : Buffer.from(method, 'latin1'),
-      headers: headers.map(compileField),
-      query: query.map(compileField),
+      headers: headers.length === 0 ? none : headers.map(compileField),
+      query: query.length === 0 ? none : query.map(compileField),
       value,
     };
   } catch (error) {

@@ -263,10 +263,11 @@ class WorkerRouter implements Router {
 
   routeStats(): readonly RouteRow[] {
     const list: RouteRow[] = [];
+    const read = readStats(this.crew.counters());
     for (const [table, route, row] of this.stats.inForce(this.inForce)) {
-      list.push({ table, route, ...readStats(this.crew.counters(), row) });
+      list.push({ table, route, ...read(row) });
     }
-    list.push({ table: '', route: '', ...readStats(this.crew.counters(), NO_ROUTE) });
+    list.push({ table: '', route: '', ...read(NO_ROUTE) });
     return list;
   }
 

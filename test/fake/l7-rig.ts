@@ -22,10 +22,11 @@ import type { Upstream } from './l7.ts';
 import { freePort } from './port.ts';
 
 /** A record with its subject as text. */
-export type Logged = Omit<AccessRecord, 'subject'> & { method: string; host: string; path: string };
+export type Logged = Omit<AccessRecord, 'subject' | 'route'> & Record<'route' | 'method' | 'host' | 'path', string>;
 
-function logged({ subject, ...rest }: AccessRecord): Logged {
-  return { ...rest, method: subject.method(), host: subject.host(), path: subject.path() };
+function logged({ subject, route: piece, ...rest }: AccessRecord): Logged {
+  const name = JSON.parse(/^".*?"(?=,"method)/.exec(Buffer.from(piece).toString())![0]) as string;
+  return { ...rest, route: name, method: subject.method(), host: subject.host(), path: subject.path() };
 }
 
 export interface Rig extends Disposable {
@@ -110,7 +111,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
       const all = list.map((e) => (typeof e === 'number' ? endpoint(e) : e));
       upstreams.endpoints({ cluster, version: '1', list: all });
     },
-    stats: () => readStats([memory], 0),
+    stats: () => readStats([memory])(0),
     [Symbol.dispose]() {
       engine.shut();
       for (const fd of places.clear()) closeSync(fd);

@@ -1,6 +1,7 @@
 // A route's action, compiled: everything that a request needs once its route is known.
 import type { PathMatch, Route, RouteAction } from '../../mesh/snapshot.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
+import { routePiece } from '../record/line.ts';
 import { checkedHost, foldEdits } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { RequestChange } from './request.ts';
@@ -19,6 +20,8 @@ export interface Target {
 
 export interface Act {
   readonly name: string;
+  /** The name, for the access log. */
+  readonly logged: Uint8Array;
   /** Row of the counters. */
   readonly stat: number;
   readonly kind: RouteAction['kind'];
@@ -39,6 +42,9 @@ export interface Act {
   readonly response: Edits;
 }
 
+/** What routes have in common is there once: what is far away in memory takes longer to look at. */
+const none = Buffer.alloc(0);
+
 /** Compiles one route. Throws an Error that names the route where it can't be served. */
 export function compileAct(
   route: Route,
@@ -51,6 +57,7 @@ export function compileAct(
     const targets = forward === undefined ? [] : compileTargets(route, forward.clusters, o.cluster);
     return {
       name: route.name,
+      logged: routePiece(route.name),
       stat: o.stat,
       kind: action.kind,
       match: route.match.path,
@@ -66,7 +73,7 @@ export function compileAct(
       turn: o.turn,
       redirect: action.kind === 'redirect' ? action : undefined,
       status: action.kind === 'reply' ? action.status : 0,
-      body: action.kind === 'reply' ? replyBody(action.body) : Buffer.alloc(0),
+      body: action.kind === 'reply' ? replyBody(action.body) : none,
       response: foldEdits([route.response]),
     };
   } catch (error) {

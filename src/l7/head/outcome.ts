@@ -1,7 +1,7 @@
 // What is known of a request on its way, and how it ended.
 import type { Prefix } from '../../lib/prefix.ts';
 import type { CertificateDetail, Listener, PathNormalization } from '../../mesh/snapshot.ts';
-import { Subject } from '../record/line.ts';
+import { Subject, routePiece } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
 import type { HeadBounds } from '../http1.ts';
 import type { Table } from '../match.ts';
@@ -147,10 +147,12 @@ export interface Measure {
   readonly why: number;
 }
 
+const noRoute = routePiece('');
+
 const record: AccessRecord = {
   timeMs: 0,
   listener: '',
-  route: '',
+  route: noRoute,
   subject: new Subject(),
   status: 0,
   bytesIn: 0,
@@ -166,7 +168,7 @@ const record: AccessRecord = {
 export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
   record.timeMs = m.now - m.us / 1000;
   record.listener = x.listener?.name ?? '';
-  record.route = (x.act ?? x.stream)?.name ?? '';
+  record.route = (x.act ?? x.stream)?.logged ?? noRoute;
   record.subject = x.subject;
   record.status = x.status;
   record.bytesIn = m.bytesIn;
@@ -239,7 +241,7 @@ export function adopt(
   x.listener = listener;
   x.status = label.status;
   x.flags = label.flags;
-  x.stream = { name: label.route, stat, turn: 0, targets: [], total: 0, idleMs: 0 };
+  x.stream = { name: label.route, logged: routePiece(label.route), stat, turn: 0, targets: [], total: 0, idleMs: 0 };
   // Stands for the one that is connected: this worker may not have it.
   const name = label.upstream;
   x.backend = { id: 0, address: '', port: 0, weight: 0, name, healthy: false, active: 1, idleMs: undefined, owed: 0 };

@@ -79,24 +79,38 @@ export interface RouteStats {
   readonly p99Ms: number;
 }
 
-/** One row, summed over the workers. */
-export function readStats(memories: readonly SharedArrayBuffer[], stat: number): RouteStats {
+const idle: RouteStats = {
+  requests: 0,
+  classes: [0, 0, 0, 0, 0],
+  aborted: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  meanMs: 0,
+  p50Ms: 0,
+  p99Ms: 0,
+};
+
+/** What reads rows, summed over the workers. There may be thousands to read, most of them idle. */
+export function readStats(memories: readonly SharedArrayBuffer[]): (stat: number) => RouteStats {
+  const all = memories.map((memory) => new Float64Array(memory));
   const sum = new Float64Array(ROW);
-  for (const memory of memories) {
-    const words = new Float64Array(memory, stat * ROW * Float64Array.BYTES_PER_ELEMENT, ROW);
-    for (let i = 0; i < ROW; i += 1) sum[i]! += words[i]!;
-  }
   const at = (i: number): number => sum[i]!;
-  const requests = at(C_REQUESTS);
-  return {
-    requests,
-    classes: [at(C_CLASS), at(C_CLASS + 1), at(C_CLASS + 2), at(C_CLASS + 3), at(C_CLASS + 4)],
-    aborted: at(C_ABORTED),
-    bytesIn: at(C_BYTES_IN),
-    bytesOut: at(C_BYTES_OUT),
-    meanMs: requests === 0 ? 0 : at(C_US) / requests / 1000,
-    p50Ms: quantile(sum, 0.5),
-    p99Ms: quantile(sum, 0.99),
+  return (stat) => {
+    const base = stat * ROW;
+    if (all.every((words) => words[base + C_REQUESTS] === 0)) return idle;
+    sum.fill(0);
+    for (const words of all) for (let i = 0; i < ROW; i += 1) sum[i]! += words[base + i]!;
+    const requests = at(C_REQUESTS);
+    return {
+      requests,
+      classes: [at(C_CLASS), at(C_CLASS + 1), at(C_CLASS + 2), at(C_CLASS + 3), at(C_CLASS + 4)],
+      aborted: at(C_ABORTED),
+      bytesIn: at(C_BYTES_IN),
+      bytesOut: at(C_BYTES_OUT),
+      meanMs: requests === 0 ? 0 : at(C_US) / requests / 1000,
+      p50Ms: quantile(sum, 0.5),
+      p99Ms: quantile(sum, 0.99),
+    };
   };
 }
 

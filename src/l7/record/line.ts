@@ -64,7 +64,8 @@ export interface AccessRecord {
   /** Milliseconds since 1970, when the request was taken. */
   timeMs: number;
   listener: string;
-  route: string;
+  /** Of the name of the route, by routePiece(). */
+  route: Uint8Array;
   subject: Subject;
   status: number;
   bytesIn: number;
@@ -78,7 +79,7 @@ export interface AccessRecord {
   flags: string;
 }
 
-/** What comes again and again (names of routes, addresses), as a piece of a line, by the text that it is made of. */
+/** What comes again and again (addresses, names of listeners), as a piece of a line, by the text that it is made of. */
 const KNOWN = 8192;
 
 function kept(make: (text: string) => string): (text: string) => Uint8Array {
@@ -93,8 +94,12 @@ function kept(make: (text: string) => string): (text: string) => Uint8Array {
   };
 }
 
+/** The piece of a line that says which route: kept with the route, since there may be more of them than KNOWN. */
+export function routePiece(name: string): Uint8Array {
+  return Buffer.from(`${JSON.stringify(name)},"method":"`);
+}
+
 const listenerKey = kept((name) => `Z","listener":${JSON.stringify(name)},"route":`);
-const routeKey = kept((name) => `${JSON.stringify(name)},"method":"`);
 const upstreamKey = kept((name) => `,"upstream":${JSON.stringify(name)},"client":`);
 const clientKey = kept((name) => JSON.stringify(name));
 
@@ -216,7 +221,7 @@ export function writeLine(to: Uint8Array, from: number, r: AccessRecord, portNam
   put(keys.time);
   putTime(r.timeMs);
   put(listenerKey(r.listener));
-  put(routeKey(r.route));
+  put(r.route);
   putPiece(subject.bytes, 0, subject.methodEnd);
   put(keys.host);
   putPiece(subject.bytes, subject.methodEnd, subject.hostEnd);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openAccessLog } from './log.ts';
-import { Subject, lineBytes, writeLine } from './line.ts';
+import { Subject, lineBytes, routePiece, writeLine } from './line.ts';
 import type { AccessRecord } from './line.ts';
 
 function subject(method: string, host: string, path: string): Subject {
@@ -22,7 +22,7 @@ function accessLine(r: AccessRecord, portName = ''): string {
 const record: AccessRecord = {
   timeMs: 0,
   listener: 'l',
-  route: 'r',
+  route: routePiece('r'),
   subject: subject('GET', 'h', '/'),
   status: 200,
   bytesIn: 1,
