@@ -27,16 +27,23 @@ export type Consumers = Readonly<Record<Exclude<Scope, 'router'>, Consumer>> & {
 
 const owner = 'snapshots';
 
-/** Snapshots and endpoints as the look has them. */
-function build(look: Look, health: Health): Built {
+/** What looks came to. A revision is built when it is compiled, and asked for again when it runs. */
+const builds = new WeakMap<Look, Built>();
+
+/** Snapshots and places of endpoints as the look has them; nothing in it hangs on health. */
+function build(look: Look): Omit<Built, 'endpoints'> {
+  const known = builds.get(look);
+  if (known !== undefined) return known;
   const gateway = look(gatewaySectionSchema);
-  return buildSnapshots({
+  const built = buildSnapshots({
     manifests: kindNames.flatMap((name) => look.manifests(name)),
     services: registryOf(look(servicesSchema)),
     gatewayAddress: gateway.address,
     paths: gateway['path-normalization'],
-    health,
+    health: () => false,
   });
+  builds.set(look, built);
+  return built;
 }
 
 /** A slice without a section: what services, gateway and manifests mean together. `before`: guests that had traffic
@@ -57,7 +64,7 @@ export function meshSlice(consumers: Consumers, before: ReadonlySet<string>): An
 }
 
 function compileSnapshots(look: Look): readonly Resource[] {
-  const { snapshots, places } = build(look, () => false);
+  const { snapshots, places } = build(look);
   const router = snapshots.find((snapshot) => snapshot.scope === 'router');
   const steer = compileSteer(router?.listeners ?? [], look(vlansSchema));
   const own = addressRefs(look);
@@ -147,7 +154,7 @@ export function healthyGuests(read: Read): readonly string[] {
 
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
 function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
-  let built = build(host.read.look(), health);
+  let built = build(host.read.look());
   const told = new Map<string, string>();
   const tell = (): void => {
     const all = built.endpointsFor(health);
@@ -161,7 +168,7 @@ function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDi
   };
   const again = (): void => {
     consumers.router.ports(portNames(host));
-    built = build(host.read.look(), health);
+    built = build(host.read.look());
     tell();
   };
   const watches = [
