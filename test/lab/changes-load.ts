@@ -1,7 +1,10 @@
-// Load on a router in this process: tunnels that count, requests on held connections, new connections. Every number
-// that is missing and every answer that is not the expected one is kept as a word of what happened.
+// Load on a router, from a process of its own: tunnels that count, requests on held connections, new connections, in the
+// clear and over TLS. Every number that is missing and every answer that is not the expected one is kept as a word of
+// what happened. By its standard input it is asked for the words ("look") and told to end ("stop").
 import net from 'node:net';
 import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import tls from 'node:tls';
 
 const upgrade = 'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
 const ask = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -9,6 +12,8 @@ const tickMs = 20;
 
 export interface LoadOptions {
   readonly port: number;
+  /** Every fourth held or new connection comes by this one, over TLS. */
+  readonly secure: { readonly port: number; readonly ca: string };
   /** Tunnels, each of which says a number a second. */
   readonly tunnels: number;
   /** Held connections, and requests a second on all of them. */
@@ -18,9 +23,13 @@ export interface LoadOptions {
   readonly fresh: number;
 }
 
-export interface Load {
-  readonly failures: Map<string, number>;
-  readonly done: { numbers: number; requests: number; fresh: number };
+export interface Report {
+  readonly failures: Readonly<Record<string, number>>;
+  readonly done: { readonly numbers: number; readonly requests: number; readonly fresh: number };
+}
+
+interface Load {
+  report(): Report;
   /** Every tunnel has its last number back within so long. */
   stop(ms: number): Promise<void>;
 }
@@ -63,20 +72,20 @@ class Tunnel {
 /** A connection that asks one thing at a time. */
 class Asker {
   private socket: Socket;
-  private readonly port: number;
+  private readonly connect: () => Socket;
   private readonly fail: (why: string) => void;
   private got = '';
   busy = false;
   answered = 0;
 
-  constructor(port: number, fail: (why: string) => void) {
-    this.port = port;
+  constructor(connect: () => Socket, fail: (why: string) => void) {
+    this.connect = connect;
     this.fail = fail;
     this.socket = this.dial();
   }
 
   private dial(): Socket {
-    const socket = net.connect({ port: this.port, host: '127.0.0.1', noDelay: true });
+    const socket = this.connect();
     socket.setEncoding('latin1').on('data', (text: string) => {
       this.got += text;
       if (!this.got.endsWith('\r\n\r\nok')) return;
@@ -109,8 +118,15 @@ class Asker {
   }
 }
 
+/** By the number of a connection: in the clear, or over TLS. */
+function ways({ port, secure }: LoadOptions): (i: number) => () => Socket {
+  const context = tls.createSecureContext({ ca: secure.ca });
+  const over = { port: secure.port, host: '127.0.0.1', secureContext: context, servername: 'a.test', noDelay: true };
+  return (i) => (i % 4 === 0 ? () => tls.connect(over) : () => net.connect({ port, host: '127.0.0.1', noDelay: true }));
+}
+
 /** Resolves when all tunnels stand. */
-export async function startLoad(o: LoadOptions): Promise<Load> {
+async function startLoad(o: LoadOptions): Promise<Load> {
   const failures = new Map<string, number>();
   let going = true;
   const fail = (why: string): void => void (going && failures.set(why, (failures.get(why) ?? 0) + 1));
@@ -122,7 +138,8 @@ export async function startLoad(o: LoadOptions): Promise<Load> {
     );
     await Promise.all(some);
   }
-  const held = Array.from({ length: o.held }, () => new Asker(o.port, fail));
+  const way = ways(o);
+  const held = Array.from({ length: o.held }, (_, i) => new Asker(way(i), fail));
   const done = { numbers: 0, requests: 0, fresh: 0 };
   const begun = performance.now();
   let numbers = 0;
@@ -133,7 +150,7 @@ export async function startLoad(o: LoadOptions): Promise<Load> {
     for (; numbers < seconds * o.tunnels; numbers += 1) tunnels[numbers % o.tunnels]!.say();
     for (; turn < seconds * o.requests; turn += 1) held[turn % o.held]!.ask();
     for (; born < seconds * o.fresh; born += 1) {
-      const one = new Asker(o.port, fail);
+      const one = new Asker(way(born), fail);
       one.ask();
       setTimeout(() => {
         if (one.busy) fail('new connection without an answer');
@@ -143,8 +160,7 @@ export async function startLoad(o: LoadOptions): Promise<Load> {
     }
   }, tickMs);
   return {
-    failures,
-    done,
+    report: () => ({ failures: Object.fromEntries(failures), done }),
     async stop(ms) {
       clearInterval(timer);
       const until = performance.now() + ms;
@@ -160,3 +176,13 @@ export async function startLoad(o: LoadOptions): Promise<Load> {
     },
   };
 }
+
+const load = await startLoad(JSON.parse(process.argv[2] ?? '') as LoadOptions);
+const say = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
+say(load.report());
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'stop') await load.stop(5000);
+  say(load.report());
+  if (line === 'stop') break;
+}
+process.exit(0);

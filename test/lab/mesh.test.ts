@@ -73,6 +73,9 @@ await test('the router and an Envoy on the same manifests', async (t) => {
   await t.test('endpoints change by a commit', () => endpointsChange(site));
   await t.test('routes change under load, and no request fails', () => changesUnderLoad(site));
   await t.test('paths are made normal as the document says', () => pathsChange(site));
+  await t.test('the router has as many threads as the document says, and no request notices', () =>
+    workersChange(site),
+  );
   await t.test('a manifest that is dropped takes its routes along', () => dropped(site));
   await t.test('what an Envoy refuses is shown, and fails no commit', () => refused(site));
 });
@@ -196,6 +199,32 @@ async function pathsChange(site: Site): Promise<void> {
   assert.equal(await passed('router'), '404', 'a bad way changes nothing');
   await commit(site, {});
   await site.settled();
+}
+
+async function workersChange(site: Site): Promise<void> {
+  const threads = async (): Promise<number> => {
+    return ((await site.sw.cli('show http workers')).data as readonly unknown[]).length;
+  };
+  const began = await threads();
+  const load = await site.client.load({
+    ask: { address: gatewayAddress, port: 80, ...get('/load', 'live.test') },
+    connections: 8,
+  });
+  for (const workers of [4, 1, 3]) {
+    const changed = document.replace(/(gateway: \{ address: \S+) \}/, `$1, workers: ${workers}, drain-timeout: 5s }`);
+    await commit(site, { document: changed });
+    assert.equal(await threads(), workers);
+  }
+  const answer = await site.sw.api('POST', '/v1/commit', {
+    document: document.replace(/(gateway: \{ address: \S+) \}/, '$1, workers: 0 }'),
+    manifests,
+  });
+  assert.notEqual(answer.status, 200);
+  assert.equal(await threads(), 3, 'a bad number changes nothing');
+  await commit(site, {});
+  assert.equal(await threads(), began);
+  const { bad } = await load.stop();
+  assert.deepEqual(bad, []);
 }
 
 async function dropped(site: Site): Promise<void> {
