@@ -342,6 +342,12 @@ const http2: readonly Short[] = [
     'Node HTTP/2',
   ],
   [
+    'HTTP/1.1 before servers of HTTP/2: connections change their worker',
+    moves,
+    'who is answered by a server of HTTP/2 moves when the answer is whole',
+    'Node HTTP/2',
+  ],
+  [
     'HTTP/2: a worker that leaves',
     moves,
     'HTTP/2 that always has a stream is told to go by two GOAWAYs, and loses none',

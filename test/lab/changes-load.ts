@@ -1,6 +1,6 @@
-// Load on a router, from a process of its own: tunnels that count, requests on held connections, new connections, in the
-// clear and over TLS. Every number that is missing and every answer that is not the expected one is kept as a word of
-// what happened. By its standard input it is asked for the words ("look") and told to end ("stop").
+// Load on a router, from a process of its own: tunnels that count, requests on held connections, new connections, in
+// the clear and over TLS. Every number that is missing and every answer that is not the expected one is kept as a word
+// of what happened. By its standard input it is asked for the words ("look") and told to end ("stop").
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';

@@ -1,5 +1,5 @@
-// Run by changes-inside.ts, as a process of its own: takes upgrades and echoes them, answers other requests, /slow late.
-// Says its port.
+// Run by changes-inside.ts, as a process of its own: takes upgrades and echoes them, answers other requests, /slow
+// late. Says its port.
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 

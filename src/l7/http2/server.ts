@@ -193,19 +193,22 @@ export class Http2Server implements Role {
     if (s.streams.count > 0 || s.failed) return;
     if (s.limit !== f.MAX_ID) return this.end(s);
     this.resting.add(s);
-    this.rest ??= this.o.clock.after(REST_MS, () => this.settle());
+    this.rest ??= this.o.clock.after(REST_MS, () => this.settle(REST_MS));
   }
 
-  /** Leaves with the engine, for each connection without a stream, what a worker that takes it has to know: also one
-   * that takes it because this one was lost. */
-  settle(): void {
+  /** Leaves with the engine, for each connection that has had no stream for `ms`, what a worker that takes it has to
+   * know: also one that takes it because this one was lost. */
+  settle(ms = 0): void {
     this.rest?.[Symbol.dispose]();
     this.rest = undefined;
+    const since = this.o.clock.monotonic() - ms;
     for (const s of this.resting) {
+      if (s.nowMs > since) continue;
+      this.resting.delete(s);
       const state = this.sessions.get(s.conn) === s ? saveSession(s) : undefined;
       if (state !== undefined) this.engine.label(s.conn, labelOfHttp2(state, this.engine.peer(s.conn)));
     }
-    this.resting.clear();
+    if (this.resting.size > 0) this.rest = this.o.clock.after(REST_MS, () => this.settle(REST_MS));
   }
 
   /** Goes on with a connection that another worker had. */

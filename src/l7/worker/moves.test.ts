@@ -6,7 +6,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import { connect, endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
 import type { Upstream } from '../../../test/fake/l7.ts';
 import { pki } from '../../../test/fake/pki.ts';
 import { freePort } from '../../../test/fake/port.ts';
@@ -280,13 +280,13 @@ test('HTTP/2 without a stream moves with its tables and windows; with streams al
   await site.router.started();
   // What is lost by a crash is what had no time to come to rest.
   await check(sessions.filter((session) => !session.destroyed && !session.closed));
-  await sleep(400);
+  await sleep(700);
   const left = sessions.filter((session) => !session.destroyed && !session.closed);
   for (const index of [0, 1, 2]) {
     await site.router.endWorker(index);
     await site.router.started();
     await check(left);
-    await sleep(400);
+    await sleep(700);
   }
   assert.deepEqual(told, []);
   const busy = left.map((session) => requests(session, '/slow', ['late']));
@@ -299,6 +299,34 @@ test('HTTP/2 without a stream moves with its tables and windows; with streams al
   await check(left);
   assert.deepEqual(told, [], 'they moved when they were done');
   for (const session of sessions) session.destroy();
+});
+
+test('who is answered by a server of HTTP/2 moves when the answer is whole', async () => {
+  await using stack = new AsyncDisposableStack();
+  const server = http2.createServer();
+  server.on(
+    'stream',
+    (s: http2.ServerHttp2Stream) => void setTimeout(() => s.respond({ ':status': 200 }) ?? s.end('ok'), 500),
+  );
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  stack.defer(() => void server.close());
+  const port = await freePort();
+  const router = stack.use(startRouter({ workers: 2 }));
+  assert.ok(await router.started());
+  const up = (server.address() as net.AddressInfo).port;
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up)] });
+  const clusters = [{ key: 'a', protocol: 'HTTP/2' } as const];
+  assert.ok((await router.offer(snapshot(port, [host(['*'], route('r', forward('a')))], clusters))).ok);
+  const all = await many(12, () => connect(port));
+  for (const one of all) one.send(ask());
+  await sleep(100);
+  await router.resize(1);
+  for (const one of all) assert.doesNotMatch(await one.until(/ok(\r\n0\r\n\r\n)?$/), /connection: close/i);
+  await sleep(100);
+  for (const one of all) one.clear();
+  for (const one of all) one.send(ask());
+  await Promise.all(all.map((one) => one.until(/ok(\r\n0\r\n\r\n)?$/)));
+  for (const one of all) one.socket.destroy();
 });
 
 test('HTTP/2 that always has a stream is told to go by two GOAWAYs, and loses none', async () => {

@@ -55,8 +55,7 @@ static bool can_pass(const struct conn *c)
 // May move once what it is at is over.
 bool conn_moves(const struct conn *c)
 {
-	bool scripted = c->s.script || (c->up && c->up->s.script);
-	return c->listener && !scripted;
+	return c->listener && !c->s.script;
 }
 
 static void park(struct engine *e, struct conn *c)
