@@ -9,7 +9,9 @@ import type { Route, VirtualHost } from '../../mesh/snapshot.ts';
 import { startRouter } from '../router.ts';
 
 const hostCount = 1000;
+/** While requests are under way, and while there are only those that look for the change. */
 const changes = 16;
+const quietChanges = 8;
 /** Hosts in which a route changes, all of them in one change; it answers itself or by the upstream with its version. */
 const changing = [0, 1, 333, 500, 666, 998, 999];
 
@@ -50,9 +52,12 @@ test('ten thousand routes, a change after the other: nobody sees half of one or 
   await using router = startRouter({ workers: 2, ackMs: 20_000 });
   assert.ok(await router.started());
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
-  const offer = async (version: number): Promise<void> => {
+  /** Gives when it was offered, and the CPU time of the process until then. */
+  const offer = async (version: number): Promise<{ begun: number; cpu: NodeJS.CpuUsage }> => {
     const next = snapshot(port, hosts(`v${version}`), [{ key: 'a' }]);
+    const before = { begun: performance.now(), cpu: process.cpuUsage() };
     assert.deepEqual(await router.offer(next), { ok: true, version: next.version });
+    return before;
   };
   await offer(0);
   const clients = await Promise.all(Array.from({ length: 12 }, () => connect(port)));
@@ -77,35 +82,38 @@ test('ten thousand routes, a change after the other: nobody sees half of one or 
       last = least;
     }
   });
-  const took: number[] = [];
   const pieces: number[] = [];
   for (let version = 1; version <= changes; version += 1) {
-    const begun = performance.now();
     await offer(version);
     inForce = version;
-    took.push(performance.now() - begun);
     pieces.push(Math.max(...(await router.workerStats()).map(({ changeMs }) => changeMs)));
     await sleep(20);
   }
   going = false;
   await Promise.all(load);
-  for (const c of clients)
-    assert.deepEqual(
-      await askAll(c),
-      changing.map(() => changes),
-    );
+  const took: number[] = [];
+  const cpu: number[] = [];
+  for (let version = changes + 1; version <= changes + quietChanges; version += 1) {
+    const before = await offer(version);
+    const seen = await Promise.all(clients.map(askAll));
+    took.push(performance.now() - before.begun);
+    const { user, system } = process.cpuUsage(before.cpu);
+    cpu.push((user + system) / 1000);
+    assert.deepEqual(new Set(seen.flat()), new Set([version]));
+  }
   for (const c of clients) c.socket.destroy();
   // What an answer was is counted behind it.
   await sleep(50);
-  const [quickest, least] = [Math.min(...took), Math.min(...pieces)];
-  const words = `offer to acknowledgement of all ${quickest.toFixed(1)} to ${Math.max(...took).toFixed(1)} ms`;
-  t.diagnostic(`${answered} answers; ${words}; longest piece of work ${least.toFixed(2)} ms at best`);
+  const [quickest, least, cheapest] = [Math.min(...took), Math.min(...pieces), Math.min(...cpu)];
+  t.diagnostic(`offer to an answer on every connection ${quickest.toFixed(1)} ms, ${cheapest.toFixed(1)} ms of CPU`);
+  t.diagnostic(`${answered} answers meanwhile; longest piece of work ${least.toFixed(2)} ms at best`);
   assert.ok(answered > 500, `${answered} answers`);
-  // Whatever else the machine does at times: work that is as long as the table would be longer each time.
+  // At best: whatever else the machine does at times, work that is as long as the table is longer each time.
   assert.ok(least < 2, `${least} ms`);
-  assert.ok(quickest < 50, `${quickest} ms`);
+  // Of CPU and not of time, of which a busy machine takes what it likes; workers, clients and the upstream are in it.
+  assert.ok(cheapest < 100, `${cheapest} ms of CPU`);
   assert.equal(router.routeStats().length, hostCount * 10 + 1);
   const counted = router.routeStats().filter(({ route: name }) => name.endsWith('-own'));
   const sum = counted.reduce((total, { requests }) => total + requests, 0);
-  assert.equal(sum, answered + clients.length * changing.length);
+  assert.equal(sum, answered + quietChanges * clients.length * changing.length);
 });
