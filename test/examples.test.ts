@@ -24,6 +24,7 @@ const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const documentOf: Readonly<Record<string, string>> = {
   'configs/lab/manifests/gateway.yaml': 'configs/lab.yaml',
   'configs/examples/manifests/shop.yaml': 'configs/examples/gateway.yaml',
+  'configs/examples/manifests/tls.yaml': 'configs/examples/tls.yaml',
   'configs/examples/manifests/mesh.yaml': 'configs/examples/mesh.yaml',
 };
 const hosts = 'configs/lab/hosts.yaml';
@@ -78,7 +79,7 @@ function spotsIn(file: string): readonly Spot[] {
 
 function placeOfKind(manifest: unknown): Place {
   const name = kindName(manifest as Parameters<typeof kindName>[0]);
-  const kind = Object.values(kinds).find((one) => `${one.group}/${one.kind}` === name);
+  const kind = Object.values(kinds).find((one) => [one.group, one.kind].filter(Boolean).join('/') === name);
   assert.ok(kind, `${name} is not known`);
   return placeOf(kind.schema);
 }

@@ -262,6 +262,12 @@ const tls: readonly Short[] = [
   ],
   ['a certificate for an upstream', behind, 'a client certificate for the upstream', 'Node'],
   [
+    'sessions with upstreams are resumed',
+    'src/l7/tls/upstream.test.ts',
+    'a session is resumed at the endpoint where it was made, and nowhere else; a new one is verified',
+    'Node',
+  ],
+  [
     'x-forwarded-client-cert',
     'src/l7/tls/forwarded.test.ts',
     'x-forwarded-client-cert is what Envoy says, and never what the client says',

@@ -39,6 +39,7 @@ export const engineCounts = [
   'tlsAlert',
   'tlsCut',
   'tlsOther',
+  'upstreamsResumed',
 ] as const;
 
 /** Opens an engine on the calling thread's event loop. KernelError ENOMEM; RangeError for a number out of range. */

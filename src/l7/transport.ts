@@ -196,6 +196,8 @@ export interface EngineStats extends TlsCounts {
   readonly upstreams: number;
   readonly upstreamsIdle: number;
   readonly upstreamConnects: number;
+  /** Connections to upstreams over TLS that went on with an earlier session. */
+  readonly upstreamsResumed: number;
   readonly batches: number;
   readonly rows: number;
   /** Rows whose words could not be, and exceptions out of onBatch. */

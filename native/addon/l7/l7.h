@@ -201,6 +201,7 @@ struct stats {
 	uint32_t accepted, refused, connections, upstreams, upstreams_idle, connects, batches, rows, faults, held, streams;
 	// Handshakes of clients; failed: nothing in common, the certificate, the client's alert, its end, anything else.
 	uint32_t starved, tls_handshakes, tls_resumed, tls_unshared, tls_certificate, tls_alert, tls_cut, tls_other;
+	uint32_t up_resumed; // handshakes with upstreams
 };
 
 // Grows by doubling, entries by index; a slot that is free is NULL.
@@ -233,7 +234,6 @@ struct engine {
 	uint8_t *arena;
 	int32_t *rows;
 	uint8_t *scratch;
-
 	struct sock *ready, **ready_end; // to be looked at
 	struct sock *graves; // closed in this turn, freed at its end
 	struct conn *gone; // closed, with rows to be said

@@ -356,6 +356,7 @@ class NetEngine implements Engine {
       upstreams: up.open,
       upstreamsIdle: up.idle,
       upstreamConnects: up.connects,
+      upstreamsResumed: 0,
       refusedRows: 0,
       heldBytes: 0,
       streams: 0,

@@ -74,7 +74,16 @@ test('routes with what was counted', () => {
 
 test('workers', () => {
   const counts = { accepted: 5, refused: 0, connections: 2, upstreams: 1, upstreamsIdle: 1, upstreamConnects: 3 };
-  const engine = { ...counts, batches: 1, rows: 1, refusedRows: 1, heldBytes: 700, streams: 0, starved: 6 };
+  const engine = {
+    ...counts,
+    batches: 1,
+    rows: 1,
+    refusedRows: 1,
+    heldBytes: 700,
+    streams: 0,
+    starved: 6,
+    upstreamsResumed: 2,
+  };
   const failed = { tlsUnshared: 1, tlsCertificate: 2, tlsAlert: 3, tlsCut: 4, tlsOther: 5 };
   const tls = { tlsHandshakes: 9, tlsResumed: 4, ...failed };
   const data = httpWorkers([{ worker: 0, ...engine, ...tls, logDropped: 0, faults: 0, changeMs: 0 }]);

@@ -31,6 +31,7 @@ interface Server extends AsyncDisposable {
   readonly port: number;
   /** How connections ended. */
   readonly ends: string[];
+  accepted: (socket: tls.TLSSocket) => void;
   readonly seen: { servername: string; alpn: string; peer: string; body: number }[];
 }
 
@@ -41,6 +42,7 @@ async function server(o: tls.TlsOptions = {}): Promise<Server> {
   const open = new Set<net.Socket>();
   const it = tls.createServer({ cert: a.chain, key: a.key, ALPNProtocols: ['http/1.1'], ...o }, (socket) => {
     open.add(socket);
+    made.accepted(socket);
     const peer = socket.getPeerCertificate().subjectaltname ?? '';
     const one = { servername: String(socket.servername), alpn: String(socket.alpnProtocol), peer, body: 0 };
     seen.push(one);
@@ -62,15 +64,17 @@ async function server(o: tls.TlsOptions = {}): Promise<Server> {
   it.on('connection', (socket: net.Socket) => open.add(socket));
   it.listen(0, '127.0.0.1');
   await once(it, 'listening');
-  return {
+  const made: Server = {
     port: (it.address() as AddressInfo).port,
     ends,
     seen,
+    accepted: () => {},
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => it.close(resolve));
     },
   };
+  return made;
 }
 
 interface Expect {
@@ -210,4 +214,28 @@ test('idle connections stay when the server has tickets to give, and end with a 
   for (let i = 0; i < 200 && front.engine.stats().upstreams > 0; i += 1) await sleep(20);
   assert.equal(front.engine.stats().upstreams, 0);
   assert.deepEqual(up.ends, ['end']);
+});
+
+test('a session is resumed at the endpoint where it was made, and nowhere else; a new one is verified', async () => {
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const reused: boolean[] = [];
+    await using up = await server({ minVersion: version, maxVersion: version });
+    up.accepted = (socket) => reused.push(socket.isSessionReused());
+    using front = await through(up.port);
+    const { endpoint } = front;
+    assert.equal(await ask(front), '200 ok');
+    // Its connection is given up meanwhile.
+    await sleep(600);
+    const context = front.engine.tlsContext(clientSpec);
+    const to = (names: readonly string[]) =>
+      front.engine.endpoint('127.0.0.1', up.port, 2000, { context, serverName: 'a.test', names });
+    front.endpoint = to(['other.test']);
+    assert.equal(await ask(front), `503 reason ${WHY_TLS}`);
+    front.endpoint = to(['a.test']);
+    assert.equal(await ask(front), '200 ok');
+    front.endpoint = endpoint;
+    assert.equal(await ask(front), '200 ok');
+    assert.deepEqual(reused.slice(-2), [false, true], version);
+    assert.equal(front.engine.stats().upstreamsResumed, 1);
+  }
 });

@@ -92,12 +92,16 @@ type AnyKind = Kind<any>; // oxlint-disable-line typescript/no-explicit-any
 const all: readonly AnyKind[] = Object.values(kinds);
 
 /** The kinds as slices name them: "gateway.networking.k8s.io/HTTPRoute". */
-export const kindNames: readonly string[] = all.map(({ group, kind }) => `${group}/${kind}`);
+export const kindNames: readonly string[] = all.map(nameOf);
 
-/** "group/Kind" of a manifest, without its version; a core object's group is "". */
+/** "group/Kind" of a manifest, without its version; a core object has no group: "Secret". */
 export function kindName(manifest: Manifest): string {
   const [group = ''] = manifest.apiVersion.split('/');
-  return `${manifest.apiVersion.includes('/') ? group : ''}/${manifest.kind}`;
+  return nameOf({ group: manifest.apiVersion.includes('/') ? group : '', kind: manifest.kind });
+}
+
+function nameOf({ group, kind }: { readonly group: string; readonly kind: string }): string {
+  return group === '' ? kind : `${group}/${kind}`;
 }
 
 /** What is wrong with a manifest's kind or version; undefined where it is known. `names` are all known kinds as
@@ -105,7 +109,7 @@ export function kindName(manifest: Manifest): string {
 export function unknownKind(manifest: Manifest, names: readonly string[] = kindNames): Problem | undefined {
   const name = kindName(manifest);
   if (names.includes(name)) return undefined;
-  const alike = names.filter((known) => known.endsWith(`/${manifest.kind}`));
+  const alike = names.filter((known) => known.endsWith(`/${manifest.kind}`) || known === manifest.kind);
   const close = alike[0] ?? nearest(name, names) ?? nearestKind(manifest.kind, names);
   const hint = close === undefined ? `known: ${names.join(', ')}` : `did you mean ${close}?`;
   return problemAt(manifest, ['kind'], `${manifest.kind} of ${manifest.apiVersion} is not a known kind`, hint);
@@ -119,7 +123,7 @@ function nearestKind(kind: string, names: readonly string[]): string | undefined
 /** All Problems of the manifests of these kinds: versions, fields, rules. */
 export function checkManifests(manifests: readonly Manifest[]): readonly Problem[] {
   return manifests.flatMap((manifest) => {
-    const kind = all.find((k) => `${k.group}/${k.kind}` === kindName(manifest));
+    const kind = all.find((k) => nameOf(k) === kindName(manifest));
     if (kind === undefined) return [];
     const version = manifest.apiVersion.split('/').at(-1) ?? '';
     if (!kind.versions.includes(version)) {
@@ -138,7 +142,7 @@ export function ofKind<T>(
   refused: (manifest: Manifest, problems: readonly Problem[]) => void,
 ): readonly Typed<T>[] {
   return manifests.flatMap((manifest) => {
-    if (kindName(manifest) !== `${kind.group}/${kind.kind}`) return [];
+    if (kindName(manifest) !== nameOf(kind)) return [];
     const read = readManifest(kind, manifest);
     if ('spec' in read) return [read];
     refused(manifest, read);

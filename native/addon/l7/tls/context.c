@@ -137,6 +137,16 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	return 0;
 }
 
+// A ticket of an upstream: for the next connection to the same endpoint.
+static int on_session(SSL *ssl, SSL_SESSION *ticket)
+{
+	const struct session *t = SSL_get_app_data(ssl);
+	if (!t || !t->expected)
+		return 0;
+	expected_keep(t->expected, ticket);
+	return 1;
+}
+
 static bool set_rules(struct context *c, const struct rules *r)
 {
 	SSL_CTX *ssl = c->ssl;
@@ -158,8 +168,11 @@ static bool set_rules(struct context *c, const struct rules *r)
 	c->alpn_size = (uint8_t)r->alpn.size;
 	memcpy(c->policy.bytes, r->policy.data, r->policy.size);
 	c->policy.size = (uint8_t)r->policy.size;
-	if (!c->server)
+	if (!c->server) {
+		SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_sess_set_new_cb(ssl, on_session);
 		return c->alpn_size == 0 || SSL_CTX_set_alpn_protos(ssl, c->alpn, c->alpn_size) == 0;
+	}
 	if (c->alpn_size > 0)
 		SSL_CTX_set_alpn_select_cb(ssl, on_alpn, NULL);
 	return SSL_CTX_set_num_tickets(ssl, 1) && SSL_CTX_set_recv_max_early_data(ssl, 0) &&

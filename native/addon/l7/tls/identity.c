@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define URI_MAX 2048
+// Who the server is was verified that long ago at most.
+#define TICKET_MAX_S (60 * 60)
 
 // Calls of each URI of a certificate: `into` gets the last, the result is how many there are.
 static int uris_of(X509 *x, const char *wanted, bool *found, char *into)
@@ -54,8 +57,35 @@ bool expected_match(const struct expected *expected, X509 *leaf)
 	return found;
 }
 
+void expected_keep(struct expected *expected, SSL_SESSION *ticket)
+{
+	if (expected->ticket_count == TICKETS) {
+		SSL_SESSION_free(expected->tickets[0]);
+		memmove(expected->tickets, expected->tickets + 1, (TICKETS - 1) * sizeof(*expected->tickets));
+		expected->ticket_count -= 1;
+	}
+	expected->tickets[expected->ticket_count++] = ticket;
+}
+
+SSL_SESSION *expected_ticket(struct expected *expected)
+{
+	while (expected->ticket_count > 0) {
+		SSL_SESSION *ticket = expected->tickets[--expected->ticket_count];
+		if (time(NULL) - SSL_SESSION_get_time_ex(ticket) < TICKET_MAX_S && SSL_SESSION_is_resumable(ticket)) {
+			// RFC 8446 C.4: a ticket of 1.3 is used once, so that nobody sees which connections belong together.
+			if (SSL_SESSION_get_protocol_version(ticket) < TLS1_3_VERSION && SSL_SESSION_up_ref(ticket))
+				expected_keep(expected, ticket);
+			return ticket;
+		}
+		SSL_SESSION_free(ticket);
+	}
+	return NULL;
+}
+
 void expected_free(struct expected *expected)
 {
+	while (expected->ticket_count > 0)
+		SSL_SESSION_free(expected->tickets[--expected->ticket_count]);
 	for (uint32_t i = 0; i < expected->count; i++)
 		free(expected->names[i]);
 	free(expected->names);

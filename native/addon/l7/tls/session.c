@@ -59,13 +59,17 @@ void tls_greet(struct engine *e, struct conn *c, uint32_t id, bool ask)
 	push(e, c, ask ? HELLO : REQUEST, WHY_NONE);
 }
 
-bool tls_connect(struct engine *e, struct sock *s, struct context *c, const struct expected *expected)
+bool tls_connect(struct engine *e, struct sock *s, struct context *c, struct expected *expected)
 {
 	ERR_clear_error();
 	if (!session_open(e, s, c))
 		return false;
 	SSL_set_connect_state(s->tls->ssl);
 	s->tls->expected = expected;
+	SSL_SESSION *ticket = expected_ticket(expected);
+	if (ticket)
+		SSL_set_session(s->tls->ssl, ticket);
+	SSL_SESSION_free(ticket);
 	return !expected->server_name || SSL_set_tlsext_host_name(s->tls->ssl, expected->server_name);
 }
 
@@ -172,8 +176,10 @@ static bool shake(struct session *t, struct sock *s)
 		return false;
 	}
 	t->up = true;
-	if (!t->server)
+	if (!t->server) {
+		t->engine->stats.up_resumed += SSL_session_reused(t->ssl) ? 1 : 0;
 		return true;
+	}
 	t->engine->stats.tls_handshakes += 1;
 	t->engine->stats.tls_resumed += SSL_session_reused(t->ssl) ? 1 : 0;
 	struct conn *c = (struct conn *)s;

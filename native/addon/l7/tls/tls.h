@@ -48,7 +48,7 @@ struct session {
 	struct engine *engine;
 	struct context *context; // NULL: it moved, and nothing of the kind is here
 	struct policy policy;
-	const struct expected *expected; // of an upstream, until its handshake is done
+	struct expected *expected; // of an upstream, its endpoint's; NULL: it moved
 	struct queue cipher; // received, not decrypted yet
 	struct queue waiting; // to be sent once the handshake is done
 	bool server;
@@ -58,11 +58,15 @@ struct session {
 	bool cut; // what came after the last byte that was given out is no end
 };
 
-// Who an upstream has to be.
+#define TICKETS 4
+
+// Who an upstream has to be, and sessions that were with it: it has one context of TLS as long as this is there.
 struct expected {
 	char *server_name; // SNI, or NULL
 	char **names; // one of them, of a host or a URI, has to be the certificate's; none: any
 	uint32_t count;
+	SSL_SESSION *tickets[TICKETS]; // the youngest last
+	uint32_t ticket_count;
 };
 
 // window.c. The engine's part, made when it is first asked for; NULL: no memory.
@@ -89,7 +93,7 @@ void context_drop(struct engine *e, struct context *c);
 void context_release(struct context *c);
 
 // session.c. False: no memory.
-bool tls_connect(struct engine *e, struct sock *s, struct context *c, const struct expected *expected);
+bool tls_connect(struct engine *e, struct sock *s, struct context *c, struct expected *expected);
 size_t tls_read(struct sock *s, uint8_t *to, size_t size);
 void tls_send(struct engine *e, struct sock *s, const struct iovec *pieces, int count);
 // close_notify.
@@ -115,6 +119,10 @@ static inline bool tls_failed(const struct sock *s) { return s->tls && s->tls->f
 // identity.c
 bool expected_match(const struct expected *expected, X509 *leaf);
 void expected_free(struct expected *expected);
+// Keeps a session to begin another connection with; the oldest gives way.
+void expected_keep(struct expected *expected, SSL_SESSION *ticket);
+// One that is not too old, the caller's from now on; NULL: there is none.
+SSL_SESSION *expected_ticket(struct expected *expected);
 // { protocol, alpn, serverName, uri, resumed, policy, certificate }
 napi_value tls_describe(napi_env env, const struct session *t);
 

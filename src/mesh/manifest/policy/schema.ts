@@ -32,9 +32,9 @@ export const listenerPolicySchema = z.strictObject({
   headers: z
     .strictObject({
       xForwardedClientCert: z.strictObject({
-        mode: z.enum(['Sanitize', 'SanitizeSet'], { error: 'Sanitize and SanitizeSet are supported' }),
+        mode: z.enum(['Sanitize', 'SanitizeSet'], { error: 'must be Sanitize or SanitizeSet' }),
         certDetailsToAdd: z
-          .array(z.enum(['Subject', 'URI', 'DNS'], { error: 'Subject, URI and DNS are supported' }))
+          .array(z.enum(['Subject', 'URI', 'DNS'], { error: 'must be Subject, URI or DNS' }))
           .max(3)
           .optional(),
       }),
@@ -63,7 +63,7 @@ export const backendPolicySchema = z.strictObject({
 const routeRef = z.strictObject({
   group: z.enum(['gateway.networking.k8s.io', 'networking.istio.io']).default('gateway.networking.k8s.io'),
   kind: z.enum(['HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute', 'VirtualService'], {
-    error: 'a RoutePolicy is for HTTPRoutes, GRPCRoutes, TCPRoutes, TLSRoutes and VirtualServices',
+    error: 'must be HTTPRoute, GRPCRoute, TCPRoute, TLSRoute or VirtualService: a RoutePolicy is for routes',
   }),
   name,
 });
