@@ -250,3 +250,16 @@ test('after so many requests a connection takes no more: GOAWAY says the last, w
   await once(s.session, 'close');
   assert.equal(last, 5);
 });
+
+test('a client that goes while a body and its trailers wait for room', async () => {
+  const answer = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nx-back: late\r\n\r\n';
+  await using s = await simpleRig((socket) => void socket.write(answer));
+  // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+  const c = await http2Client(s.port, Buffer.from([0, 4, 0, 0, 0, 0]));
+  for (let id = 1; id < 20; id += 2) c.send(headers(id, get));
+  for (let id = 1; id < 20; id += 2) assert.equal(await c.outcome(id), '200');
+  c.destroy();
+  await sleep(30);
+  assert.equal(s.r.engine.stats().streams, 0);
+  assert.deepEqual(s.r.faults, []);
+});

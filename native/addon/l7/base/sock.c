@@ -126,6 +126,8 @@ void sock_deaf(struct engine *e, struct sock *s)
 {
 	s->deaf = true;
 	queue_free(e, &s->out);
+	if (s->script)
+		s->script->trailers = 0;
 	look_at(e, s);
 }
 

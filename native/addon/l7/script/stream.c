@@ -111,6 +111,8 @@ void script_trailers(struct engine *e, struct sock *s, struct queue *lines)
 void script_close(struct engine *e, struct sock *s)
 {
 	queue_free(e, &s->script->fed);
+	// They went with `out`.
+	s->script->trailers = 0;
 	if (!s->shut || !s->ended)
 		script_news(e, s);
 }
