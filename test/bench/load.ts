@@ -62,9 +62,10 @@ export async function load2(
   url: string,
   seconds: number,
   host: string,
+  more: readonly string[] = [],
 ): Promise<{ requests: number; seconds: number }> {
   const text = await onLoadCore(
-    ['h2load', '-t1', '-c8', '-m32', `-D${seconds}`, '-H', `:authority: ${host}`, url],
+    ['h2load', '-t1', '-c8', '-m32', `-D${seconds}`, '-H', `:authority: ${host}`, ...more, url],
     seconds,
   );
   const [, took] = /finished in ([\d.]+)s/.exec(text) ?? [];

@@ -12,7 +12,7 @@ import { forward } from './forward.ts';
 import { guests } from './guests.ts';
 import { changes } from './l7/changes.ts';
 import { latency } from './l7/latency.ts';
-import { http2 } from './l7/http2.ts';
+import { grpc, http2 } from './l7/http2.ts';
 import { l7 } from './l7/speed.ts';
 import { tls } from './l7/tls.ts';
 import { idleConnections } from './l7/idle.ts';
@@ -29,6 +29,7 @@ const groups: readonly Group[] = [
   l7,
   tls,
   http2,
+  grpc,
   latency,
   changes,
   idleConnections,

@@ -15,6 +15,8 @@ export interface FoilInput {
   readonly work: Work;
   /** What clients speak; default HTTP/1.1. */
   readonly http2?: boolean;
+  /** The upstream speaks HTTP/2: calls.ts. */
+  readonly calls?: boolean;
   /** Clients come by TLS; files in PEM, `both` has the chain and the key. */
   readonly tls?: { readonly chain: string; readonly key: string; readonly both: string };
 }
@@ -54,6 +56,11 @@ http {
   }
 }`;
   return nginx('nginx', own, text, core, port);
+}
+
+/** The server of gRPC behind all of them. */
+export function startCalls(_: string, port: number, core: string): Promise<Proxy> {
+  return startOn(core, [process.execPath, join(import.meta.dirname, 'calls.ts'), String(port)], port);
 }
 
 /** Buffers such that a body of 1 MB is not written to a file. */
@@ -139,7 +146,7 @@ function envoyTls({ chain, key }: { readonly chain: string; readonly key: string
 }
 
 /** With a plain static bootstrap, one worker. */
-export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work, tls }) => {
+export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work, tls, calls }) => {
   const socket = (n: number) => ({ socket_address: { address: '127.0.0.1', port_value: n } });
   const type = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
   const log = { '@type': type('access_loggers.file.v3.FileAccessLog'), path: join(folder, 'envoy-access.log') };
@@ -155,10 +162,20 @@ export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work, tls 
   const filter = { name: 'envoy.filters.network.http_connection_manager', typed_config: manager };
   const chain = { filters: [filter], ...(tls && { transport_socket: envoyTls(tls) }) };
   const endpoint = { endpoint: { address: socket(upstreamPort) } };
+  const http2 = {
+    '@type': type('upstreams.http.v3.HttpProtocolOptions'),
+    explicit_http_config: { http2_protocol_options: {} },
+  };
+  const options = { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': http2 };
+  const cluster = {
+    name: 'up',
+    load_assignment: { cluster_name: 'up', endpoints: [{ lb_endpoints: [endpoint] }] },
+    ...(calls === true && { typed_extension_protocol_options: options }),
+  };
   const bootstrap = {
     static_resources: {
       listeners: [{ name: 'in', address: socket(port), filter_chains: [chain] }],
-      clusters: [{ name: 'up', load_assignment: { cluster_name: 'up', endpoints: [{ lb_endpoints: [endpoint] }] } }],
+      clusters: [cluster],
     },
   };
   const file = join(folder, 'envoy.json');
@@ -169,10 +186,12 @@ export const startEnvoy: Start = ({ folder, port, upstreamPort, core, work, tls 
 };
 
 /** The in-process router with one worker, in a process of its own so that its time can be told from ours. */
-export const startOurs: Start = ({ folder, port, upstreamPort, core, work, tls }) => {
+export const startOurs: Start = ({ folder, port, upstreamPort, core, work, tls, calls }) => {
   const script = join(import.meta.dirname, 'router.ts');
   const log = join(folder, 'router-access.log');
-  const args = [port, upstreamPort, log, work.hosts, work.prefixes, tls?.chain ?? '', tls?.key ?? ''].map(String);
+  const args = [port, upstreamPort, log, work.hosts, work.prefixes, tls?.chain ?? '', tls?.key ?? '', calls ?? ''].map(
+    String,
+  );
   return startOn(core, [process.execPath, script, ...args], port);
 };
 

@@ -13,6 +13,7 @@ import {
   type FoilInput,
   type Start,
   startBodies,
+  startCalls,
   startEnvoy,
   startHaproxy,
   startNginx,
@@ -77,16 +78,16 @@ export async function openField(
   bench: Bench,
   starts: Readonly<Record<string, Start>>,
   work: Work,
-  more: Pick<FoilInput, 'http2'> & { readonly tls?: (folder: string) => FoilInput['tls'] } = {},
+  more: Pick<FoilInput, 'http2' | 'calls'> & { readonly tls?: (folder: string) => FoilInput['tls'] } = {},
 ): Promise<Field> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), `${bench.prefix}-l7-`));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const upstream = await freePort();
-  stack.use(await startBodies(folder, upstream, loadCore));
-  const { http2 = false, tls } = more;
+  const { http2 = false, calls = false, tls } = more;
+  stack.use(await (calls ? startCalls : startBodies)(folder, upstream, loadCore));
   const files = tls?.(folder);
-  const listens = { http2, ...(files && { tls: files }) };
+  const listens = { http2, calls, ...(files && { tls: files }) };
   const proxies: Record<string, Proxy> = {};
   for (const [name, start] of Object.entries(starts)) {
     const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work, ...listens };
