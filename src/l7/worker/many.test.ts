@@ -9,11 +9,11 @@ import type { Route, VirtualHost } from '../../mesh/snapshot.ts';
 import { startRouter } from '../router.ts';
 
 const hostCount = 1000;
-/** While requests are under way, and while there are only those that look for the change. */
-const changes = 16;
+/** Of a route in every host while requests are under way, and of a few while there are only those that look for it. */
+const changes = 10;
 const quietChanges = 8;
-/** Hosts in which a route changes, all of them in one change; it answers itself or by the upstream with its version. */
-const changing = [0, 1, 333, 500, 666, 998, 999];
+/** Hosts that are asked for their version, which one route in each host answers, itself or by the upstream. */
+const asked = [0, 1, 333, 500, 666, 998, 999];
 
 const hostName = (h: number): string => `h${h}.many.example`;
 
@@ -23,17 +23,18 @@ function ownRoute(h: number, version: string): Route {
   return route(`${h}-own`, forward('a'), path, { request: { ...noEdits, set: [['x-version', version]] } });
 }
 
-function hosts(version: string): VirtualHost[] {
+/** `others`: the version of the hosts that nobody asks. */
+function hosts(version: string, others: string): VirtualHost[] {
   return Array.from({ length: hostCount }, (_h, h) => {
     const plain = Array.from({ length: 9 }, (_r, r) =>
       route(`${h}-${r}`, forward('a'), { path: { kind: 'prefix', value: `/service${r}` } }),
     );
-    return host([hostName(h)], ...plain, ownRoute(h, changing.includes(h) ? version : 'v0'));
+    return host([hostName(h)], ...plain, ownRoute(h, asked.includes(h) ? version : others));
   });
 }
 
-const burst = changing.map((h) => `GET /version HTTP/1.1\r\nHost: ${hostName(h)}\r\n\r\n`).join('');
-const wholeBurst = new RegExp(`^([^]*?\r\n\r\nv\\d+){${changing.length}}$`);
+const burst = asked.map((h) => `GET /version HTTP/1.1\r\nHost: ${hostName(h)}\r\n\r\n`).join('');
+const wholeBurst = new RegExp(`^([^]*?\r\n\r\nv\\d+){${asked.length}}$`);
 
 /** Asks all that change, in one go; gives the versions that answered. */
 async function askAll(c: Client): Promise<readonly number[]> {
@@ -53,8 +54,8 @@ test('ten thousand routes, a change after the other: nobody sees half of one or 
   assert.ok(await router.started());
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   /** Gives when it was offered, and the CPU time of the process until then. */
-  const offer = async (version: number): Promise<{ begun: number; cpu: NodeJS.CpuUsage }> => {
-    const next = snapshot(port, hosts(`v${version}`), [{ key: 'a' }]);
+  const offer = async (version: number, others = version): Promise<{ begun: number; cpu: NodeJS.CpuUsage }> => {
+    const next = snapshot(port, hosts(`v${version}`, `v${others}`), [{ key: 'a' }]);
     const before = { begun: performance.now(), cpu: process.cpuUsage() };
     assert.deepEqual(await router.offer(next), { ok: true, version: next.version });
     return before;
@@ -69,36 +70,38 @@ test('ten thousand routes, a change after the other: nobody sees half of one or 
   let going = true;
   let answered = 0;
   let inForce = 0;
+  const wrong: string[] = [];
   const load = clients.map(async (c) => {
     let last = 0;
     while (going) {
       // What has been said to be in force when the first is asked is the least that may answer.
       let least = Math.max(last, inForce);
       for (const version of await askAll(c)) {
-        assert.ok(version >= least, `v${version} after v${least}`);
-        least = version;
+        if (version < least) wrong.push(`v${version} after v${least}`);
+        least = Math.max(least, version);
         answered += 1;
       }
       last = least;
     }
   });
-  const pieces: number[] = [];
   for (let version = 1; version <= changes; version += 1) {
     await offer(version);
     inForce = version;
-    pieces.push(Math.max(...(await router.workerStats()).map(({ changeMs }) => changeMs)));
     await sleep(20);
   }
   going = false;
   await Promise.all(load);
+  assert.deepEqual(wrong, []);
   const took: number[] = [];
   const cpu: number[] = [];
+  const pieces: number[] = [];
   for (let version = changes + 1; version <= changes + quietChanges; version += 1) {
-    const before = await offer(version);
+    const before = await offer(version, changes);
     const seen = await Promise.all(clients.map(askAll));
     took.push(performance.now() - before.begun);
     const { user, system } = process.cpuUsage(before.cpu);
     cpu.push((user + system) / 1000);
+    pieces.push(Math.max(...(await router.workerStats()).map(({ changeMs }) => changeMs)));
     assert.deepEqual(new Set(seen.flat()), new Set([version]));
   }
   for (const c of clients) c.socket.destroy();
@@ -109,11 +112,11 @@ test('ten thousand routes, a change after the other: nobody sees half of one or 
   t.diagnostic(`${answered} answers meanwhile; longest piece of work ${least.toFixed(2)} ms at best`);
   assert.ok(answered > 500, `${answered} answers`);
   // At best: whatever else the machine does at times, work that is as long as the table is longer each time.
-  assert.ok(least < 2, `${least} ms`);
+  assert.ok(least < 5, `${least} ms`);
   // Of CPU and not of time, of which a busy machine takes what it likes; workers, clients and the upstream are in it.
   assert.ok(cheapest < 100, `${cheapest} ms of CPU`);
   assert.equal(router.routeStats().length, hostCount * 10 + 1);
   const counted = router.routeStats().filter(({ route: name }) => name.endsWith('-own'));
   const sum = counted.reduce((total, { requests }) => total + requests, 0);
-  assert.equal(sum, answered + quietChanges * clients.length * changing.length);
+  assert.equal(sum, answered + quietChanges * clients.length * asked.length);
 });
