@@ -113,6 +113,12 @@ const bodies: readonly Short[] = [
     'RFC 9112 9.3',
   ],
   [
+    'bodies that are slow, or break off anywhere, both ways',
+    'test/lab/bodies.test.ts',
+    '${all.length} bodies, slow and broken off: the router, nginx and HAProxy',
+    'nginx, HAProxy',
+  ],
+  [
     'a response that breaks off',
     exchange,
     'the upstream ends in the middle of a body: the client sees a broken answer, not a short one',
