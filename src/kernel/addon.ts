@@ -71,7 +71,7 @@ export interface Addon {
   l7Listener(engine: Native, hello: 0 | 1 | 2, tag: number): number;
   l7Accept(engine: Native, listener: number, fd: number): void;
   l7Decline(engine: Native, listener: number, fd: number): void;
-  l7Unlisten(engine: Native, listener: number, leaving: boolean): void;
+  l7Unlisten(engine: Native, listener: number): void;
   l7Limit(engine: Native, listener: number, most: number, perClient: number, later: boolean): void;
   l7Admits(engine: Native, conn: number, address: Uint8Array): boolean | undefined;
   l7Crowds(home: number): NativeCrowd[];

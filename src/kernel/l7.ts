@@ -65,8 +65,8 @@ export function engineDecline(engine: Native, listener: number, fd: number): voi
   addon().l7Decline(engine, listener, fd);
 }
 
-export function engineUnlisten(engine: Native, listener: number, leaving: boolean): void {
-  addon().l7Unlisten(engine, listener, leaving);
+export function engineUnlisten(engine: Native, listener: number): void {
+  addon().l7Unlisten(engine, listener);
 }
 
 /** Bounds of a listener's connections, 0: none. */

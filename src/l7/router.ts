@@ -175,7 +175,7 @@ class WorkerRouter implements Router {
   }
 
   /** Closes descriptors when no worker can have them yet to use: each has answered something that was said later. */
-  private async closeLater(fds: readonly number[], hands: readonly Hand[] = this.crew.hands): Promise<void> {
+  private async closeLater(fds: readonly number[], hands: readonly Hand[] = this.crew.all()): Promise<void> {
     if (fds.length === 0) return;
     await Promise.all(hands.map((hand) => hand.ask({ type: 'stats', seq: this.next() }, 'stats')));
     for (const fd of fds) closeSync(fd);
@@ -218,7 +218,7 @@ class WorkerRouter implements Router {
       return (error as Error).message;
     }
     // A worker that is being replaced gets what is in force when it comes.
-    const alive = this.crew.hands.filter((hand) => hand.alive);
+    const alive = this.crew.all().filter((hand) => hand.alive);
     const why = await this.give(alive, snapshot, taken);
     void this.closeLater(why === undefined ? this.places.commit(taken) : this.places.abort(taken));
     return why;

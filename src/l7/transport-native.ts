@@ -72,7 +72,7 @@ export function openEngine(o: EngineOptions): Engine {
     listener: (hello = 'never', tag = 0) => engineListener(engine, hello, tag),
     accept: (listener, fd) => engineAccept(engine, listener, fd),
     decline: (listener, fd) => engineDecline(engine, listener, fd),
-    unlisten: (listener, how) => engineUnlisten(engine, listener, how === 'leaving'),
+    unlisten: (listener) => engineUnlisten(engine, listener),
     limit: (listener, { most, perClient, later }) => engineLimit(engine, listener, most, perClient, later),
     admits: (conn, address) => engineAdmits(engine, conn, address),
     stall: (conn, ms) => engineStall(engine, conn, Math.min(ms, 0x7fffffff)),

@@ -274,9 +274,8 @@ export interface Engine {
   admits(conn: number, address: string): boolean;
   /** How long what the row begins may be without a byte in either direction, instead of stallMs. */
   stall(conn: number, ms: number): void;
-  /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. 'leaving': of those that can move, the
-   * rows do not. */
-  unlisten(listener: number, how?: 'leaving'): void;
+  /** Ends it: open connections finish what they are at; rows carry IN_DRAINING. */
+  unlisten(listener: number): void;
   /** What goes with a connection when it moves. In bytes mode it is forgotten when bytes are laid out or sent. */
   label(conn: number, label: Uint8Array): void;
   /** Parks connections, so many at most, for an engine on another thread of the same home: those between two requests,

@@ -130,16 +130,14 @@ static napi_value l7_decline(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// l7Unlisten(engine, listener, leaving): its connections hear that they are to go, when leaving only those that can't
-// move.
+// l7Unlisten(engine, listener): its connections hear that they are to go.
 static napi_value l7_unlisten(napi_env env, napi_callback_info info)
 {
 	struct call c = call_of(env, info);
 	struct engine *e = engine_of(&c);
 	struct listener *l = listener_of(&c, e);
-	if (!l || !arg_bool(&c, 2, "leaving", &l->leaving))
-		return NULL;
-	listener_close(e, l);
+	if (l)
+		listener_close(e, l);
 	return NULL;
 }
 

@@ -62,7 +62,6 @@ struct listener {
 	uint32_t tag; // the same in all engines that have it
 	uint32_t clients; // with one or more it outlives its gates
 	bool draining;
-	bool leaving; // who can move is not told to go
 	uint8_t hello; // LISTEN_*
 	bool later; // JavaScript says who a client is
 	struct crowd *crowd;
@@ -379,7 +378,6 @@ void tls_greet(struct engine *e, struct conn *c, uint32_t context, bool ask);
 void register_l7_tls(napi_env env, napi_value exports);
 
 // move/
-bool conn_moves(const struct conn *c);
 uint32_t park_all(struct engine *e, bool tunnels, uint32_t most);
 // Ends what nobody took in time.
 void parcels_expire(void);

@@ -114,7 +114,7 @@ static int32_t flags_of(const struct conn *c, uint8_t kind)
 	int32_t flags = kind == FAILED ? c->fail_flags : 0;
 	if (c->s.ended)
 		flags |= IN_EOF;
-	if (c->listener && c->listener->draining && !(c->listener->leaving && conn_moves(c)))
+	if (c->listener && c->listener->draining)
 		flags |= IN_DRAINING;
 	if (c->started)
 		flags |= IN_STARTED;

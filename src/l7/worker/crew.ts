@@ -29,6 +29,8 @@ const MAX_RESTART_MS = 5_000;
 
 export class Crew {
   readonly hands: Hand[] = [];
+  /** Those that go, each until it has gone. */
+  private readonly leaving = new Map<Hand, Promise<void>>();
   /** Workers that ended by themselves. */
   losses = 0;
   private readonly o: CrewOptions;
@@ -135,8 +137,13 @@ export class Crew {
     this.rehome();
   }
 
+  /** Also those that go. */
+  all(): readonly Hand[] {
+    return [...this.hands, ...this.leaving.keys()];
+  }
+
   sayAll(m: ToWorker): void {
-    for (const hand of this.hands) hand.say(m);
+    for (const hand of this.all()) hand.say(m);
   }
 
   serving(): readonly number[] {
@@ -167,15 +174,19 @@ export class Crew {
   async resize(workers: number, drainMs: number): Promise<void> {
     if (this.stopping) return;
     const leaving = this.hands.splice(workers);
-    for (const hand of leaving) hand.serves = false;
+    for (const hand of leaving) {
+      hand.serves = false;
+      hand.leaving = true;
+    }
     this.share();
-    for (const hand of leaving) void this.part(hand, drainMs);
+    for (const hand of leaving) this.leaving.set(hand, this.part(hand, drainMs));
     const more = Array.from({ length: workers - this.hands.length }, () => this.add());
     if (more.length > 0) await this.settle(more);
   }
 
   private async part(hand: Hand, drainMs: number): Promise<void> {
     await this.end(hand, drainMs, 'all');
+    this.leaving.delete(hand);
     this.rehome();
   }
 
@@ -190,7 +201,10 @@ export class Crew {
     this.pass = pass;
     const moves = pass === undefined ? 'none' : 'tunnels';
     for (const timer of this.timers) timer[Symbol.dispose]();
-    await Promise.all(this.hands.map((hand) => this.end(hand, drainMs, moves)));
+    for (const hand of this.leaving.keys()) this.later(drainMs, () => void hand.end());
+    const ended = this.hands.map((hand) => this.end(hand, drainMs, moves));
+    await Promise.all([...ended, ...this.leaving.values()]);
+    for (const timer of this.timers) timer[Symbol.dispose]();
     await this.passing;
     discardParked(this.home);
   }

@@ -50,12 +50,12 @@ export async function give(to: readonly Hand[], gift: Gift): Promise<string | un
     return why;
   }
   for (const { hand } of there) {
-    hand.serves = true;
+    hand.serves = !hand.leaving;
     hand.has = undefined;
   }
   const committed = await Promise.all(
     there.map(async ({ hand, gone }) => {
-      const commit = { type: 'commit', seq, sockets: gift.sockets(hand.index) } as const;
+      const commit = { type: 'commit', seq, sockets: hand.leaving ? new Map() : gift.sockets(hand.index) } as const;
       const answer = await hand.ask(commit, 'committed', ackMs);
       if (answer !== undefined) hand.has = snapshot;
       return answer !== undefined || gone();

@@ -21,8 +21,10 @@ export class Hand {
   readonly index: number;
   /** Times it was lost since it last served. */
   losses = 0;
-  /** It has what is in force. */
+  /** It has what is in force, and accepts. */
   serves = false;
+  /** It accepts nothing any more, and goes when it has no connection. */
+  leaving = false;
   /** What it has; undefined: nothing, or it is not known. */
   has: Snapshot | undefined;
   alive = false;

@@ -73,8 +73,8 @@ export class Listeners {
     engine.listener('never', ORPHANS);
   }
 
-  private unlisten(o: Open, how?: 'leaving'): void {
-    this.engine.unlisten(o.id, how);
+  private unlisten(o: Open): void {
+    this.engine.unlisten(o.id);
     this.removed.push(o.id);
     if (this.removed.length > REMEMBERED) this.views.delete(this.removed.shift()!);
   }
@@ -166,8 +166,8 @@ export class Listeners {
   }
 
   /** Stops accepting everywhere. */
-  stop(how?: 'leaving'): void {
-    for (const o of this.open.values()) this.unlisten(o, how);
+  stop(): void {
+    for (const o of this.open.values()) this.unlisten(o);
     this.open.clear();
   }
 }

@@ -301,6 +301,28 @@ test('HTTP/2 without a stream moves with its tables and windows; with streams al
   for (const session of sessions) session.destroy();
 });
 
+test('a worker that goes serves what is in force as long as it has a connection', async () => {
+  await using stack = new AsyncDisposableStack();
+  const up = stack.use(await upstream(serve));
+  const port = await freePort();
+  const router = stack.use(startRouter({ workers: 4 }));
+  assert.ok(await router.started());
+  router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  const offer = async (body: string): Promise<void> => {
+    const path = { path: { kind: 'exact', value: '/version' } } as const;
+    const routes = [route('version', { kind: 'reply', status: 200, body }, path), route('r', forward('a'))];
+    assert.ok((await router.offer(snapshot(port, [host(['*'], ...routes)], [{ key: 'a' }]))).ok);
+  };
+  await offer('v1');
+  const all = await many(16, () => connect(port));
+  for (const one of all) one.send(ask('/slow') + ask('/version'));
+  await sleep(100);
+  await router.resize(1);
+  await offer('v2');
+  for (const one of all) assert.match(await one.until(/v\d$/), /v2$/);
+  for (const one of all) one.socket.destroy();
+});
+
 test('who is answered by a server of HTTP/2 moves when the answer is whole', async () => {
   await using stack = new AsyncDisposableStack();
   const server = http2.createServer();

@@ -178,7 +178,9 @@ class L7Worker {
   /** A client hears by its next answer that this is the end; one that asks nothing, and a tunnel, is let be until the
    * time is over. */
   private async stop({ seq, drainMs, moves }: Extract<ToWorker, { type: 'stop' }>): Promise<void> {
-    this.listeners.stop(moves === 'all' ? 'leaving' : undefined);
+    // Whose connections go to other workers serves as they do until it has none.
+    if (moves === 'all') this.listeners.accept(new Map());
+    else this.listeners.stop();
     this.moves = moves;
     await this.emptied(drainMs);
     this.moves = 'none';

@@ -52,12 +52,6 @@ static bool can_pass(const struct conn *c)
 	return c->phase == TUNNELED && can_move(c) && !c->s.tls && !c->up->s.tls;
 }
 
-// May move once what it is at is over.
-bool conn_moves(const struct conn *c)
-{
-	return c->listener && !c->s.script;
-}
-
 static void park(struct engine *e, struct conn *c)
 {
 	struct parcel *p = calloc(1, sizeof(*p));
