@@ -148,11 +148,12 @@ async function start(keeping: Keeping, ref: Ref, spec: FunctionSpec, signal: Abo
   mkdirSync(functionsFolder(folders.run), { recursive: true, mode: 0o700 });
   // Its own uid may listen on port 80.
   kernel.sysctl.write('net/ipv4/ip_unprivileged_port_start', '0', spec.netns);
-  const group = makeCgroup(cgroupName(instance, name), spec);
   const source = writeSource(places, spec);
   whys.delete(name);
-  const input = { spec, places, source, join: group.join, uid: uidOf(host, name), folders };
+  // Before its cgroup: a daemon that is killed here leaves nothing that the next one does not know.
   writeRecord(places.record, { ...unborn, netns: spec.netns, startedAt: host.clock.now(), memory: spec.memory });
+  const group = makeCgroup(cgroupName(instance, name), spec);
+  const input = { spec, places, source, join: group.join, uid: uidOf(host, name), folders };
   const pid = launch(input, (why) => {
     const oom = group.oomKills() > 0;
     const own = oom ? outOfMemory(spec.memory) : `${why}: ${lastLine(places.log)}`;

@@ -150,10 +150,11 @@ async function start(keeping: Keeping, ref: Ref, spec: VmSpec, signal: AbortSign
   const ifindex = kernel.netlink().link(name)?.index;
   if (ifindex === undefined) throw new FaultError('no-device', ref, `its port has no device ${name}`, true);
   const limits = { memory: machine.memory + overheadBytes, cpus: machine.cpus, pids: 64 + 4 * machine.cpus };
-  const group = makeCgroup(cgroupName(instance, name), limits);
   const places = placesOf(folders, name, spec);
   whys.delete(name);
+  // Before its cgroup: a daemon that is killed here leaves nothing that the next one does not know.
   writeRecord(places.record, { ...unborn, ifindex, startedAt: host.clock.now() });
+  const group = makeCgroup(cgroupName(instance, name), limits);
   const pid = launch({ ref, spec, places, accel, procs: group.procs }, (why) => {
     const oom = group.oomKills() > 0;
     const last = lastError(places);
