@@ -3,8 +3,8 @@
 // meta.json says too whether it waits for a confirm, until when and what to go back to, so that no crash can part the
 // two; a file `confirmed` beside it, or a later revision, ends the wait.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { refusal, syncNames, writeDurably, writeWhole } from './disk.ts';
 import type { FaceText, RevisionInfo, StoredRevision } from './revision.ts';
@@ -166,7 +166,7 @@ async function writeRevision(folder: string, meta: Meta, revision: Parameters<Hi
     for (const path of folders) await mkdir(path, { recursive: true, mode: 0o700 });
     await everyOne(contents, ([path, content]) => writeWhole(join(temporary, path), content));
     await everyOne([...folders], syncNames);
-    await rename(temporary, whole);
+    renameSync(temporary, whole);
     await syncNames(folder);
   } catch (error) {
     for (const path of [temporary, whole]) await rm(path, { recursive: true, force: true }).catch(() => undefined);
