@@ -122,14 +122,14 @@ function goBack(context: CommitContext, pending: Pending): Promise<Fault | undef
       return { code: 'not-found', what: `revision ${pending.previous}`, why: 'it cannot be read', retry: false };
     }
     await context.reconciler.revert(prepared.compiled.resources);
-    // Also where it cannot be recorded: the world has gone back.
-    context.applied(stored, prepared.compiled);
     try {
       const revision = revisionOf(prepared, aboutGoingBack(context, pending));
       const recorded = { ...revision, ...(await context.history.record(revision)) };
       context.applied(recorded, prepared.compiled);
       context.writeFace(recorded);
     } catch (error) {
+      // Also where it cannot be recorded: the world has gone back.
+      context.applied(stored, prepared.compiled);
       return faultOf(error);
     }
     return undefined;

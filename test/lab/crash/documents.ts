@@ -48,7 +48,7 @@ routes:
   10.99.0.0/16: { via: [192.0.2.0] }
   10.98.0.0/16: { blackhole: true }
 api: { listen: [10.0.20.254:9090] }
-gateway: { address: 10.0.20.254 }
+gateway: { address: 10.0.20.254, workers: 1 }
 services:
   steered: { port: 80, address: 198.51.100.80, endpoints: { one: { address: 10.0.20.41, port: 80 } } }
 containers:
