@@ -36,7 +36,8 @@ static napi_value l7_label(napi_env env, napi_callback_info info)
 	uint8_t *copy = malloc(bytes.size + 1);
 	if (!copy)
 		return throw_errno(env, ENOMEM, NULL, "label");
-	memcpy(copy, bytes.data, bytes.size);
+	if (bytes.size > 0)
+		memcpy(copy, bytes.data, bytes.size);
 	queue_free(e, &c->label);
 	c->label = (struct queue){ .data = copy, .end = (uint32_t)bytes.size, .size = (uint32_t)bytes.size };
 	e->held += c->label.size;
