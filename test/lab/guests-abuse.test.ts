@@ -315,7 +315,9 @@ await test('guests that do harm', { concurrency: 3 }, async (t) => {
     const denied = 'ERR_ACCESS_DENIED';
     assert.deepEqual(JSON.parse((await attack(sw, 'spy', `?state=${sw.state}`)).text), [denied, denied]);
     const { pid } = await show(sw, 'spy');
-    assert.match(await inPlaceOf(pid, `ls -A ${sw.state}`), /^(ls: .*: Permission denied\n)?$/);
+    // Where the test itself runs in a changed root, the place's own root has no such folder.
+    const nothing = /^(ls: .*: (Permission denied|No such file or directory)\n)?$/;
+    assert.match(await inPlaceOf(pid, `ls -A ${sw.state}`), nothing);
     const own = ['host.mjs', 'module.mjs', 'node', 'resolv.conf', 'settings.json'];
     assert.deepEqual((await inPlaceOf(pid, 'ls -A /run/midplane')).trim().split('\n'), own);
     const tried = await inPlaceOf(pid, `cat /proc/${daemon}/environ; ls /proc/${daemon}/root/; umount ${sw.state}; :`);
