@@ -79,6 +79,7 @@ struct fdb {
 	__u16 flags;
 	__u32 seen; // ktime >> 30 (units of 1.07 s) of the walk that last found it hit
 };
+_Static_assert(sizeof(struct fdb) == 8, "read and written as one word");
 
 // What was found in fdb a moment ago. Two words that are not written in one: check is the key xor value, so that halves
 // of two rows are none. A row counts in the epoch that it was found in; whatever changes fdb, but for a new address,

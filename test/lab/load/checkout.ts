@@ -59,7 +59,10 @@ export function anotherField(folder: string, map: string): void {
   );
   for (const name of writers) edit(folder, name, new RegExp(call, 'g'), `encode${type}({ added: 7, `);
   const place = writers.length > 0 ? `(struct ${map} \\{\n)` : `(struct ${map} \\{[^}]*)`;
-  edit(folder, 'native/bpf/abi.h', new RegExp(place), '$1\t__u32 added;\n');
+  // A row of fdb is read and written as one word: a field more is taken out of another.
+  if (map === 'fdb')
+    edit(folder, 'native/bpf/abi.h', /(struct fdb \{[^}]*)__u16 flags;/, '$1__u8 flags;\n\t__u8 added;');
+  else edit(folder, 'native/bpf/abi.h', new RegExp(place), '$1\t__u32 added;\n');
   const tables = readFileSync(join(folder, 'native/bpf/maps.h'), 'utf8');
   const maps = [...tables.matchAll(new RegExp(`TABLE\\((\\w+), [^;]*?, struct ${map},`, 'g'))].map(([, name]) => name);
   assert.ok(maps.includes(map), `maps.h has no table of struct ${map}`);
