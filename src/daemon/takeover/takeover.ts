@@ -6,7 +6,8 @@
 //   new: sockets   on a connection of its own: the old one's listening sockets, as descriptors (descriptors.ts). One
 //                  that does not know how to closes; then the new one listens beside it
 //   new: tunnels   on a connection of its own: those without TLS, as descriptors, as the old one retires (tunnels.ts)
-//   new: serving   its L7 listeners accept, beside the old one's
+//   new: serving   its L7 listeners accept, beside the old one's; and whether it has asked for tunnels, since that may
+//                  be read later, from the other connection
 //   old: retiring  it accepts no more, answers what it has, ends
 //
 // Where the new one is gone before it serves, the old one takes world and lock back: its L7 listeners were never shut.
@@ -33,7 +34,11 @@ const message = z.union([
   z.object({ say: z.literal('tunnels') }),
   z.object({ say: z.literal('busy'), why: z.string() }),
   z.object({ say: z.literal('released'), healthy: z.array(z.string()) }),
-  z.object({ say: z.literal('serving'), drainMs: z.int().min(0).max(mostDrainMs) }),
+  z.object({
+    say: z.literal('serving'),
+    drainMs: z.int().min(0).max(mostDrainMs),
+    tunnels: z.boolean().default(false),
+  }),
   z.object({ say: z.literal('retiring') }),
 ]);
 type Message = z.infer<typeof message>;
@@ -69,6 +74,8 @@ const askMs = 5_000;
 const releaseMs = 60_000;
 const retireMs = 5_000;
 const socketsMs = 5_000;
+/** How long a connection for tunnels that was announced is waited for: less than retireMs. */
+const heirMs = 2_000;
 const goneMs = 2_000;
 const mostLine = 1 << 20;
 
@@ -76,8 +83,7 @@ const mostLine = 1 << 20;
 export async function offerTakeover(folder: string, log: Logger, ready: Promise<Giver>): Promise<AsyncDisposable> {
   let giver: Giver | undefined;
   let handing: Giver | undefined;
-  /** Takes the tunnels. */
-  let heir: Socket | undefined;
+  let heir = expectHeir();
   let busy = 'it is starting';
   void ready.then(
     (one) => (giver = one),
@@ -91,7 +97,7 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
       await sendSockets(socket, handing.sockets(), socketsMs);
       return void socket.end();
     }
-    if (asked?.say === 'tunnels' && handing !== undefined) return void (heir = socket);
+    if (asked?.say === 'tunnels' && handing !== undefined) return heir.come(socket);
     if (asked?.say !== 'ask') return void socket.destroy();
     if (giver === undefined) {
       talk.say({ say: 'busy', why: busy });
@@ -104,17 +110,19 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
     log.info({ to: asked.pid, version: asked.version }, 'handing over');
     talk.say({ say: 'released', healthy: [...(await giving.release())] });
     const next = await talk.hear();
+    // Its connection for tunnels may be there and not read yet, though it was made before this was said.
+    const takes = await heir.within(next?.say === 'serving' && next.tunnels ? heirMs : 0);
     handing = undefined;
     if (next?.say === 'serving') {
       // The path is the new one's from here on.
       server.close();
-      giving.retire(next.drainMs, heir && passOver(heir));
+      giving.retire(next.drainMs, takes && passOver(takes));
       talk.say({ say: 'retiring' });
       return void socket.end();
     }
     socket.destroy();
-    heir?.destroy();
-    heir = undefined;
+    takes?.destroy();
+    heir = expectHeir();
     log.error({ to: asked.pid }, 'the new daemon is gone before it served: going on');
     // Its sockets are closed before it counts as dead.
     await gone(processOf(asked.pid), goneMs);
@@ -125,9 +133,29 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
   await once(server, 'listening');
   server.unref();
   return {
-    [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose]() {
       server.close();
-      return Promise.resolve();
+      (await heir.within(0))?.destroy();
+    },
+  };
+}
+
+/** Who takes the tunnels. */
+interface Heir {
+  come(socket: Socket): void;
+  /** Undefined: nobody has come, nor does in `ms`; who comes later is none. */
+  within(ms: number): Promise<Socket | undefined>;
+}
+
+function expectHeir(): Heir {
+  const { promise, resolve } = Promise.withResolvers<Socket | undefined>();
+  return {
+    come: resolve,
+    async within(ms) {
+      const timer = setTimeout(() => resolve(undefined), ms);
+      const socket = await promise;
+      clearTimeout(timer);
+      return socket;
     },
   };
 }
@@ -152,13 +180,16 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
     if (await gone(old, goneMs)) return undefined;
     throw new FaultError('timeout', folder, `the daemon with pid ${old.pid} does not hand over`);
   }
+  let tunnels = false;
   return {
     process: old,
     healthy: answer.healthy,
     sockets: () => askForSockets(pathIn(folder)),
-    tunnels: (take) => askForTunnels(pathIn(folder), take),
+    async tunnels(take) {
+      tunnels = await askForTunnels(pathIn(folder), take);
+    },
     async serving(drainMs) {
-      talk.say({ say: 'serving', drainMs });
+      talk.say({ say: 'serving', drainMs, tunnels });
       await talk.hear(retireMs);
       socket.destroy();
     },
@@ -172,10 +203,11 @@ async function askFor(path: string, say: 'sockets' | 'tunnels'): Promise<Socket 
   return socket;
 }
 
-/** Resolves when it is asked for. */
-async function askForTunnels(path: string, take: (tunnels: readonly PassedTunnel[]) => void): Promise<void> {
+/** Resolves when it is asked for. False: it can't be. */
+async function askForTunnels(path: string, take: (tunnels: readonly PassedTunnel[]) => void): Promise<boolean> {
   const socket = await askFor(path, 'tunnels');
   if (socket !== undefined) void receiveTunnels(socket, take).finally(() => socket.destroy());
+  return socket !== undefined;
 }
 
 async function askForSockets(path: string): Promise<ListeningSockets> {

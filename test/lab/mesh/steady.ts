@@ -138,10 +138,14 @@ async function tunnel(ready: () => void): Promise<void> {
   socket.write(`GET ${path}?${last} HTTP/1.1\r\nHost: steady\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
   if (!(await back('\r\n\r\n'))) failed('tunnel: refused');
   ready();
-  for (let number = 1; going && !socket.destroyed; number += 1) {
+  for (let number = 1; going; number += 1) {
+    // Also one that was cut between two numbers is noticed by the next.
     socket.write(`${number};`);
-    if (await back(`${number};`)) seen.numbers += 1;
-    else failed('tunnel: cut');
+    if (!(await back(`${number};`))) {
+      failed('tunnel: cut');
+      break;
+    }
+    seen.numbers += 1;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   socket.destroy();
