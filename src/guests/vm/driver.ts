@@ -64,10 +64,13 @@ export function openVms(kernel: Kernel, host: DriverHost): VmKeeper {
   const whys = new Map<string, string>();
   const begin = (ref: Ref, spec: VmSpec): void =>
     starts.begin(ref, hashOf(spec.machine), (signal) => start({ kernel, host, whys }, ref, spec, signal));
+  const leaving = new Set<Ref>();
   return {
-    driver: driverOf({ kernel, host, whys }, starts, begin),
+    driver: driverOf({ kernel, host, whys, leaving }, starts, begin),
     starts,
-    start: begin,
+    start: (ref, spec) => {
+      if (!leaving.has(ref)) begin(ref, spec);
+    },
     look: async () => {
       const seen = recorded(folders).map(async (ref) => [ref, await see(folders, nameOf(ref), whys)] as const);
       return new Map(await Promise.all(seen));
@@ -87,12 +90,17 @@ interface Keeping {
   readonly whys: Map<string, string>;
 }
 
+interface Driving extends Keeping {
+  /** Dropped, and not put since: that one has ended is no reason to start it, though a revision still names it. */
+  readonly leaving: Set<Ref>;
+}
+
 function driverOf(
-  keeping: Keeping,
+  keeping: Driving,
   starts: Starts,
   begin: (ref: Ref, spec: VmSpec) => void,
 ): Driver<VmSpec, GuestActual> {
-  const { kernel, host } = keeping;
+  const { kernel, host, leaving } = keeping;
   const { folders } = host;
   const readOne = (ref: Ref): [Ref, GuestActual][] => {
     const pending = starts.pending(ref);
@@ -120,6 +128,7 @@ function driverOf(
     },
     put: (batch) => {
       for (const [ref, spec] of batch) {
+        leaving.delete(ref);
         if (runs(keeping, ref, spec)) continue;
         checkFiles(spec);
         begin(ref, spec);
@@ -129,6 +138,7 @@ function driverOf(
     drop: async (refs) => {
       await Promise.all(
         refs.map(async (ref) => {
+          leaving.add(ref);
           await starts.cancel(ref);
           await stop(host, nameOf(ref));
           rmSync(placesOf(folders, nameOf(ref)).record, { force: true });
