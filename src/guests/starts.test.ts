@@ -66,3 +66,24 @@ test('who waits no longer hears cancelled', async () => {
   await assert.rejects(starts.settled('function/a', AbortSignal.timeout(5)), /cancelled/);
   await starts.cancel('function/a');
 });
+
+test('what is left stays so until it is begun again, or its end fails', async () => {
+  const starts = openStarts(broken);
+  const ref = 'vm/a';
+  let ends = 0;
+  const going = starts.leave([ref], async () => {
+    await sleep(5);
+    ends += 1;
+  });
+  assert.ok(starts.left(ref), 'from the call on');
+  await going;
+  assert.equal(ends, 1);
+  assert.ok(starts.left(ref));
+  starts.begin(ref, 'x', () => Promise.resolve());
+  assert.ok(!starts.left(ref));
+  await assert.rejects(
+    starts.leave([ref], () => Promise.reject(new Error('it runs on'))),
+    /it runs on/,
+  );
+  assert.ok(!starts.left(ref));
+});

@@ -33,6 +33,11 @@ export interface Starts {
   fault(ref: Ref): Fault | undefined;
   /** Ends a start and waits until it has ended; forgets how the last one ended. */
   cancel(ref: Ref): Promise<void>;
+  /** For good: cancels, and then `end` ends what runs. From the call on, `left` says so. */
+  leave(refs: readonly Ref[], end: () => Promise<void>): Promise<void>;
+  /** It was left, and nothing was begun since: that it has ended is no reason to start it again, though a revision may
+   * still name it. */
+  left(ref: Ref): boolean;
   /** Ends all that are under way and waits until they have ended; begins none from now on. What was begun and not done
    * is the next daemon's to start. */
   close(): Promise<void>;
@@ -45,10 +50,19 @@ export function openStarts(
 ): Starts {
   const starts = new Map<Ref, Start & { readonly abort: AbortController }>();
   const faults = new Map<Ref, Fault>();
+  const left = new Set<Ref>();
   let closed = false;
+  const cancel = async (ref: Ref): Promise<void> => {
+    const start = starts.get(ref);
+    start?.abort.abort();
+    await start?.done;
+    starts.delete(ref);
+    faults.delete(ref);
+  };
   return {
     begin(ref, hash, start) {
       if (closed) return;
+      left.delete(ref);
       const last = starts.get(ref);
       if (last?.over === false && last.hash === hash) return;
       const abort = new AbortController();
@@ -81,13 +95,19 @@ export function openStarts(
     },
     refs: () => [...starts].filter(([, start]) => !start.over).map(([ref]) => ref),
     fault: (ref) => faults.get(ref),
-    async cancel(ref) {
-      const start = starts.get(ref);
-      start?.abort.abort();
-      await start?.done;
-      starts.delete(ref);
-      faults.delete(ref);
+    cancel,
+    async leave(refs, end) {
+      for (const ref of refs) left.add(ref);
+      try {
+        await Promise.all(refs.map(cancel));
+        await end();
+      } catch (error) {
+        // It may run on.
+        for (const ref of refs) left.delete(ref);
+        throw error;
+      }
     },
+    left: (ref) => left.has(ref),
     async close() {
       closed = true;
       const all = [...starts.values()];

@@ -168,6 +168,7 @@ function again<S extends GuestSpec>(
   seen: Seen | undefined,
 ): void {
   if ((spec.restart === 'never' && seen?.fresh !== true) || input.starts.pending(ref) !== undefined) return;
+  if (input.starts.left(ref)) return;
   // What was never made is the engine's to make: it knows if what the guest needs is there.
   if (seen === undefined && input.starts.fault(ref) === undefined) return;
   if (input.host.read.failures().some((failure) => failure.ref === ref)) return;

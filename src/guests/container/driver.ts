@@ -87,16 +87,16 @@ function driverOf(keeping: Keeping): Driver<ContainerSpec, GuestActual> {
         begin(keeping, ref, spec);
       }
     },
-    async drop(refs) {
-      await Promise.all(refs.map((ref) => starts.cancel(ref)));
-      const there = await list(keeping);
-      await Promise.all(
-        refs.map(async (ref) => {
-          await removeAll(keeping, there, ref);
-          await removeTree(cgroupName(host.instance, nameOf(ref)));
-        }),
-      );
-    },
+    drop: (refs) =>
+      starts.leave(refs, async () => {
+        const there = await list(keeping);
+        await Promise.all(
+          refs.map(async (ref) => {
+            await removeAll(keeping, there, ref);
+            await removeTree(cgroupName(host.instance, nameOf(ref)));
+          }),
+        );
+      }),
     settle: (_spec, ref, signal) => starts.settled(ref, AbortSignal.any([signal, AbortSignal.timeout(startMs)])),
     async clear() {
       await keeping.service.stop();

@@ -83,16 +83,16 @@ export function openFunctions(kernel: Kernel, host: DriverHost, startMs = defaul
       for (const [ref, spec] of batch) if (!runs(run, ref, spec)) begin(ref, spec);
       return Promise.resolve();
     },
-    drop: async (refs) => {
-      await Promise.all(
-        refs.map(async (ref) => {
-          await starts.cancel(ref);
-          await stop(host, nameOf(ref));
-          forget(run, nameOf(ref));
-          heartbeats.forget(nameOf(ref));
-        }),
-      );
-    },
+    drop: (refs) =>
+      starts.leave(refs, async () => {
+        await Promise.all(
+          refs.map(async (ref) => {
+            await stop(host, nameOf(ref));
+            forget(run, nameOf(ref));
+            heartbeats.forget(nameOf(ref));
+          }),
+        );
+      }),
     settle: (_spec, ref, signal) => starts.settled(ref, signal),
     clear: () => {
       rmSync(functionsFolder(run), { recursive: true, force: true });

@@ -64,13 +64,10 @@ export function openVms(kernel: Kernel, host: DriverHost): VmKeeper {
   const whys = new Map<string, string>();
   const begin = (ref: Ref, spec: VmSpec): void =>
     starts.begin(ref, hashOf(spec.machine), (signal) => start({ kernel, host, whys }, ref, spec, signal));
-  const leaving = new Set<Ref>();
   return {
-    driver: driverOf({ kernel, host, whys, leaving }, starts, begin),
+    driver: driverOf({ kernel, host, whys }, starts, begin),
     starts,
-    start: (ref, spec) => {
-      if (!leaving.has(ref)) begin(ref, spec);
-    },
+    start: begin,
     look: async () => {
       const seen = recorded(folders).map(async (ref) => [ref, await see(folders, nameOf(ref), whys)] as const);
       return new Map(await Promise.all(seen));
@@ -90,17 +87,12 @@ interface Keeping {
   readonly whys: Map<string, string>;
 }
 
-interface Driving extends Keeping {
-  /** Dropped, and not put since: that one has ended is no reason to start it, though a revision still names it. */
-  readonly leaving: Set<Ref>;
-}
-
 function driverOf(
-  keeping: Driving,
+  keeping: Keeping,
   starts: Starts,
   begin: (ref: Ref, spec: VmSpec) => void,
 ): Driver<VmSpec, GuestActual> {
-  const { kernel, host, leaving } = keeping;
+  const { kernel, host } = keeping;
   const { folders } = host;
   const readOne = (ref: Ref): [Ref, GuestActual][] => {
     const pending = starts.pending(ref);
@@ -128,23 +120,21 @@ function driverOf(
     },
     put: (batch) => {
       for (const [ref, spec] of batch) {
-        leaving.delete(ref);
         if (runs(keeping, ref, spec)) continue;
         checkFiles(spec);
         begin(ref, spec);
       }
       return Promise.resolve();
     },
-    drop: async (refs) => {
-      await Promise.all(
-        refs.map(async (ref) => {
-          leaving.add(ref);
-          await starts.cancel(ref);
-          await stop(host, nameOf(ref));
-          rmSync(placesOf(folders, nameOf(ref)).record, { force: true });
-        }),
-      );
-    },
+    drop: (refs) =>
+      starts.leave(refs, async () => {
+        await Promise.all(
+          refs.map(async (ref) => {
+            await stop(host, nameOf(ref));
+            rmSync(placesOf(folders, nameOf(ref)).record, { force: true });
+          }),
+        );
+      }),
     settle: (_spec, ref, signal) => starts.settled(ref, signal),
   };
 }
