@@ -73,7 +73,7 @@ async function run(argv: RunArguments): Promise<void> {
     ),
   );
   const { parseDuration } = await import('./lib/units.ts');
-  const { mostDrainMs } = await import('./daemon/takeover/takeover.ts');
+  const { mostDrainMs } = await import('./mesh/manifest/slice.ts');
   const drainMs = argv.drain === undefined ? undefined : parseDuration(argv.drain);
   if (argv.drain !== undefined && (drainMs === undefined || drainMs > mostDrainMs)) {
     process.stderr.write(`--drain ${argv.drain}: give a time of at most a day, such as 30s\n`);

@@ -2,7 +2,7 @@
 // sockets that they accept from, and gives a worker that was lost a successor that gets the whole.
 import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { systemClock } from '../lib/clock.ts';
+import { every, systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import { serial } from '../lib/queue.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
@@ -97,7 +97,7 @@ class WorkerRouter implements Router {
   private readonly crew: Crew;
   private readonly latest = new Map<ClusterKey, Endpoints>();
   private readonly stats = new StatRows();
-  private readonly timers = new Set<Disposable>();
+  private readonly timers = new DisposableStack();
   private readonly inTurn = serial();
   private inForce: Snapshot | undefined;
   private tickets = newTicketKeys();
@@ -116,16 +116,16 @@ class WorkerRouter implements Router {
     const bring = (hands: readonly Hand[]): Promise<void> => this.bring(hands);
     this.crew = new Crew({ clock, places, inTurn, ackMs, fault, bring, begin: () => this.begin() });
     for (let i = o.workers ?? availableParallelism(); i > 0; i -= 1) this.crew.add();
-    if (o.accessLog !== undefined) this.watchLog(new LogFile(o.accessLog, o.accessLogBytes ?? LOG_BYTES));
-    this.renewTickets();
+    if (o.accessLog !== undefined) {
+      const file = new LogFile(o.accessLog, o.accessLogBytes ?? LOG_BYTES);
+      this.timers.use(every(clock, LOG_LOOK_MS, () => this.lookAtLog(file)));
+    }
+    this.timers.use(every(clock, TICKET_KEY_MS, () => this.renewTickets()));
   }
 
   private renewTickets(): void {
-    this.later(TICKET_KEY_MS, () => {
-      this.tickets = nextTicketKeys(this.tickets);
-      this.crew.sayAll({ type: 'tickets', keys: this.tickets });
-      this.renewTickets();
-    });
+    this.tickets = nextTicketKeys(this.tickets);
+    this.crew.sayAll({ type: 'tickets', keys: this.tickets });
   }
 
   private begin(): Omit<WorkerStart, 'counters' | 'home'> {
@@ -159,14 +159,6 @@ class WorkerRouter implements Router {
     if (why === undefined) return;
     this.o.onFault?.(`${alive.map((hand) => hand.name).join(', ')}: ${why}`);
     await Promise.all(alive.map((hand) => hand.end()));
-  }
-
-  private later(ms: number, call: () => void): void {
-    const timer = this.clock.after(ms, () => {
-      this.timers.delete(timer);
-      call();
-    });
-    this.timers.add(timer);
   }
 
   private next(): number {
@@ -293,15 +285,12 @@ class WorkerRouter implements Router {
     await this.crew.hands[index]?.end();
   }
 
-  private watchLog(file: LogFile): void {
-    this.later(LOG_LOOK_MS, () => {
-      try {
-        if (file.look()) this.crew.sayAll({ type: 'reopen' });
-      } catch (error) {
-        this.o.onFault?.(`access log: ${(error as Error).message}`);
-      }
-      this.watchLog(file);
-    });
+  private lookAtLog(file: LogFile): void {
+    try {
+      if (file.look()) this.crew.sayAll({ type: 'reopen' });
+    } catch (error) {
+      this.o.onFault?.(`access log: ${(error as Error).message}`);
+    }
   }
 
   receive(tunnels: readonly PassedTunnel[]): void {
@@ -318,7 +307,7 @@ class WorkerRouter implements Router {
     const stopped = this.crew.stop(drainMs, pass);
     await this.closeLater(this.places.clear());
     await stopped;
-    for (const timer of this.timers) timer[Symbol.dispose]();
+    this.timers.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -22,11 +22,9 @@ import { FaultError } from '../../engine/faults.ts';
 import { isAlive, type ProcessId, processOf } from '../../lib/process.ts';
 import { type ListeningSockets, receiveSockets, sendSockets } from './descriptors.ts';
 import type { Pass, PassedTunnel } from '../../l7/move/pass.ts';
+import { mostDrainMs } from '../../mesh/manifest/slice.ts';
 import { holderOf } from '../lock.ts';
 import { passOver, receiveTunnels } from './tunnels.ts';
-
-/** A day. */
-export const mostDrainMs = 86_400_000;
 
 const message = z.union([
   z.object({ say: z.literal('ask'), pid: z.int(), version: z.string() }),

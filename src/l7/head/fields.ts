@@ -254,7 +254,8 @@ const keepAliveBytes = Buffer.from('keep-alive');
 const upgradeBytes = Buffer.from('upgrade');
 const continueBytes = Buffer.from('100-continue');
 
-function contentLength(a: Uint8Array, off: number, len: number): number {
+/** The number that a Content-Length says, -1: it is none (RFC 9110 8.6), or more than this router goes by. */
+export function contentLength(a: Uint8Array, off: number, len: number): number {
   if (len === 0 || len > 15) return -1;
   let value = 0;
   for (let i = 0; i < len; i += 1) {

@@ -2,7 +2,18 @@
 // What RFC 9113 8.2 and 8.3 call malformed is found here: nothing that a server behind could read in another way gets
 // through.
 import { CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING } from '../head/fields.ts';
-import { TARGET, TE, TOKEN, UPGRADE, VALUE, bytesAre, classes, identify, lower } from '../head/fields.ts';
+import {
+  TARGET,
+  TE,
+  TOKEN,
+  UPGRADE,
+  VALUE,
+  bytesAre,
+  classes,
+  contentLength,
+  identify,
+  lower,
+} from '../head/fields.ts';
 import type { Subject } from '../record/line.ts';
 import { HEAD_ROOM } from './frames.ts';
 import type { FieldSink } from './hpack/hpack.ts';
@@ -259,13 +270,8 @@ export class RequestHead implements FieldSink {
   }
 
   private length(a: Uint8Array, value: number, valueLen: number): boolean {
-    let length = valueLen > 0 && valueLen <= 15 && this.contentLength < 0 ? 0 : -1;
-    for (let i = 0; i < valueLen && length >= 0; i += 1) {
-      const digit = a[value + i]! - 48;
-      length = digit >= 0 && digit <= 9 ? length * 10 + digit : -1;
-    }
-    this.contentLength = length;
-    if (length < 0) this.why = 'bad content-length';
+    this.contentLength = this.contentLength < 0 ? contentLength(a, value, valueLen) : -1;
+    if (this.contentLength < 0) this.why = 'bad content-length';
     else if (this.tunnel) this.why = 'content-length of CONNECT';
     return this.why === '';
   }

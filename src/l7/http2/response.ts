@@ -8,6 +8,7 @@ import {
   TRANSFER_ENCODING,
   UPGRADE,
   bytesAre,
+  contentLength,
   identify,
   nameHash,
 } from '../head/fields.ts';
@@ -96,13 +97,8 @@ export class ResponseHead implements FieldSink {
   }
 
   private length(a: Uint8Array, value: number, valueLen: number): void {
-    let length = valueLen > 0 && valueLen <= 15 && this.contentLength < 0 ? 0 : -1;
-    for (let i = 0; i < valueLen && length >= 0; i += 1) {
-      const digit = a[value + i]! - 48;
-      length = digit >= 0 && digit <= 9 ? length * 10 + digit : -1;
-    }
-    this.contentLength = length;
-    if (length < 0) this.why = 'bad content-length';
+    this.contentLength = this.contentLength < 0 ? contentLength(a, value, valueLen) : -1;
+    if (this.contentLength < 0) this.why = 'bad content-length';
     // The body gets another.
     else if (this.web !== '') this.contentLength = -1;
   }

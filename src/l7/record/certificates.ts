@@ -1,7 +1,7 @@
 // How long the certificates that the router shows are good for: for "show http certificates", and for the log.
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import type { Clock } from '../../lib/clock.ts';
+import { type Clock, every } from '../../lib/clock.ts';
 import { table } from '../../lib/table.ts';
 import type { Secret, Snapshot } from '../../mesh/snapshot.ts';
 
@@ -98,7 +98,6 @@ interface Warnings {
 export function watchCertificates(router: Running, log: Warnings, clock: Clock): Disposable {
   /** When each complaint was last said. */
   let said = new Map<string, number>();
-  let timer: Disposable | undefined;
   const look = (): void => {
     const now = clock.now();
     const still = new Map<string, number>();
@@ -111,8 +110,9 @@ export function watchCertificates(router: Running, log: Warnings, clock: Clock):
       still.set(text, again ? now : last);
     }
     said = still;
-    timer = clock.after(LOOK_MS, look);
   };
-  timer = clock.after(0, look);
-  return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+  const timers = new DisposableStack();
+  timers.use(clock.after(0, look));
+  timers.use(every(clock, LOOK_MS, look));
+  return timers;
 }

@@ -8,7 +8,7 @@ import { pathNormalizations } from '../snapshot.ts';
 /** Threads, and how long what they carry may go on after them. */
 const mostWorkers = 64;
 export const defaultDrainMs = 3_600_000;
-const mostDrainMs = 24 * defaultDrainMs;
+export const mostDrainMs = 24 * defaultDrainMs;
 
 /** Section `gateway`: where Gateways listen that name no address of their own, how paths are read, and what the router
  * is. */
