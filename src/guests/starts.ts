@@ -50,7 +50,6 @@ export function openStarts(
 ): Starts {
   const starts = new Map<Ref, Start & { readonly abort: AbortController }>();
   const faults = new Map<Ref, Fault>();
-  const left = new Set<Ref>();
   let closed = false;
   const cancel = async (ref: Ref): Promise<void> => {
     const start = starts.get(ref);
@@ -59,10 +58,11 @@ export function openStarts(
     starts.delete(ref);
     faults.delete(ref);
   };
+  const { back, ...leaving } = openLeavers(cancel);
   return {
     begin(ref, hash, start) {
       if (closed) return;
-      left.delete(ref);
+      back(ref);
       const last = starts.get(ref);
       if (last?.over === false && last.hash === hash) return;
       const abort = new AbortController();
@@ -86,8 +86,7 @@ export function openStarts(
       const start = starts.get(ref);
       if (start === undefined) return;
       const fault = await Promise.race([start.done, aborted(signal, ref)]);
-      if (fault === undefined) return;
-      throw new FaultError(fault.code, fault.what, fault.why, fault.retry);
+      if (fault !== undefined) throw new FaultError(fault.code, fault.what, fault.why, fault.retry);
     },
     pending(ref) {
       const start = starts.get(ref);
@@ -96,23 +95,31 @@ export function openStarts(
     refs: () => [...starts].filter(([, start]) => !start.over).map(([ref]) => ref),
     fault: (ref) => faults.get(ref),
     cancel,
-    async leave(refs, end) {
-      for (const ref of refs) left.add(ref);
-      try {
-        await Promise.all(refs.map(cancel));
-        await end();
-      } catch (error) {
-        // It may run on.
-        for (const ref of refs) left.delete(ref);
-        throw error;
-      }
-    },
-    left: (ref) => left.has(ref),
+    ...leaving,
     async close() {
       closed = true;
       const all = [...starts.values()];
       for (const start of all) start.abort.abort();
       await Promise.all(all.map((start) => start.done));
+    },
+  };
+}
+
+function openLeavers(cancel: (ref: Ref) => Promise<void>) {
+  const gone = new Set<Ref>();
+  return {
+    left: (ref: Ref): boolean => gone.has(ref),
+    back: (ref: Ref): boolean => gone.delete(ref),
+    async leave(refs: readonly Ref[], end: () => Promise<void>): Promise<void> {
+      for (const ref of refs) gone.add(ref);
+      try {
+        await Promise.all(refs.map(cancel));
+        await end();
+      } catch (error) {
+        // It may run on.
+        for (const ref of refs) gone.delete(ref);
+        throw error;
+      }
     },
   };
 }
