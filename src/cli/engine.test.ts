@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -25,6 +24,7 @@ import { watchProcess } from './system/facts.ts';
 import { system } from './system/slice.ts';
 import { usersSchema } from './users/schema.ts';
 import { users } from './users/slice.ts';
+import { freePort } from '../../test/fake/port.ts';
 
 const run = promisify(execFile);
 const slices: readonly AnySlice[] = [system, users, ssh, api];
@@ -72,10 +72,7 @@ before(async () => {
   });
   const hostname = (): string => engine.read.running(systemSchema).hostname;
   door = openDoor({ engine, commands: engine.commands, clock: systemClock, hostname });
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  ({ port } = probe.address() as { port: number });
-  await new Promise((resolve) => probe.close(resolve));
+  port = await freePort();
 });
 
 after(async () => {

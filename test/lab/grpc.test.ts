@@ -4,12 +4,9 @@ import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { readManifests } from '../../src/config/manifest.ts';
 import { startRouter } from '../../src/l7/router.ts';
-import { buildSnapshots } from '../../src/mesh/manifest/build.ts';
-import { registryOf } from '../../src/mesh/registry/compile.ts';
-import { servicesSchema } from '../../src/mesh/registry/schema.ts';
 import { accepts, sleep } from '../fake/l7.ts';
+import { serveManifests } from '../fake/l7-manifests.ts';
 import { freePort } from '../fake/port.ts';
 
 const program = (name: string): string => fileURLToPath(new URL(`../../native/build/grpc/${name}`, import.meta.url));
@@ -46,14 +43,8 @@ test(
     try {
       for (let i = 0; i < 200 && !(await accepts(behind)); i += 1) await sleep(20);
       assert.ok(await router.started());
-      const read = readManifests([{ file: 'm.yaml', bytes: Buffer.from(manifests(port)) }]);
-      assert.deepEqual(read.problems, []);
       const go = { port: 80, 'app-protocol': 'grpc-web', endpoints: { one: { address: '127.0.0.1', port: behind } } };
-      const services = registryOf(servicesSchema.parse({ go }));
-      const built = buildSnapshots({ ...read, services, gatewayAddress: '127.0.0.1', health: () => true });
-      for (const each of built.endpoints) router.endpoints(each);
-      const answer = await router.offer(built.snapshots.find((s) => s.scope === 'router')!);
-      assert.ok(answer.ok, JSON.stringify(answer));
+      await serveManifests(router, manifests(port), { go });
       const run = (name: string): Promise<string> =>
         new Promise((resolve) => {
           const args = ['-server_host', '127.0.0.1', '-server_port', String(port), '-test_case', name];

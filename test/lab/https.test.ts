@@ -5,15 +5,12 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { readManifests } from '../../src/config/manifest.ts';
 import { startRouter } from '../../src/l7/router.ts';
 import type { Router } from '../../src/l7/router.ts';
-import { buildSnapshots } from '../../src/mesh/manifest/build.ts';
-import { registryOf } from '../../src/mesh/registry/compile.ts';
-import { servicesSchema } from '../../src/mesh/registry/schema.ts';
 import { upstream } from '../fake/l7.ts';
 import { pki } from '../fake/pki.ts';
 import type { Issued } from '../fake/pki.ts';
+import { serveManifests } from '../fake/l7-manifests.ts';
 import { freePort } from '../fake/port.ts';
 
 const skip = existsSync('/usr/bin/curl') && existsSync('/usr/bin/openssl') ? false : 'no curl, no openssl';
@@ -63,14 +60,8 @@ spec: { parentRefs: [{ name: edge }], rules: [{ backendRefs: [{ name: web, port:
 
 /** What a commit of these manifests does to the router. */
 async function apply(router: Router, words: Words): Promise<void> {
-  const read = readManifests([{ file: 'm.yaml', bytes: Buffer.from(manifests(words)) }]);
-  assert.deepEqual(read.problems, []);
   const endpoints = { one: { address: '127.0.0.1', port: words.backend } };
-  const services = registryOf(servicesSchema.parse({ web: { port: 80, endpoints } }));
-  const built = buildSnapshots({ ...read, services, gatewayAddress: '127.0.0.1', health: () => true });
-  for (const each of built.endpoints) router.endpoints(each);
-  const answer = await router.offer(built.snapshots.find((s) => s.scope === 'router')!);
-  assert.ok(answer.ok, text(answer));
+  await serveManifests(router, manifests(words), { web: { port: 80, endpoints } });
 }
 
 function curl(port: number, ...args: readonly string[]): Promise<string> {

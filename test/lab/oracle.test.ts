@@ -1,18 +1,15 @@
 // The router by its manifests, and an Envoy by a configuration that somebody wrote by hand to mean the same: the same
 // requests to both. Neither knows of the other: no code of ours stands between the two texts.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { readManifests } from '../../src/config/manifest.ts';
 import { type Router, startRouter } from '../../src/l7/router.ts';
-import { buildSnapshots } from '../../src/mesh/manifest/build.ts';
 import { checkManifests } from '../../src/mesh/manifest/kinds.ts';
-import { registryOf } from '../../src/mesh/registry/compile.ts';
-import { servicesSchema } from '../../src/mesh/registry/schema.ts';
+import { upstream } from '../fake/l7.ts';
+import { serveManifests } from '../fake/l7-manifests.ts';
 import { freePort } from '../fake/port.ts';
 import { envoyMissing, get, type Reply, startEnvoyOn } from './envoy.ts';
 import { type Asked, requests } from './oracle/requests.ts';
@@ -38,37 +35,25 @@ let sides: Sides;
 
 /** Answers each head with its own text; a body is not expected. */
 async function echo(name: string): Promise<number> {
-  const server = createServer((socket) => {
-    let head = '';
-    socket.on('error', () => undefined);
-    socket.on('data', (piece: Buffer) => {
-      head += piece.toString('latin1');
-      for (let end = head.indexOf('\r\n\r\n'); end >= 0; end = head.indexOf('\r\n\r\n')) {
-        const body = JSON.stringify({ name, head: head.slice(0, end) });
-        head = head.slice(end + 4);
-        socket.write(`HTTP/1.1 200 OK\r\nX-Up: 1\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
-      }
-    });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  stack.defer(() => void server.close());
-  return (server.address() as AddressInfo).port;
+  const up = await upstream((socket, piece) => {
+    for (const head of piece.toString('latin1').split('\r\n\r\n').slice(0, -1)) {
+      const body = JSON.stringify({ name, head });
+      socket.write(`HTTP/1.1 200 OK\r\nX-Up: 1\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    }
+  });
+  return stack.use(up).port;
 }
 
 async function ourRouter(port: number, up: Readonly<Record<string, number>>): Promise<Router> {
-  const file = { file: 'manifests.yaml', bytes: Buffer.from(text('manifests.yaml').replace('18080', String(port))) };
-  const read = readManifests([file]);
-  assert.deepEqual([...read.problems, ...checkManifests(read.manifests)], []);
+  const own = text('manifests.yaml').replace('18080', String(port));
+  const { manifests } = readManifests([{ file: 'manifests.yaml', bytes: Buffer.from(own) }]);
+  assert.deepEqual(checkManifests(manifests), []);
   const services = Object.entries(up).map(([name, at]) => [
     name,
     { port: 80, endpoints: { a: { address: '127.0.0.1', port: at } } },
   ]);
-  const registry = registryOf(servicesSchema.parse(Object.fromEntries(services)));
-  const built = buildSnapshots({ ...read, services: registry, gatewayAddress: '127.0.0.1', health: () => true });
   const router = startRouter({ workers: 1 });
-  for (const each of built.endpoints) router.endpoints(each);
-  const answer = await router.offer(built.snapshots.find((s) => s.scope === 'router')!);
-  assert.ok(answer.ok, JSON.stringify(answer));
+  await serveManifests(router, own, Object.fromEntries(services));
   return router;
 }
 
