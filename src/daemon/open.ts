@@ -40,7 +40,7 @@ export async function openDaemon(input: DaemonInput): Promise<Daemon> {
   const giver = Promise.withResolvers<Giver>();
   const offer = (): Promise<AsyncDisposable> => offerTakeover(run, log, giver.promise);
   if (takes) await beReady(router, run);
-  const before = takes ? await askForPlace(run, version) : undefined;
+  const before = takes ? await askForPlace(run, version, log) : undefined;
   if (takes) stack.use(takeLock(run, before?.process));
   if (before === undefined) stack.use(await offer());
   else router.places.adopt(await before.sockets());

@@ -295,9 +295,9 @@ class WorkerRouter implements Router {
 
   receive(tunnels: readonly PassedTunnel[]): void {
     const known = new Set(this.inForce?.listeners.map(({ name }) => name));
-    for (const one of tunnels) {
-      this.crew.receive(one, known.has(one.listener) ? this.places.tagOf(one.listener) : ORPHANS);
-    }
+    const tagOf = ({ listener }: PassedTunnel): number => (known.has(listener) ? this.places.tagOf(listener) : ORPHANS);
+    const bad = tunnels.filter((one) => !this.crew.receive(one, tagOf(one))).length;
+    if (bad > 0) this.o.onFault?.(`${bad} of ${tunnels.length} tunnels of another process make no sense: ended`);
     this.crew.rehome();
   }
 

@@ -14,8 +14,8 @@ const lookMs = 5;
 /** Descriptors by the place that they listen at. */
 export type ListeningSockets = ReadonlyMap<string, readonly number[]>;
 
-/** Sends them all. False: the other side does not take them. */
-export async function sendSockets(socket: Socket, sockets: ListeningSockets, ms: number): Promise<boolean> {
+/** Sends them all. Gives why the other side does not have them; undefined: it has. */
+export async function sendSockets(socket: Socket, sockets: ListeningSockets, ms: number): Promise<string | undefined> {
   const pieces = [...sockets].flatMap(([place, fds]) =>
     Array.from({ length: Math.ceil(fds.length / mostAtOnce) }, (_, i) => {
       return { place, fds: fds.slice(i * mostAtOnce, (i + 1) * mostAtOnce) };
@@ -25,26 +25,28 @@ export async function sendSockets(socket: Socket, sockets: ListeningSockets, ms:
   const until = performance.now() + ms;
   for (const [i, { place, fds }] of pieces.entries()) {
     const text = JSON.stringify({ place, left: pieces.length - 1 - i });
-    if (!(await sendMessage(socket, text, fds, until))) return false;
+    const why = await sendMessage(socket, text, fds, until);
+    if (why !== undefined) return why;
   }
-  return true;
+  return undefined;
 }
 
-/** Sends descriptors with a text, by that time. False: the other side does not take them. */
+/** Sends descriptors with a text, by that time. Gives why the other side does not take them; undefined: it did. */
 export async function sendMessage(
   socket: Socket,
   text: string,
   fds: readonly number[],
   until: number,
-): Promise<boolean> {
+): Promise<string | undefined> {
   for (;;) {
     const fd = descriptorOf(socket);
-    if (fd === undefined || performance.now() > until) return false;
+    if (fd === undefined) return 'it has hung up';
+    if (performance.now() > until) return 'it does not read in time';
     try {
-      if (sendDescriptors(fd, text, fds)) return true;
+      if (sendDescriptors(fd, text, fds)) return undefined;
     } catch (error) {
       // EPIPE: it is gone.
-      if (error instanceof KernelError) return false;
+      if (error instanceof KernelError) return error.message;
       throw error;
     }
     await sleep(lookMs);

@@ -24,7 +24,7 @@ import { type ListeningSockets, receiveSockets, sendSockets } from './descriptor
 import type { Pass, PassedTunnel } from '../../l7/move/pass.ts';
 import { mostDrainMs } from '../../mesh/manifest/slice.ts';
 import { holderOf } from '../lock.ts';
-import { passOver, receiveTunnels } from './tunnels.ts';
+import { passOver, passToNobody, receiveTunnels } from './tunnels.ts';
 
 const message = z.union([
   z.object({ say: z.literal('ask'), pid: z.int(), version: z.string() }),
@@ -74,6 +74,7 @@ const retireMs = 5_000;
 const socketsMs = 5_000;
 /** How long a connection for tunnels that was announced is waited for: less than retireMs. */
 const heirMs = 2_000;
+const late = `nobody has come for them in ${heirMs} ms`;
 const goneMs = 2_000;
 const mostLine = 1 << 20;
 
@@ -92,7 +93,7 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
     const talk = talkOver(socket);
     const asked = await talk.hear(askMs);
     if (asked?.say === 'sockets' && handing !== undefined) {
-      await sendSockets(socket, handing.sockets(), socketsMs);
+      await giveSockets(socket, handing.sockets(), log);
       return void socket.end();
     }
     if (asked?.say === 'tunnels' && handing !== undefined) return heir.come(socket);
@@ -114,7 +115,7 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
     if (next?.say === 'serving') {
       // The path is the new one's from here on.
       server.close();
-      giving.retire(next.drainMs, takes && passOver(takes));
+      giving.retire(next.drainMs, takes ? passOver(takes, log) : next.tunnels ? passToNobody(log, late) : undefined);
       talk.say({ say: 'retiring' });
       return void socket.end();
     }
@@ -136,6 +137,12 @@ export async function offerTakeover(folder: string, log: Logger, ready: Promise<
       (await heir.within(0))?.destroy();
     },
   };
+}
+
+async function giveSockets(socket: Socket, sockets: ListeningSockets, log: Logger): Promise<void> {
+  const why = await sendSockets(socket, sockets, socketsMs);
+  const count = [...sockets.values()].flat().length;
+  if (why !== undefined) log.warn({ sockets: count, why }, 'the new daemon has not got all sockets');
 }
 
 /** Who takes the tunnels. */
@@ -161,7 +168,7 @@ function expectHeir(): Heir {
 /** Asks the daemon that has the lock for its place; undefined where none runs. One that does not know how to (an older
  * version) is told to end by SIGTERM and waited for. FaultError 'busy' where it does not want to, 'timeout' where it
  * takes too long: then it goes on. */
-export async function askForPlace(folder: string, version: string): Promise<Predecessor | undefined> {
+export async function askForPlace(folder: string, version: string, log: Logger): Promise<Predecessor | undefined> {
   const old = holderOf(folder);
   if (old === undefined) return undefined;
   const socket = await reach(pathIn(folder));
@@ -182,9 +189,12 @@ export async function askForPlace(folder: string, version: string): Promise<Pred
   return {
     process: old,
     healthy: answer.healthy,
-    sockets: () => askForSockets(pathIn(folder)),
+    sockets: () => askForSockets(pathIn(folder), log),
     async tunnels(take) {
-      tunnels = await askForTunnels(pathIn(folder), take);
+      const socket = await askFor(pathIn(folder), 'tunnels');
+      tunnels = socket !== undefined;
+      if (socket !== undefined) void receiveTunnels(socket, log, take).finally(() => socket.destroy());
+      else log.warn('the old daemon is not asked for its tunnels: it does not listen');
     },
     async serving(drainMs) {
       talk.say({ say: 'serving', drainMs, tunnels });
@@ -201,21 +211,13 @@ async function askFor(path: string, say: 'sockets' | 'tunnels'): Promise<Socket 
   return socket;
 }
 
-/** Resolves when it is asked for. False: it can't be. */
-async function askForTunnels(path: string, take: (tunnels: readonly PassedTunnel[]) => void): Promise<boolean> {
-  const socket = await askFor(path, 'tunnels');
-  if (socket !== undefined) void receiveTunnels(socket, take).finally(() => socket.destroy());
-  return socket !== undefined;
-}
-
-async function askForSockets(path: string): Promise<ListeningSockets> {
+async function askForSockets(path: string, log: Logger): Promise<ListeningSockets> {
   const socket = await askFor(path, 'sockets');
-  if (socket === undefined) return new Map();
-  const sockets = await receiveSockets(socket, socketsMs);
-  socket.destroy();
+  const sockets = socket && (await receiveSockets(socket, socketsMs));
+  socket?.destroy();
+  if (sockets === undefined) log.warn('the old daemon does not give its sockets: listening beside it');
   return sockets ?? new Map();
 }
-
 async function reach(path: string, paused = false): Promise<Socket | undefined> {
   const socket = connect(path);
   if (paused) socket.pause();

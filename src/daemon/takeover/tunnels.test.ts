@@ -1,13 +1,14 @@
 // Tunnels go from one router to another over a unix socket, as they do between daemons: both ends notice nothing.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keptLog } from '../../../test/fake/log.ts';
 import { connect, endpoint, forward, host, route, snapshot, stream, upstream } from '../../../test/fake/l7.ts';
 import { freePort } from '../../../test/fake/port.ts';
 import { unpackTunnel } from '../../kernel/l7.ts';
@@ -69,17 +70,19 @@ interface Served {
 async function succeed(old: Served, next: Served, folder: string, meanwhile: () => Promise<void>): Promise<number> {
   let passed = 0;
   const [writer, reader] = await pair(folder);
-  const over = receiveTunnels(reader, (tunnels) => {
+  const { log, lines } = keptLog();
+  const over = receiveTunnels(reader, log, (tunnels) => {
     passed += tunnels.length;
     next.router.receive(tunnels);
   });
-  const stopped = old.router.stop(5000, passOver(writer));
+  const stopped = old.router.stop(5000, passOver(writer, log));
   await meanwhile();
   await stopped;
   writer.end();
   await over;
   reader.destroy();
   writer.destroy();
+  assert.deepEqual(lines, [], 'nothing was refused');
   return passed;
 }
 
@@ -171,12 +174,19 @@ test('who does not take tunnels leaves them where they are', async () => {
   writer.on('error', () => undefined);
   reader.destroy();
   stack.defer(() => void writer.destroy());
-  const stopped = router.stop(1200, passOver(writer));
+  const { log, lines } = keptLog();
+  const stopped = router.stop(1200, passOver(writer, log));
   await sleep(200);
   for (const one of web) one.send('still;');
   await Promise.all(web.map((one) => one.until(/still;$/)));
   await Promise.all(web.map((one) => one.closed()));
   await stopped;
+  assert.equal(lines.length, 1);
+  const { passed, kept, why, msg } = lines[0]!;
+  assert.match(String(msg), /does not take these tunnels/);
+  assert.match(String(why), /EPIPE|hung up/);
+  assert.equal(passed, 0);
+  assert.ok(Number(kept) > 0 && Number(kept) <= 20, String(kept));
 });
 
 test('a tunnel is as old as it may be, in whichever process it is', async () => {
@@ -199,8 +209,9 @@ test('a tunnel is as old as it may be, in whichever process it is', async () => 
   inherit(next, old);
   assert.ok((await next.offer(both(port, tcp, 1000))).ok);
   const [writer, reader] = await pair(folder);
-  void receiveTunnels(reader, (tunnels) => next.receive(tunnels)).finally(() => reader.destroy());
-  const stopped = old.stop(5000, passOver(writer));
+  const { log } = keptLog();
+  void receiveTunnels(reader, log, (tunnels) => next.receive(tunnels)).finally(() => reader.destroy());
+  const stopped = old.stop(5000, passOver(writer, log));
   await stopped;
   writer.end();
   one.send('on;');
@@ -210,8 +221,10 @@ test('a tunnel is as old as it may be, in whichever process it is', async () => 
   assert.ok(took > 900 && took < 1600, `${took}`);
 });
 
-test('what is no tunnel is none', async () => {
+test('what is no tunnel is none, and said', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mpt-tunnels-'));
+  const faults: string[] = [];
+  await using router = startRouter({ workers: 1, onFault: (what) => void faults.push(what) });
   const server = net.createServer();
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const socket = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1');
@@ -235,9 +248,15 @@ test('what is no tunnel is none', async () => {
     const memory = openSync(file, 'r');
     assert.equal(unpackTunnel(1, 1, { memory, client: fd, up: fd }), false, what);
     assert.equal(unpackTunnel(1, 1, { memory, client: memory, up: memory }), false, what);
-    closeSync(memory);
+    router.receive([{ listener: 'a', memory, client: duplicate(fd), up: duplicate(fd) }]);
+    assert.equal(faults.pop(), '1 of 1 tunnels of another process make no sense: ended', what);
   }
-  socket.destroy();
+  const [writer, reader] = await pair(folder);
+  const { log, lines } = keptLog();
+  writer.write('nonsense');
+  await receiveTunnels(reader, log, () => assert.fail('none'));
+  assert.deepEqual([lines.length, lines[0]!['taken'], lines[0]!['why']], [1, 0, '0 descriptors, 8 bytes']);
+  for (const one of [socket, writer, reader]) one.destroy();
   server.close();
   rmSync(folder, { recursive: true });
 });

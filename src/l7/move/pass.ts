@@ -13,36 +13,50 @@ export interface PassedTunnel {
   readonly up: number;
 }
 
-/** Takes a tunnel away. False: it is not wanted, nor is another. */
-export type Pass = (tunnel: PassedTunnel) => Promise<boolean>;
+/** Who takes tunnels away. */
+export interface Pass {
+  /** Gives why it does not take this one, nor another; undefined: it has it. */
+  take(tunnel: PassedTunnel): Promise<string | undefined>;
+  /** Hears that so many stay in this process, and all that would have come after them. */
+  kept(count: number, why: string): void;
+}
 
-/** Undefined: it is gone, or can't leave the process. */
-function pack(parcel: number): ReturnType<typeof packTunnel> {
+/** Undefined: it is gone, or bound to this process. A string says why it can't be had now. */
+function pack(parcel: number): ReturnType<typeof packTunnel> | string {
   try {
     return packTunnel(parcel);
   } catch (error) {
-    if (error instanceof KernelError) return undefined;
-    throw error;
+    if (!(error instanceof KernelError)) throw error;
+    return error.code === 'EINVAL' ? undefined : error.message;
   }
+}
+
+/** Undefined: it is passed on, or is none. */
+async function passOne(parcel: number, home: number, pass: Pass): Promise<string | undefined> {
+  const packed = pack(parcel);
+  if (packed === undefined || typeof packed === 'string') return packed;
+  const tunnel = { ...packed, listener: readLabel(packed.label)?.listener ?? '' };
+  const why = await pass.take(tunnel);
+  if (why !== undefined) receiveTunnel(tunnel, home, ORPHANS);
+  else for (const fd of [tunnel.memory, tunnel.client, tunnel.up]) closeSync(fd);
+  return why;
 }
 
 /** Passes parked connections on. False: not all; the rest is parked still, or again. */
 export async function passAll(parcels: readonly number[], home: number, pass: Pass): Promise<boolean> {
-  for (const parcel of parcels) {
-    const packed = pack(parcel);
-    if (packed === undefined) continue;
-    const tunnel = { ...packed, listener: readLabel(packed.label)?.listener ?? '' };
-    const taken = await pass(tunnel);
-    if (!taken) receiveTunnel(tunnel, home, ORPHANS);
-    else for (const fd of [tunnel.memory, tunnel.client, tunnel.up]) closeSync(fd);
-    if (!taken) return false;
+  for (const [i, parcel] of parcels.entries()) {
+    const why = await passOne(parcel, home, pass);
+    if (why === undefined) continue;
+    pass.kept(parcels.length - i, why);
+    return false;
   }
   return true;
 }
 
-/** Parks a tunnel that another process passed on, or ends it where it is none. `tag`: of its listener here. */
-export function receiveTunnel({ memory, client, up }: PassedTunnel, home: number, tag: number): void {
+/** Parks a tunnel that another process passed on. False: it is none, and ends. `tag`: of its listener here. */
+export function receiveTunnel({ memory, client, up }: PassedTunnel, home: number, tag: number): boolean {
   const good = unpackTunnel(home, tag, { memory, client, up });
   closeSync(memory);
   if (!good) for (const fd of [client, up]) closeSync(fd);
+  return good;
 }

@@ -52,19 +52,19 @@ export class Crew {
     this.passing = this.passing.then(() => this.passOn());
   }
 
-  /** Where they are not wanted they stay with these workers. */
+  /** Where they are not wanted, or can't leave the process, they stay with these workers. */
   private async passOn(): Promise<void> {
     const { pass } = this;
-    if (pass !== undefined && (await passAll(parkedConnections(this.home), this.home, pass)))
-      return this.sayAll({ type: 'passed' });
-    this.pass = undefined;
+    const all = pass !== undefined && (await passAll(parkedConnections(this.home), this.home, pass));
     this.rehome();
+    if (all) return this.sayAll({ type: 'passed' });
+    this.pass = undefined;
     this.sayAll({ type: 'keep' });
   }
 
-  /** Parks a tunnel of another process, for a listener of that tag. */
-  receive(tunnel: PassedTunnel, tag: number): void {
-    receiveTunnel(tunnel, this.home, tag);
+  /** Parks a tunnel of another process, for a listener of that tag. False: it is none, and ends. */
+  receive(tunnel: PassedTunnel, tag: number): boolean {
+    return receiveTunnel(tunnel, this.home, tag);
   }
 
   /** One more, which serves nothing yet. */
