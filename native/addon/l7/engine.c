@@ -99,7 +99,8 @@ struct engine *engine_new(const struct times *times, uint32_t tick_ms, uint32_t 
 	e->now_us = uv_hrtime() / 1000;
 	wheel_open(&e->wheel, tick_ms, e->now_us / 1000);
 	if (!e->arena || !e->rows || !e->scratch || !e->generations || !e->known || !e->free_slots ||
-	    e->epoll < 0 || !table_reach(&e->slots, max_connections + max_streams)) {
+	    !rows_open(e, max_connections + max_streams) || e->epoll < 0 ||
+	    !table_reach(&e->slots, max_connections + max_streams)) {
 		engine_free(e);
 		return NULL;
 	}

@@ -292,6 +292,8 @@ void dig(struct engine *e);
 void turn_soon(struct engine *e);
 
 // rows.c
+// Makes room for all that so many connections can have in the queue. False: no memory.
+bool rows_open(struct engine *e, uint32_t connections);
 void push(struct engine *e, struct conn *c, uint8_t kind, uint8_t why);
 static inline bool rows_wait(const struct engine *e) { return e->queue_first < e->queue_last; }
 void batch(struct engine *e);

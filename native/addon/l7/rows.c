@@ -6,6 +6,18 @@
 #include <string.h>
 
 #define MAX_US INT32_MAX
+// So many rows of a connection are queued at once, at most: one that lays out bytes, an OUTPUT of each side, one that
+// says what it is to be decided by (in DECIDING, until that is decided), and its DONE, which comes before the row that
+// the next exchange begins with.
+#define ROWS_OF_ONE 5
+
+// Twice as much as can be, so that it is moved to the front only now and then; what was never used is memory by name.
+bool rows_open(struct engine *e, uint32_t connections)
+{
+	e->queue_size = 2 * ROWS_OF_ONE * connections;
+	e->queue = calloc(e->queue_size, sizeof(*e->queue));
+	return e->queue != NULL;
+}
 
 static bool reads(uint8_t kind)
 {
@@ -25,18 +37,14 @@ void push(struct engine *e, struct conn *c, uint8_t kind, uint8_t why)
 			return;
 		c->queued = true;
 	}
-	if (e->queue_last == e->queue_size && e->queue_first > e->queue_size / 2) {
+	if (e->queue_last == e->queue_size) {
 		e->queue_last -= e->queue_first;
 		memmove(e->queue, e->queue + e->queue_first, e->queue_last * sizeof(*e->queue));
 		e->queue_first = 0;
-	} else if (e->queue_last == e->queue_size) {
-		uint32_t size = e->queue_size ? e->queue_size * 2 : 1024;
-		struct queued *queue = realloc(e->queue, size * sizeof(*queue));
-		if (!queue)
-			abort();
-		e->queue = queue;
-		e->queue_size = size;
 	}
+	// Two times more than can be: this one's time will end it.
+	if (e->queue_last == e->queue_size)
+		return (void)(e->stats.faults += 1);
 	e->queue[e->queue_last++] = (struct queued){ .conn = c, .kind = kind, .why = why };
 	c->rows += 1;
 	if (!e->in_turn)
