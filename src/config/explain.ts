@@ -3,7 +3,7 @@
 // Schemas run through zod's core, whose raw issues still know the schema that raised them: from it come the known words
 // for a hint, and the branches of a union, which are judged again here to tell the one that was meant.
 import { z } from 'zod';
-import { nearest } from '../lib/nearest.ts';
+import { nearest } from '../lib/compare/nearest.ts';
 import type { Path } from './path.ts';
 
 /** One thing wrong in a value, before it has a position. */

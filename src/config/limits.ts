@@ -35,14 +35,16 @@ export const readText = (path: string, limits: Limits = defaultLimits): Uint8Arr
 const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]/; // oxlint-disable-line no-control-regex
 
 /** The text in the bytes of a file, or the Problem that keeps it from being text: too long, not UTF-8, or with
- * characters that YAML 1.2 section 5.1 does not allow. A byte order mark is dropped. */
-export function decodeText(bytes: Uint8Array, file: string, limits: Limits = defaultLimits): string | Problem {
-  if (bytes.length > limits.bytes) {
+ * characters that YAML 1.2 section 5.1 does not allow. A byte order mark is dropped. Of bytes that were decoded already
+ * the text may be given. */
+export function decodeText(bytes: Uint8Array | string, file: string, limits: Limits = defaultLimits): string | Problem {
+  const decoded = typeof bytes === 'string';
+  if ((decoded ? Buffer.byteLength(bytes) : bytes.length) > limits.bytes) {
     const message = `the file is too long: at most ${limits.bytes} bytes are allowed`;
     return { file, line: 1, column: 1, path: '', message };
   }
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
-  const wrong = firstDifference(bytes, text);
+  const text = decoded ? bytes.toWellFormed() : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  const wrong = decoded ? undefined : firstDifference(bytes, text);
   if (wrong !== undefined) return { ...place(text, wrong, file), message: 'the text is not UTF-8 from here on' };
   return checkText(text.startsWith('\ufeff') ? text.slice(1) : text, file, limits);
 }

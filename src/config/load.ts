@@ -2,7 +2,8 @@
 import type { z } from 'zod';
 import { type Finding, judge, meant } from './explain.ts';
 import { decodeText, defaultLimits, type Limits } from './limits.ts';
-import { type Manifest, readManifests, type SourceFile } from './manifest.ts';
+import { atOnce } from '../lib/work/turns.ts';
+import { type Manifest, type ReadFiles, readingManifests, type SourceFile } from './manifest.ts';
 import { type Path, printPath } from './path.ts';
 import type { Problem } from './problem.ts';
 import { parseDocument, type Position, type Tree } from './yaml.ts';
@@ -16,40 +17,55 @@ export interface Document {
   /** The sections as they were written, before any schema. */
   readonly raw: Readonly<Record<string, unknown>>;
   readonly manifests: readonly Manifest[];
+  /** What the manifests were read from. */
+  readonly files: ReadFiles;
   /** Position of the value at the path, or of its nearest ancestor. */
-  at(path: Path): Position;
+  readonly at: (path: Path) => Position;
 }
 
 /** What `load` takes: the document's bytes and name, a schema for each section, and the manifest files. */
 export interface LoadInput extends SourceFile {
   readonly sections: Readonly<Record<string, z.ZodType>>;
   readonly manifests?: readonly SourceFile[];
+  /** Documents that were loaded before, with the same schemas and limits: what they have in common with this one is not
+   * read again. */
+  readonly before?: readonly Document[];
   readonly limits?: Limits;
 }
 
+export type Loaded =
+  | { readonly ok: true; readonly document: Document }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
 /** The document, or all of its Problems in the order of their places: the document's own first, then file by file. */
-export function load(
-  input: LoadInput,
-): { readonly ok: true; readonly document: Document } | { readonly ok: false; readonly problems: readonly Problem[] } {
-  const { file, bytes, sections: schemas, limits = defaultLimits } = input;
-  const files = input.manifests ?? [];
-  const { manifests, problems: manifestProblems } = readManifests(files, limits);
+export function load(input: LoadInput): Loaded {
+  return atOnce(loading(input));
+}
+
+/** The same, manifest by manifest. */
+export function* loading(input: LoadInput): Generator<undefined, Loaded, undefined> {
+  const { file, bytes, sections: schemas, before = [], limits = defaultLimits } = input;
+  const sources = input.manifests ?? [];
+  const known = before.map((each) => each.files);
+  const { manifests, files, problems: manifestProblems } = yield* readingManifests(sources, known, limits);
   const text = decodeText(bytes, file, limits);
   if (typeof text !== 'string') return { ok: false, problems: [text, ...manifestProblems] };
-  const tree = parseDocument(text, file, limits);
-  const read = readSections(tree, schemas);
-  const own = [...tree.problems, ...read.problems];
-  const problems = inOrder([...own, ...manifestProblems], [file, ...files.map((each) => each.file)]);
+  const same = before.find((each) => each.text === text && each.file === file);
+  const own = same ?? readDocument(text, file, schemas, limits);
+  const ownProblems = 'problems' in own ? own.problems : [];
+  const problems = inOrder([...ownProblems, ...manifestProblems], [file, ...sources.map((each) => each.file)]);
   if (problems.length > 0) return { ok: false, problems: bounded(problems, limits.problems) };
-  const document = {
-    file,
-    text,
-    sections: Object.freeze(read.sections),
-    raw: (tree.value ?? {}) as Readonly<Record<string, unknown>>,
-    manifests: Object.freeze(manifests),
-    at: tree.at,
-  };
-  return { ok: true, document: Object.freeze(document) };
+  const { sections, raw, at } = own;
+  return { ok: true, document: Object.freeze({ file, text, sections, raw, manifests, files, at }) };
+}
+
+type Own = Pick<Document, 'sections' | 'raw' | 'at'> & { readonly problems: readonly Problem[] };
+
+function readDocument(text: string, file: string, schemas: LoadInput['sections'], limits: Limits): Own {
+  const tree = parseDocument(text, file, limits);
+  const { sections, problems } = readSections(tree, schemas);
+  const raw = (tree.value ?? {}) as Readonly<Record<string, unknown>>;
+  return { sections: Object.freeze(sections), raw, at: tree.at, problems: [...tree.problems, ...problems] };
 }
 
 function readSections(

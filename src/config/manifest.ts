@@ -2,7 +2,9 @@
 import { defaultLimits, decodeText, type Limits } from './limits.ts';
 import { isWithin, type Path } from './path.ts';
 import { type Problem, problemAt } from './problem.ts';
-import { parseStream, type Position, type Tree } from './yaml.ts';
+import { movedDown, type Piece, readPieces } from './pieces.ts';
+import { atOnce } from '../lib/work/turns.ts';
+import type { Position, Tree } from './yaml.ts';
 
 /** A Gateway API, Istio or core object as it stood in its file. */
 export interface Manifest {
@@ -25,34 +27,101 @@ export interface Manifest {
   at(path: Path, part?: 'key' | 'value'): Position;
 }
 
-/** The bytes of a file and the name that Problems call it by. */
+/** What is in a file, as bytes or as text, and the name that Problems call it by. */
 export interface SourceFile {
   readonly file: string;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array | string;
+}
+
+/** What was read of a file: its text and the objects of each piece of it. */
+export interface ReadFile {
+  readonly text: string;
+  readonly parts: readonly Part[];
+}
+
+interface Part {
+  readonly piece: Piece;
+  /** Lines of the file before it. */
+  readonly before: number;
+  readonly manifests: readonly Manifest[];
+  readonly problems: readonly Problem[];
+}
+
+/** Files as they were read, by name. */
+export type ReadFiles = ReadonlyMap<string, ReadFile>;
+
+interface Objects {
+  readonly manifests: readonly Manifest[];
+  readonly problems: readonly Problem[];
+  /** Those that are text. */
+  readonly files: ReadFiles;
 }
 
 /** All objects of the files in order, and what is wrong with them. A List counts as its items. */
-export function readManifests(
+export function readManifests(files: readonly SourceFile[], limits: Limits = defaultLimits): Objects {
+  return atOnce(readingManifests(files, [], limits));
+}
+
+/** The same, object by object. What files read before have as well, with the same limits, is not read again: the
+ * objects are the same, as long as they stand where they stood; else what is in them is. */
+export function* readingManifests(
   files: readonly SourceFile[],
+  before: readonly ReadFiles[],
   limits: Limits = defaultLimits,
-): { readonly manifests: readonly Manifest[]; readonly problems: readonly Problem[] } {
+): Generator<undefined, Objects, undefined> {
+  const read = new Map<string, ReadFile>();
   const manifests: Manifest[] = [];
   const problems: Problem[] = [];
   for (const { file, bytes } of files) {
-    const text = decodeText(bytes, file, limits);
-    if (typeof text !== 'string') {
-      problems.push(text);
+    const known = before.flatMap((each) => each.get(file) ?? []);
+    const content = known.find(({ text }) => text === bytes) ?? (yield* readFile(file, bytes, known, limits));
+    if ('message' in content) {
+      problems.push(content);
       continue;
     }
-    for (const tree of parseStream(text, file, limits)) {
-      problems.push(...tree.problems);
-      // An empty document between two "---" is usual and means nothing.
-      if (tree.value === null || tree.value === undefined) continue;
-      readObject(tree, tree.value, [], manifests, problems);
+    read.set(file, content);
+    for (const part of content.parts) {
+      manifests.push(...part.manifests);
+      problems.push(...part.problems);
     }
+    yield;
   }
-  problems.push(...duplicates(manifests));
-  return { manifests, problems };
+  problems.push(...(yield* duplicates(manifests)));
+  return { manifests, problems, files: read };
+}
+
+function* readFile(
+  file: string,
+  bytes: Uint8Array | string,
+  known: readonly ReadFile[],
+  limits: Limits,
+): Generator<undefined, ReadFile | Problem, undefined> {
+  const text = decodeText(bytes, file, limits);
+  if (typeof text !== 'string') return text;
+  const same = new Map(known.flatMap(({ parts }) => parts.map((part) => [part.piece.text, part])));
+  const pieces = yield* readPieces(text, file, (each) => same.get(each)?.piece, limits);
+  const parts: Part[] = [];
+  let before = 0;
+  for (const piece of pieces) {
+    const there = same.get(piece.text);
+    parts.push(there?.piece === piece && there.before === before ? there : partOf(piece, before));
+    before += piece.lineEnds;
+    yield;
+  }
+  return { text, parts };
+}
+
+function partOf(piece: Piece, before: number): Part {
+  const manifests: Manifest[] = [];
+  const problems: Problem[] = [];
+  for (const each of piece.stream.trees) {
+    const tree = movedDown(each, before);
+    problems.push(...tree.problems);
+    // An empty document between two "---" is usual and means nothing.
+    if (tree.value === null || tree.value === undefined) continue;
+    readObject(tree, tree.value, [], manifests, problems);
+  }
+  return { piece, before, manifests, problems };
 }
 
 function readObject(tree: Tree, value: unknown, path: Path, manifests: Manifest[], problems: Problem[]): void {
@@ -140,21 +209,24 @@ function strings(
 }
 
 /** Objects whose group, kind, namespace and name another one has: versions of a kind are the same kind. */
-function duplicates(manifests: readonly Manifest[]): Problem[] {
+function* duplicates(manifests: readonly Manifest[]): Generator<undefined, Problem[], undefined> {
   const first = new Map<string, Manifest>();
-  return manifests.flatMap((manifest) => {
+  const problems: Problem[] = [];
+  for (const manifest of manifests) {
+    yield;
     const { apiVersion, kind, metadata, file, line } = manifest;
     const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
     const key = `${group}/${kind} ${metadata.namespace}/${metadata.name}`;
     const earlier = first.get(key);
     if (!earlier) {
       first.set(key, manifest);
-      return [];
+      continue;
     }
     const where = earlier.file === file ? `line ${earlier.line}` : `${earlier.file}:${earlier.line}`;
     const message = `${kind} ${metadata.namespace}/${metadata.name} stands here again; the first is at ${where}`;
-    return [{ file, line, column: manifest.column, path: '', message }];
-  });
+    problems.push({ file, line, column: manifest.column, path: '', message });
+  }
+  return problems;
 }
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {

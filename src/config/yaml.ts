@@ -39,17 +39,33 @@ export function parseDocument(text: string, file: string, limits: Limits = defau
 /** All documents in the text, in order; none for a text of comments only. If the text can't be read as YAML at all, one
  * tree with the Problem. */
 export function parseStream(text: string, file: string, limits: Limits = defaultLimits): readonly Tree[] {
+  return readStream(text, file, limits).trees;
+}
+
+/** The documents in a text, and how much of what is bounded they have. */
+export interface Stream {
+  readonly trees: readonly Tree[];
+  readonly tokens: number;
+  readonly aliases: number;
+  readonly values: number;
+  /** Some of the text is no YAML, or there is too much of it. */
+  readonly broken: boolean;
+}
+
+/** As `parseStream`. */
+export function readStream(text: string, file: string, limits: Limits = defaultLimits): Stream {
+  const none = { tokens: 0, aliases: 0, values: 0, broken: true };
   const checked = checkText(text, file, limits);
-  if (typeof checked !== 'string') return [emptyTree(file, [checked])];
+  if (typeof checked !== 'string') return { ...none, trees: [emptyTree(file, [checked])] };
   const lines = new LineCounter();
   const position = (offset: number): Position => {
     const { line, col } = lines.linePos(Math.min(offset, text.length));
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const tokens = scan(checked, lines, limits);
-  if (!Array.isArray(tokens)) {
-    const { offset, message } = tokens;
-    return [emptyTree(file, [{ file, ...position(offset), path: '', message }])];
+  const scanned = scan(checked, lines, limits);
+  if ('message' in scanned) {
+    const { offset, message } = scanned;
+    return { ...none, trees: [emptyTree(file, [{ file, ...position(offset), path: '', message }])] };
   }
   const composer = new Composer({
     schema: 'core',
@@ -59,13 +75,15 @@ export function parseStream(text: string, file: string, limits: Limits = default
     resolveKnownTags: false,
   });
   const trees: Tree[] = [];
-  let budget = limits.values;
-  for (const document of composer.compose(tokens, false, text.length)) {
-    const tree = treeOf(document, file, position, { ...limits, values: budget });
-    budget -= tree.values;
-    trees.push(tree);
+  let values = 0;
+  let broken = false;
+  for (const document of composer.compose(scanned.syntax, false, text.length)) {
+    const read = treeOf(document, file, position, { ...limits, values: limits.values - values });
+    values += read.values;
+    broken ||= read.broken;
+    trees.push(read.tree);
   }
-  return trees;
+  return { trees, tokens: scanned.tokens, aliases: scanned.aliases, values, broken };
 }
 
 interface TooMuch {
@@ -73,10 +91,16 @@ interface TooMuch {
   readonly message: string;
 }
 
+interface Scanned {
+  readonly syntax: readonly CST.Token[];
+  readonly tokens: number;
+  readonly aliases: number;
+}
+
 /** The syntax tree, grown token by token and given up at the first limit. */
-function scan(text: string, lines: LineCounter, limits: Limits): CST.Token[] | TooMuch {
+function scan(text: string, lines: LineCounter, limits: Limits): Scanned | TooMuch {
   const parser = new Parser(lines.addNewLine);
-  const tokens: CST.Token[] = [];
+  const syntax: CST.Token[] = [];
   lines.addNewLine(0);
   let count = 0;
   let aliases = 0;
@@ -91,14 +115,14 @@ function scan(text: string, lines: LineCounter, limits: Limits): CST.Token[] | T
     if (CST.tokenType(lexeme) === 'alias' && ++aliases > limits.aliases) {
       return { offset: parser.offset, message: `more than ${limits.aliases} aliases` };
     }
-    for (const token of parser.next(lexeme)) tokens.push(token);
+    for (const token of parser.next(lexeme)) syntax.push(token);
     // The stack holds the document and a scalar besides the collections.
     if (parser.stack.length > limits.depth + 2) {
       return { offset: parser.offset, message: `nested deeper than ${limits.depth} levels` };
     }
   }
-  for (const token of parser.end()) tokens.push(token);
-  return tokens;
+  for (const token of parser.end()) syntax.push(token);
+  return { syntax, tokens: count, aliases };
 }
 
 /** From so many tokens on the tree of too many would be a burden: they are counted before more of it grows. */
@@ -121,7 +145,7 @@ function treeOf(
   file: string,
   position: (offset: number) => Position,
   limits: Limits,
-): Tree & { readonly values: number } {
+): { readonly tree: Tree; readonly values: number; readonly broken: boolean } {
   const faults = [...document.errors, ...document.warnings];
   const problems = faults.slice(0, limits.problems).map((fault) => ({
     file,
@@ -133,13 +157,13 @@ function treeOf(
   if (explicit === true && version !== '1.2') {
     problems.push({ file, ...position(0), path: '', message: `YAML ${version} is not read; YAML 1.2 is` });
   }
-  if (problems.length > 0) return { ...emptyTree(file, problems), values: 0 };
+  if (problems.length > 0) return { tree: emptyTree(file, problems), values: 0, broken: true };
   const read = readTree(document, limits);
   const at: Tree['at'] = (path, part = 'value') => position(locate(document, path, part));
   for (const fault of read.faults) {
     problems.push({ file, ...position(fault.offset), path: printPath(fault.path), message: fault.message });
   }
-  return { file, value: read.value, problems, at, values: read.values };
+  return { tree: { file, value: read.value, problems, at }, values: read.values, broken: false };
 }
 
 /** The parser's words where they are plain, our own where they are not. */

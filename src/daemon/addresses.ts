@@ -1,6 +1,7 @@
 // Which resource brings an address: what listens there waits for it.
-import type { Ref } from '../engine/resource.ts';
+import type { Ref, Resource } from '../engine/resource.ts';
 import type { AnySlice, Look } from '../engine/slice.ts';
+import { workOn } from '../lib/work/turns.ts';
 import { portsSchema } from '../switch/l1/port/schema.ts';
 import { vlansSchema } from '../switch/l2/vlan/schema.ts';
 
@@ -17,9 +18,10 @@ export function addressRefs(look: Look): ReadonlyMap<string, Ref> {
 
 /** The slice, its listeners waiting for the addresses that they bind. */
 export function waitingForAddresses(slice: AnySlice): AnySlice {
-  const compile: AnySlice['compile'] = (section, look) => {
+  const compile = function* (section: unknown, look: Look): Generator<unknown, readonly Resource[], undefined> {
     const own = addressRefs(look);
-    return (slice.compile?.(section, look) ?? []).map((resource) => {
+    const made: readonly Resource[] = yield* workOn(slice.compile?.(section, look) ?? []);
+    return made.map((resource) => {
       const address = own.get((resource.spec as { address?: string }).address ?? '');
       return address === undefined ? resource : { ...resource, needs: [...resource.needs, address] };
     });

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Problem } from '../config/problem.ts';
-import { serial } from '../lib/queue.ts';
+import { serial } from '../lib/work/queue.ts';
 import { boot, confirmTimer, type ConfirmTimer } from './boot.ts';
 import { commit, type CommitContext, confirm, refuse, type Wanted } from './commit.ts';
 import type { CommitAnswer, CommitOptions, Engine } from './engine.ts';
@@ -93,6 +93,7 @@ function worldOf(input: EngineInput, live: Live, actionLog: (line: string) => vo
 
 function contextOf(input: EngineInput, live: Live, history: History, reconciler: Reconciler): CommitContext {
   let running: StoredRevision | undefined;
+  const known: CommitContext['known'] = {};
   return {
     slices: input.slices,
     instance: input.instance,
@@ -104,9 +105,11 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
     folder: dirname(input.file),
     inOrder: serial(),
     running: () => running,
+    known,
     desired: () => live.compiled?.resources ?? new Map(),
     applied(revision, compiled) {
       running = revision;
+      known.running = compiled.document;
       live.compiled = compiled;
       for (const listener of live.listeners) listener(revision);
     },

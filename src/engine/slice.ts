@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { Clock } from '../lib/clock.ts';
+import type { Work } from '../lib/work/turns.ts';
 import type { Manifest } from '../config/manifest.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -112,9 +113,11 @@ export interface Slice<S extends z.ZodType = z.ZodType> {
   readonly schema?: S;
   /** Manifest kinds that this slice owns, "gateway.networking.k8s.io/HTTPRoute". */
   readonly manifests?: readonly string[];
-  check?(section: z.infer<S>, look: Look): readonly Problem[];
+  /** Steps of work that takes longer than a few milliseconds: others have their turn between them. */
+  check?(section: z.infer<S>, look: Look): Work<readonly Problem[]>;
   derive?(section: z.infer<S>, look: Look): Derived;
-  compile?(section: z.infer<S>, look: Look): readonly Resource[];
+  /** As `check`. */
+  compile?(section: z.infer<S>, look: Look): Work<readonly Resource[]>;
   /** Rows of the fast path's tables that the slice fills. */
   readonly tables?: readonly AnyTable[];
   drivers?(kernel: Kernel, host: DriverHost): readonly AnyDriver[];

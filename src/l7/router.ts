@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { every, systemClock } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
-import { serial } from '../lib/queue.ts';
+import { serial } from '../lib/work/queue.ts';
 import type { Ack, ClusterKey, Consumer, Endpoints, Nack, Snapshot } from '../mesh/snapshot.ts';
 import { NO_ROUTE, StatRows, readStats } from './record/counters.ts';
 import { LogFile } from './record/rotate.ts';

@@ -1,5 +1,6 @@
 // What the loop works on: the drivers, what is desired, and what it knows of the world.
 import type { Clock } from '../../lib/clock.ts';
+import { same } from '../../lib/compare/same.ts';
 import type { Fault } from '../faults.ts';
 import type { Action, AnyDriver, Ref, Resource } from '../resource.ts';
 import type { Failure } from '../slice.ts';
@@ -62,21 +63,12 @@ export function union(committed: Resources, published: ReadonlyMap<string, Resou
   return all;
 }
 
-const texts = new WeakMap<Resource, string>();
-
-/** The spec as text; a resource never changes, so it is made once. */
-function textOf(resource: Resource): string {
-  let text = texts.get(resource);
-  if (text === undefined) texts.set(resource, (text = JSON.stringify(resource.spec)));
-  return text;
-}
-
 /** Refs whose resource is in only one of the two, or differs. */
 export function changed(before: Resources, after: Resources): Set<Ref> {
   const refs = new Set<Ref>();
   for (const [ref, resource] of after) {
     const old = before.get(ref);
-    if (old === undefined || (old !== resource && textOf(old) !== textOf(resource))) refs.add(ref);
+    if (old === undefined || !same(old.spec, resource.spec)) refs.add(ref);
   }
   for (const ref of before.keys()) if (!after.has(ref)) refs.add(ref);
   return refs;

@@ -1,12 +1,13 @@
 // Candidate text -> what it makes, with every file that it names.
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Document } from '../../config/load.ts';
 import type { Problem } from '../../config/problem.ts';
+import { inTurns } from '../../lib/work/turns.ts';
 import type { Candidate } from '../engine.ts';
 import type { AnySlice } from '../slice.ts';
-import { compile, type Compiled } from './compile.ts';
-import { loadCandidate } from './load.ts';
+import { type Compiled, compiling } from './compile.ts';
+import { loadingCandidate } from './load.ts';
 import type { StoredRevision } from './revision.ts';
 
 export interface CompileContext {
@@ -16,7 +17,12 @@ export interface CompileContext {
   /** Folder against which relative file names in the document are read. */
   readonly folder: string;
   running(): StoredRevision | undefined;
+  /** What the next candidate has most in common with. */
+  readonly known: { running?: Document; candidate?: Document };
 }
+
+/** Of work on a candidate between two turns of the thread, in milliseconds. */
+const turnMs = 5;
 
 export interface Prepared {
   readonly candidate: Candidate;
@@ -34,17 +40,19 @@ export async function compileCandidate(
   const manifests = candidate.manifests ?? context.running()?.manifests ?? {};
   const misnamed = Object.keys(manifests).filter((name) => !manifestName.test(name));
   if (misnamed.length > 0) return misnamed.map(badName);
-  const loaded = loadCandidate(context.slices, candidate.document, manifests);
+  const { slices, instance, baseMac, known } = context;
+  const before = [known.running ?? [], known.candidate ?? []].flat();
+  const loaded = await inTurns(loadingCandidate(slices, candidate.document, manifests, before), turnMs);
   if (!loaded.ok) return loaded.problems;
-  await nextTurn();
+  const { document } = loaded;
+  known.candidate = document;
   const files: Record<string, Uint8Array> = {};
   const file = (name: string): Uint8Array | undefined => {
     const bytes = stored === undefined ? readInside(context.folder, name) : stored[name];
     if (bytes !== undefined) files[name] = bytes;
     return bytes;
   };
-  const { slices, instance, baseMac } = context;
-  const compiled = compile({ slices, document: loaded.document, instance, baseMac, file });
+  const compiled = await inTurns(compiling({ slices, document, instance, baseMac, file }), turnMs);
   if (!('resources' in compiled)) return compiled;
   return { candidate: { ...candidate, manifests }, compiled, files };
 }

@@ -3,6 +3,7 @@
 import type { z } from 'zod';
 import type { Document } from '../../config/load.ts';
 import type { Problem } from '../../config/problem.ts';
+import { atOnce, type Work, workOn } from '../../lib/work/turns.ts';
 import type { Ref, Resource } from '../resource.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import type { AnySlice, Look } from '../slice.ts';
@@ -16,6 +17,7 @@ export interface CompileInput {
 }
 
 export interface Compiled {
+  readonly document: Document;
   readonly look: Look;
   readonly resources: ReadonlyMap<Ref, Resource>;
 }
@@ -24,27 +26,41 @@ type Json = Record<string, unknown>;
 
 /** The desired resources, or all problems at once. */
 export function compile(input: CompileInput): Compiled | readonly Problem[] {
+  return atOnce(compiling(input));
+}
+
+/** The same, slice by slice, and in as small steps as slices make. */
+export function* compiling(given: CompileInput): Generator<unknown, Compiled | readonly Problem[], undefined> {
+  const input = { ...given, byKind: Map.groupBy(given.document.manifests, groupKind) };
   const problems: Problem[] = [];
   const sections = derive(input, problems);
   const look = makeLook(input, sections);
   if (problems.length > 0) return problems;
   for (const slice of input.slices) {
-    if (slice.schema !== undefined) problems.push(...(slice.check?.(sections[slice.name], look) ?? []));
+    yield;
+    if (slice.schema === undefined || slice.check === undefined) continue;
+    problems.push(...(yield* workOn(slice.check(sections[slice.name], look) as Work<readonly Problem[]>)));
   }
   problems.push(...unknownManifests(input));
   if (problems.length > 0) return problems;
   const resources = new Map<Ref, Resource>();
   for (const slice of input.slices) {
-    for (const resource of slice.compile?.(sections[slice.name], look) ?? []) {
+    yield;
+    if (slice.compile === undefined) continue;
+    const made = yield* workOn(slice.compile(sections[slice.name], look) as Work<readonly Resource[]>);
+    for (const resource of made) {
       if (resources.has(resource.ref)) throw new Error(`${resource.ref} is compiled twice`);
       resources.set(resource.ref, resource);
     }
   }
-  return { look, resources };
+  return { document: input.document, look, resources };
 }
 
+/** With the manifests by group and kind, found once: there may be thousands. */
+type Input = CompileInput & { readonly byKind: ReadonlyMap<string, readonly Manifest[]> };
+
 /** Sections after every slice has added its entries to others, in the order of the list. */
-function derive(input: CompileInput, problems: Problem[]): Json {
+function derive(input: Input, problems: Problem[]): Json {
   const raw = structuredClone(input.document.raw) as Json;
   const sections: Json = { ...input.document.sections };
   const origin = new Map<string, string>();
@@ -63,7 +79,7 @@ function derive(input: CompileInput, problems: Problem[]): Json {
 }
 
 interface MergeContext {
-  readonly input: CompileInput;
+  readonly input: Input;
   readonly origin: Map<string, string>;
   readonly problems: Problem[];
 }
@@ -108,7 +124,7 @@ function reparse(
   return input.document.sections[slice.name];
 }
 
-function makeLook(input: CompileInput, sections: Json): Look {
+function makeLook(input: Input, sections: Json): Look {
   const nameOf = new Map(input.slices.map((slice) => [slice.schema, slice.name]));
   const look = (schema: z.ZodType): unknown => {
     const name = nameOf.get(schema);
@@ -116,7 +132,7 @@ function makeLook(input: CompileInput, sections: Json): Look {
     return sections[name];
   };
   return Object.assign(look as Look, {
-    manifests: (kind: string): readonly Manifest[] => input.document.manifests.filter((m) => groupKind(m) === kind),
+    manifests: (kind: string): readonly Manifest[] => input.byKind.get(kind) ?? [],
     problem: (path: readonly (string | number)[], message: string, hint?: string): Problem =>
       problemAt(input.document, path, message, hint),
     file: input.file,
@@ -136,10 +152,11 @@ function groupKind(m: Manifest): string {
   return slash < 0 ? m.kind : `${m.apiVersion.slice(0, slash)}/${m.kind}`;
 }
 
-function unknownManifests(input: CompileInput): Problem[] {
+function unknownManifests(input: Input): Problem[] {
   const known = new Set(input.slices.flatMap((slice) => slice.manifests ?? []));
+  const unknown = new Set([...input.byKind].flatMap(([kind, list]) => (known.has(kind) ? [] : list)));
   return input.document.manifests
-    .filter((m) => !known.has(groupKind(m)))
+    .filter((m) => unknown.has(m))
     .map((m) => ({
       file: m.file,
       line: m.line,

@@ -1,6 +1,6 @@
 // Candidate text -> Document, by the schemas of the slices.
-import { type Document, load } from '../../config/load.ts';
-import type { Problem } from '../../config/problem.ts';
+import { type Document, type Loaded, loading } from '../../config/load.ts';
+import { atOnce } from '../../lib/work/turns.ts';
 import type { AnySlice } from '../slice.ts';
 
 /** Loads a document and its manifests (file name -> content). `file` is what Problems call the document. */
@@ -8,15 +8,20 @@ export function loadCandidate(
   slices: readonly AnySlice[],
   document: string | Uint8Array,
   manifests: Readonly<Record<string, string | Uint8Array>>,
-  file = 'midplane.yaml',
-): { readonly ok: true; readonly document: Document } | { readonly ok: false; readonly problems: readonly Problem[] } {
-  const sections = Object.fromEntries(slices.flatMap((s) => (s.schema === undefined ? [] : [[s.name, s.schema]])));
-  return load({
-    file,
-    bytes: bytesOf(document),
-    sections,
-    manifests: Object.entries(manifests).map(([name, text]) => ({ file: name, bytes: bytesOf(text) })),
-  });
+  file?: string,
+): Loaded {
+  return atOnce(loadingCandidate(slices, document, manifests, [], file));
 }
 
-const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === 'string' ? Buffer.from(text) : text);
+/** The same, manifest by manifest. What the documents loaded `before` have as well is not read again. */
+export function loadingCandidate(
+  slices: readonly AnySlice[],
+  document: string | Uint8Array,
+  manifests: Readonly<Record<string, string | Uint8Array>>,
+  before: readonly Document[],
+  file = 'midplane.yaml',
+): Generator<undefined, Loaded, undefined> {
+  const sections = Object.fromEntries(slices.flatMap((s) => (s.schema === undefined ? [] : [[s.name, s.schema]])));
+  const files = Object.entries(manifests).map(([name, bytes]) => ({ file: name, bytes }));
+  return loading({ file, bytes: document, sections, manifests: files, before });
+}

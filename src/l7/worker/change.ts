@@ -2,6 +2,7 @@
 // Work on it is as long as the snapshots are, so it comes in many small parts; what it gives is as long as the change.
 import type { ClusterKey, Listener, Route, RouteTable, Secret, Snapshot, VirtualHost } from '../../mesh/snapshot.ts';
 import type { Cluster } from '../../mesh/snapshot.ts';
+import { same } from '../../lib/compare/same.ts';
 import { hostKey } from './steps.ts';
 import type { Step } from './steps.ts';
 
@@ -165,21 +166,4 @@ function* hostSteps(
     yield { is: 'kept', from, to: from + length };
     i += length - 1;
   }
-}
-
-/** The same data. */
-function same(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a)) {
-    if (!Array.isArray(b) || a.length !== b.length) return false;
-    for (let i = 0; i < a.length; i += 1) if (!same(a[i], b[i])) return false;
-    return true;
-  }
-  let keys = 0;
-  for (const key in a) {
-    if (!same(a[key as keyof typeof a], b[key as keyof typeof b])) return false;
-    keys += 1;
-  }
-  return keys === Object.keys(b).length;
 }

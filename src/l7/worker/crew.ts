@@ -3,7 +3,7 @@
 import { randomInt } from 'node:crypto';
 import { discardParked, listenerCrowds, parkedConnections } from '../../kernel/l7.ts';
 import type { Clock } from '../../lib/clock.ts';
-import type { Run } from '../../lib/queue.ts';
+import type { Run } from '../../lib/work/queue.ts';
 import { passAll, receiveTunnel } from '../move/pass.ts';
 import type { Pass, PassedTunnel } from '../move/pass.ts';
 import { counterMemory } from '../record/counters.ts';

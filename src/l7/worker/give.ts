@@ -1,5 +1,5 @@
 // A change given to workers in two steps: all prepare what is new to them, then all switch.
-import { inTurns } from './turns.ts';
+import { inTurns } from '../../lib/work/turns.ts';
 import type { Snapshot } from '../../mesh/snapshot.ts';
 import { stepsTo } from './change.ts';
 import type { RowOf } from './change.ts';

@@ -4,7 +4,7 @@ import { flushCompileCache } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../lib/clock.ts';
-import { inTurns } from './turns.ts';
+import { inTurns } from '../../lib/work/turns.ts';
 import type { Endpoints } from '../../mesh/snapshot.ts';
 import { Chain } from '../chain.ts';
 import { counterWriter } from '../record/counters.ts';

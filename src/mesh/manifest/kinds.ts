@@ -1,5 +1,5 @@
 // The kinds of manifests that are understood. A new kind is a row here and a module that compiles it.
-import { nearest } from '../../lib/nearest.ts';
+import { nearest } from '../../lib/compare/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import { backendTlsPolicyRules } from './gatewayapi/backendtls.ts';

@@ -22,3 +22,22 @@ export async function inTurns<T>(
     work.return(undefined as T);
   }
 }
+
+/** What long work comes to, all of it in one go. */
+export function atOnce<T>(work: Generator<unknown, T, undefined>): T {
+  let step = work.next();
+  while (step.done !== true) step = work.next();
+  return step.value;
+}
+
+/** What comes at once, or by work that is done step by step. What comes is no generator itself. */
+export type Work<T> = T | Generator<unknown, T, undefined>;
+
+/** Does such work step by step. */
+export function* workOn<T>(work: Work<T>): Generator<unknown, T, undefined> {
+  return isSteps(work) ? yield* work : work;
+}
+
+function isSteps<T>(work: Work<T>): work is Generator<unknown, T, undefined> {
+  return typeof work === 'object' && work !== null && Symbol.iterator in work && 'next' in work;
+}
