@@ -292,6 +292,12 @@ const tls: readonly Short[] = [
     'RFC 8446 4.4.2',
   ],
   [
+    'TLS ends here before TLSRoutes',
+    'src/l7/tls/tlsroute.test.ts',
+    'TLS ends here, and the TLSRoute of the name that the client says has what is in it',
+    'RFC 6066 3',
+  ],
+  [
     'PROXY protocol before TLS',
     'src/l7/tls/stream.test.ts',
     'a PROXY header may stand before it, and go to the server; a host without a stream is closed',

@@ -177,7 +177,14 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
     const own = (b: GatewayBinding | IstioBinding): boolean => here(b) && b.protocol === protocol;
     const others = istio.filter(own);
     if (protocol === 'HTTPS' || protocol === 'TCPS') {
-      const secured = terminate(name, bindings.filter(own), others, book, firstSeen);
+      const secured = terminate({
+        socket: name,
+        protocol,
+        gateways: bindings.filter(own),
+        istio: others,
+        book,
+        firstSeen,
+      });
       const tls = secured.map(([host]) => host);
       const bound = settings([...bindings, ...istio].filter(own));
       const listener = { name, address, port, protocol, routes: name, tls, ...bound };

@@ -98,31 +98,57 @@ function behind(domain: string) {
   };
 }
 
-/** The streams of listeners of one socket. */
+type Older = (a: CompiledStream, b: CompiledStream) => number;
+
+const olderBy =
+  (firstSeen?: FirstSeen): Older =>
+  (a, b) =>
+    compareAge(a.source.manifest, b.source.manifest, firstSeen);
+
+/** The streams of listeners of one socket that speak TCP or TLS. */
 export function streamsOf(
   bindings: readonly GatewayBinding[],
   book: StatusBook,
   firstSeen?: FirstSeen,
 ): readonly StreamRoute[] {
-  const older = (a: CompiledStream, b: CompiledStream): number =>
-    compareAge(a.source.manifest, b.source.manifest, firstSeen);
-  const plain = bindings
-    .flatMap((b) => (b.protocol === 'TCP' || b.protocol === 'TCPS' ? b.streams.map((s) => s.route) : []))
-    .toSorted(older);
-  for (const { source } of plain.slice(1)) {
-    const message = `TCPRoute ${plain[0]?.source.key} is older and has the listener`;
-    book.set(source.manifest, { type: 'Conflicted', status: 'True', reason: 'RouteConflict', message });
-  }
+  const older = olderBy(firstSeen);
+  const plain = bindings.flatMap((b) => (b.protocol === 'TCP' ? b.streams.map((s) => s.route) : [])).toSorted(older);
+  for (const { source } of plain.slice(1)) book.set(source.manifest, younger(plain[0]!));
   return [...plain.slice(0, 1).map((s) => s.route), ...byName(bindings, older)];
 }
 
-/** For each name the route of the listener that owns it (the most specific one that covers it), of several the one
- * with the more specific name, then the older. A name that only a listener has is closed: it must not fall to a wider
- * listener. */
-function byName(
+function younger({ kind, source }: CompiledStream) {
+  const message = `${kind} ${source.key} is older and has the listener`;
+  return { type: 'Conflicted' as const, status: 'True' as const, reason: 'RouteConflict', message };
+}
+
+/** The stream of a name, where TLS ends at listeners that have one host; undefined: none of theirs. A TCPRoute takes
+ * what that host covers. */
+export function streamWithin(
+  name: string,
   bindings: readonly GatewayBinding[],
-  older: (a: CompiledStream, b: CompiledStream) => number,
-): readonly StreamRoute[] {
+  book: StatusBook,
+  firstSeen?: FirstSeen,
+): StreamRoute | undefined {
+  const found = streamAt(name, bindings, olderBy(firstSeen));
+  for (const { route, hosts } of bindings.flatMap((b) => b.streams)) {
+    if (found === undefined || route === found || route.kind !== 'TCPRoute' || !hosts.includes(name)) continue;
+    book.set(route.source.manifest, younger(found));
+  }
+  return found?.route;
+}
+
+/** Of the routes that cover a name the one with the more specific host, then the older. */
+function streamAt(name: string, bindings: readonly GatewayBinding[], older: Older): CompiledStream | undefined {
+  return bindings
+    .flatMap((b) => b.streams.flatMap(({ route, hosts }) => hosts.map((host) => ({ route, host }))))
+    .filter(({ host }) => covers(host, name))
+    .toSorted((a, b) => compareHosts(a.host, b.host) || older(a.route, b.route))[0]?.route;
+}
+
+/** For each name the route of the listener that owns it (the most specific one that covers it). A name that only a
+ * listener has is closed: it must not fall to a wider listener. */
+function byName(bindings: readonly GatewayBinding[], older: Older): readonly StreamRoute[] {
   const tls = bindings.filter((b) => b.protocol === 'TLS');
   const names = [...new Set(tls.flatMap((b) => [b.hostname, ...b.streams.flatMap((s) => s.hosts)]))];
   const routes = new Map<string, StreamRoute & { readonly sni: string[] }>();
@@ -130,12 +156,8 @@ function byName(
     const owner = tls
       .filter((b) => covers(b.hostname, name))
       .toSorted((a, b) => compareHosts(a.hostname, b.hostname))[0];
-    const found = tls
-      .filter((b) => b.hostname === owner?.hostname)
-      .flatMap((b) => b.streams.flatMap(({ route, hosts }) => hosts.map((host) => ({ route, host }))))
-      .filter(({ host }) => covers(host, name))
-      .toSorted((a, b) => compareHosts(a.host, b.host) || older(a.route, b.route))[0];
-    const stream = found?.route.route ?? { name: `listener/${owner?.key ?? ''}`, clusters: [] };
+    const own = tls.filter((b) => b.hostname === owner?.hostname);
+    const stream = streamAt(name, own, older)?.route ?? { name: `listener/${owner?.key ?? ''}`, clusters: [] };
     const entry = routes.get(stream.name) ?? { ...stream, sni: [] };
     entry.sni.push(name);
     routes.set(stream.name, entry);

@@ -290,3 +290,38 @@ cluster default/web/80 round-robin
   assert.match(shown, /listener ends speaks TLS, and its tls\.mode is Terminate, on the same port/);
   assert.match(shown, /tls\.certificateRefs is missing: TLS ends here/);
 });
+
+test('TLS that ends here before TLSRoutes: each name has the route that names it best, with the TLS of its listener', () => {
+  const kind = (name: string, of: string, spec: string) =>
+    `apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: ${of}\nmetadata: { name: ${name} }\nspec: { ${spec}, rules: [{ backendRefs: [{ name: web, port: 80 }] }] }\n---\n`;
+  const { router, shown } = build(
+    secret('a', pair(a)) +
+      secret('b', pair(other)) +
+      gateway(`    - { name: any, port: 5432, protocol: TLS, tls: { certificateRefs: [{ name: a }] } }
+    - { name: wild, port: 5432, protocol: TLS, hostname: "*.b.test", tls: { certificateRefs: [{ name: b }] } }
+`) +
+      kind('x', 'TLSRoute', 'parentRefs: [{ name: edge }], hostnames: [x.test, x.b.test]') +
+      kind('outside', 'TLSRoute', 'parentRefs: [{ name: edge, sectionName: any }], hostnames: [y.b.test, "*.test"]') +
+      kind('rest', 'TLSRoute', 'parentRefs: [{ name: edge, sectionName: wild }]') +
+      kind('tcp', 'TCPRoute', 'parentRefs: [{ name: edge }]'),
+  );
+  assert.equal(
+    printSnapshot(router),
+    `listener 10.10.0.1:5432 TCPS
+  tls x.b.test: default/b from TLSv1.2
+    tlsroute/default/x/0: always -> default/web/80*1
+  tls y.b.test: default/b from TLSv1.2
+    tlsroute/default/rest/0: always -> default/web/80*1
+  tls x.test: default/a from TLSv1.2
+    tlsroute/default/x/0: always -> default/web/80*1
+  tls *.b.test: default/b from TLSv1.2
+    tlsroute/default/rest/0: always -> default/web/80*1
+  tls *.test: default/a from TLSv1.2
+    tlsroute/default/outside/0: always -> default/web/80*1
+  tls *: default/a from TLSv1.2
+    tcproute/default/tcp/0: always -> default/web/80*1
+cluster default/web/80 round-robin
+`,
+  );
+  assert.match(shown, /TLSRoute default\/rest is older and has the listener/);
+});

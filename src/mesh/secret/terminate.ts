@@ -4,7 +4,7 @@ import { compareText, type FirstSeen } from '../manifest/age.ts';
 import type { GatewayBinding } from '../manifest/gatewayapi/gateway.ts';
 import type { BoundTls } from '../manifest/gatewayapi/tls.ts';
 import { compareHosts, covers } from '../manifest/hostname.ts';
-import { streamsOf, virtualHosts } from '../manifest/hosts.ts';
+import { streamWithin, virtualHosts } from '../manifest/hosts.ts';
 import type { IstioBinding } from '../manifest/istio/gateway.ts';
 import { bad, type StatusBook } from '../manifest/status.ts';
 import type { Route, RouteTable, TlsHost } from '../snapshot.ts';
@@ -24,16 +24,29 @@ const misdirected: Route = {
 
 const hostsOf = (binding: Binding): readonly string[] => ('hostname' in binding ? [binding.hostname] : binding.hosts);
 
+type Secured = readonly [TlsHost, RouteTable];
+type Owners = ReadonlyMap<string, { readonly tls: BoundTls; readonly list: readonly Binding[] }>;
+
+export interface TerminateInput {
+  readonly socket: string;
+  readonly protocol: 'HTTPS' | 'TCPS';
+  readonly gateways: readonly GatewayBinding[];
+  readonly istio: readonly IstioBinding[];
+  readonly book: StatusBook;
+  readonly firstSeen?: FirstSeen | undefined;
+}
+
 /** The hosts of a socket with their tables. Of two that have one name the first counts, unless they say the same. */
-export function terminate(
-  socket: string,
-  gateways: readonly GatewayBinding[],
-  istio: readonly IstioBinding[],
-  book: StatusBook,
-  firstSeen?: FirstSeen,
-): readonly (readonly [TlsHost, RouteTable])[] {
-  const owners = ownersOf([...gateways, ...istio], book);
-  const names = [...owners.keys()].toSorted((a, b) => compareHosts(a, b) || compareText(a, b));
+export function terminate(input: TerminateInput): readonly Secured[] {
+  const owners = ownersOf([...input.gateways, ...input.istio], input.book);
+  return input.protocol === 'TCPS' ? streamHosts(owners, input) : httpHosts(owners, input);
+}
+
+const sorted = (names: Iterable<string>): readonly string[] =>
+  [...new Set(names)].toSorted((a, b) => compareHosts(a, b) || compareText(a, b));
+
+function httpHosts(owners: Owners, { socket, gateways, istio, book, firstSeen }: TerminateInput): readonly Secured[] {
+  const names = sorted(owners.keys());
   const ownerOf = (domain: string) => names.find((name) => covers(name, domain));
   return names.map((name) => {
     const { tls, list } = owners.get(name)!;
@@ -43,28 +56,33 @@ export function terminate(
       book,
       firstSeen,
     ).filter((host) => ownerOf(host.name) === name);
-    const streams = [
-      ...streamsOf(
-        gateways.filter((b) => list.includes(b)),
-        book,
-        firstSeen,
-      ),
-      ...istio.filter((b) => list.includes(b)).flatMap((b) => b.streams),
-    ];
     const others = names.filter((other) => other !== name);
     const hosts = [...own, ...others.map((other) => ({ name: other, domains: [other], routes: [misdirected] }))];
     const routes = `${socket} ${name}`;
     return [
       { host: name, routes, ...tls },
-      list[0]?.protocol === 'TCPS' ? { name: routes, hosts: [], streams } : { name: routes, hosts },
+      { name: routes, hosts },
     ];
   });
 }
 
-function ownersOf(
-  bindings: readonly Binding[],
-  book: StatusBook,
-): ReadonlyMap<string, { readonly tls: BoundTls; readonly list: readonly Binding[] }> {
+/** The names of TLSRoutes are hosts too, with the TLS of the listener that owns them: the most specific one. */
+function streamHosts(owners: Owners, { socket, gateways, istio, book, firstSeen }: TerminateInput): readonly Secured[] {
+  const listeners = sorted(owners.keys());
+  const names = sorted([...listeners, ...gateways.flatMap((b) => b.streams.flatMap(({ hosts }) => hosts))]);
+  return names.flatMap((name) => {
+    const owner = owners.get(listeners.find((each) => covers(each, name)) ?? '');
+    if (owner === undefined) return [];
+    const mine = gateways.filter((b) => owner.list.includes(b));
+    const stream = streamWithin(name, mine, book, firstSeen);
+    const others = istio.filter((b) => owner.list.includes(b)).flatMap((b) => b.streams);
+    const routes = `${socket} ${name}`;
+    const table = { name: routes, hosts: [], streams: [...(stream === undefined ? [] : [stream]), ...others] };
+    return [[{ host: name, routes, ...owner.tls }, table] as const];
+  });
+}
+
+function ownersOf(bindings: readonly Binding[], book: StatusBook): Owners {
   const owners = new Map<string, { readonly tls: BoundTls; readonly list: Binding[] }>();
   for (const binding of bindings) {
     const { tls, manifest, part } = binding;

@@ -54,7 +54,7 @@ const kindsOf: Readonly<Record<Protocol, readonly AnyRoute['kind'][]>> = {
   HTTP: ['HTTPRoute', 'GRPCRoute'],
   HTTPS: ['HTTPRoute', 'GRPCRoute'],
   TCP: ['TCPRoute'],
-  TCPS: ['TCPRoute'],
+  TCPS: ['TCPRoute', 'TLSRoute'],
   TLS: ['TLSRoute'],
 };
 
