@@ -22,6 +22,8 @@ export interface Bench {
   readonly prefix: string;
   /** The figures become the baseline that later runs are compared with. */
   readonly save: boolean;
+  /** How many times each side is measured, in place of what a group finds right: for a look. */
+  readonly rounds?: number;
 }
 
 export interface Group {
@@ -50,7 +52,7 @@ export async function interleave<K extends string>(
 ): Promise<Record<K, number[]>> {
   const names = Object.keys(sides) as K[];
   const samples = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<K, number[]>;
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < (bench.rounds ?? rounds); round += 1) {
     for (let i = 0; i < names.length; i += 1) {
       const name = names[(round + i) % names.length] as K;
       bench.signal.throwIfAborted();

@@ -1,9 +1,10 @@
 // The benchmarks: `npm run bench`. Both sides of a ratio are measured in the same run, in turns; what is printed are
 // medians. Progress goes to standard error, the table or the JSON to standard output.
 //
-//   node test/bench/run.ts [--only NAME]... [--json] [--save]
+//   node test/bench/run.ts [--only NAME]... [--rounds N] [--json] [--save]
 //
-// --save makes the figures of `packet` the baseline that later runs are compared with.
+// --rounds is for a look: so few say nothing sure. --save makes the figures of `packet` the baseline that later runs
+// are compared with.
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { leftSince, mark, takeInventory } from '../leftovers.ts';
@@ -47,6 +48,7 @@ const legend = "ratio: ours / foil; min and max: of the pairs' ratios, without a
 const { values: flags } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
+    rounds: { type: 'string' },
     json: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
@@ -107,6 +109,8 @@ async function leftBehind(before: ReturnType<typeof takeInventory>, id: string):
 async function main(): Promise<void> {
   const unknown = (flags.only ?? []).find((name) => !groups.some((group) => group.name === name));
   if (unknown !== undefined) throw new Error(`no group ${unknown}: ${groups.map((group) => group.name).join(', ')}`);
+  const rounds = flags.rounds === undefined ? undefined : Number(flags.rounds);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds: 1 or more');
   const id = String(process.pid);
   process.env[mark] = id;
   const before = takeInventory(id);
@@ -118,6 +122,7 @@ async function main(): Promise<void> {
     signal: ending.signal,
     prefix: `mpt-bench-${id}`,
     save: flags.save,
+    ...(rounds !== undefined && { rounds }),
   };
   const results: Result[] = [];
   for (const group of groups) {

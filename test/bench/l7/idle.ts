@@ -9,15 +9,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { alone, type Bench, type Group, type Row } from '../row.ts';
-import { startOurs } from './foils.ts';
+import { certificate, startOurs } from './foils.ts';
 import { proxyCore } from './speed.ts';
-import { hundred } from './work.ts';
+import { hostName, hundred } from './work.ts';
+import { pki } from '../../fake/pki.ts';
 import { freePort } from '../../fake/port.ts';
 
 const connections = 10_000;
 /** A tunnel takes two descriptors of the router, and the limit may be 20,000: the rest is reckoned. */
-const held = { plain: connections, websocket: 9_600 };
-const kinds = ['plain', 'websocket'] as const;
+const held = { plain: connections, websocket: 9_600, tls: connections };
+const kinds = ['plain', 'websocket', 'tls'] as const;
 const rounds = 3;
 const megabyte = 1024 * 1024;
 
@@ -51,22 +52,26 @@ async function grown(bench: Bench, kind: (typeof kinds)[number]): Promise<number
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const server = stack.use(await openServer());
   const port = await freePort();
-  const input = { folder, port, upstreamPort: server.port, core: proxyCore, work: hundred };
+  const authority = stack.use(pki());
+  const spoken = kind === 'tls' ? { tls: certificate(authority, 'idle', `DNS:${hostName(0)}`) } : {};
+  const input = { folder, port, upstreamPort: server.port, core: proxyCore, work: hundred, ...spoken };
   const router = stack.use(await startOurs(input));
-  const hold = async (count: number): Promise<() => Promise<void>> => {
-    const args = [join(import.meta.dirname, 'holder.ts'), port, count, kind].map(String);
+  const hold = async (count: number, ...more: readonly string[]): Promise<() => Promise<void>> => {
+    const args = [join(import.meta.dirname, 'holder.ts'), port, count, kind, ...more].map(String);
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     const [first] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
     if (!(first instanceof Buffer)) throw new Error('the connections could not all be opened');
     return async () => {
+      if (child.exitCode !== null) throw new Error('a connection was closed before its time');
       const gone = once(child, 'exit');
       child.stdin.end();
       await gone;
     };
   };
-  // The first thousands warm up: code is compiled, the heap has its size.
+  // The first thousands warm up: code is compiled, the heap has its size. They are few at a time, since what they have
+  // taken is not all given back.
   await (
-    await hold(2000)
+    await hold(4000, 'brief')
   )();
   await sleep(3000);
   const before = router.rssBytes();
@@ -81,7 +86,7 @@ async function idle(bench: Bench): Promise<readonly Row[]> {
   const rows: Row[] = [];
   for (const kind of kinds) {
     const samples: number[] = [];
-    for (let round = 0; round < rounds; round += 1) {
+    for (let round = 0; round < (bench.rounds ?? rounds); round += 1) {
       bench.signal.throwIfAborted();
       samples.push(await grown(bench, kind));
       bench.say(`${kind}, round ${round + 1}: ${samples.at(-1)?.toFixed(1)} MiB`);

