@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { eventually } from '../../test/fake/eventually.ts';
 import { connect, forward, get, host, once, route, sleep, upstream } from '../../test/fake/l7.ts';
 import { rig, simpleRig } from '../../test/fake/l7-rig.ts';
 import type { HeaderEdits, PathMatch, PathRewrite, Route, RouteAction } from '../mesh/snapshot.ts';
@@ -320,7 +321,7 @@ test('a request keeps the table and the connection it began with', async () => {
   r.endpoints('a', [up.port]);
   const c = await connect(r.port);
   c.send(request(''));
-  await sleep(20);
+  await eventually(() => assert.equal(up.seen.length, 1));
   r.serve([host(['*'], route('new', { kind: 'reply', status: 200, body: 'new' }))], []);
   r.endpoints('a', []);
   assert.match(await c.until(/ok$/), /x-table: old/);
@@ -363,7 +364,7 @@ test('the log says who asked what and who answered', async () => {
     port: 0,
     flags: '',
   });
-  assert.ok(Math.abs(Date.now() - timeMs) < 2000 && durationMs >= 0 && durationMs < 2000);
+  assert.ok(Math.abs(Date.now() - timeMs) < 20_000 && durationMs >= 0 && durationMs < 20_000);
   assert.ok(bytesIn > 40 && bytesOut > 30);
   assert.match(by, /^e\d+$/);
   assert.match(listener, /^127.0.0.1:\d+$/);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { eventually } from '../../test/fake/eventually.ts';
 import { connect, forward, host, once, route, sleep, snapshot, stream, streams } from '../../test/fake/l7.ts';
 import { test } from '../../test/fake/l7-engines.ts';
 import { simpleRig } from '../../test/fake/l7-rig.ts';
@@ -60,8 +61,7 @@ test('after so many requests a connection ends: the last answer says so, and no 
     );
     c.socket.destroy();
   }
-  await sleep(20);
-  assert.equal(s.up.seen.join('').split('GET ').length - 1, 6);
+  await eventually(() => assert.equal(s.up.seen.join('').split('GET ').length - 1, 6));
 });
 
 /** The snapshot with more said of its listener. */
@@ -106,6 +106,7 @@ test('a listener takes so many connections at once, of all and of one client; th
   assert.equal(await heard(s.port, '127.0.0.2'), '200', 'another client');
   assert.equal(await heard(s.port, '127.0.0.3'), 'reset', 'all');
   await letGo(1);
+  await eventually(() => assert.equal(s.r.engine.stats().connections, 2));
   assert.equal(await heard(s.port, '127.0.0.1'), '200', 'one has gone');
   limited(s.r, { connections: 2 });
   assert.equal(s.r.engine.stats().connections, 3, 'who is there stays');
@@ -156,11 +157,11 @@ test('a route says how long it may be without a byte: before the answer 504, wit
     const text = piece.toString('latin1');
     if (text.includes('/part')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart');
     else if (text.includes('/slow'))
-      setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 300);
+      setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 600);
     else if (text.includes('/ws')) socket.write('HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
     else if (!text.includes('/never')) socket.write(piece);
   });
-  const idle = { ...forward('a'), idleMs: 150 };
+  const idle = { ...forward('a'), idleMs: 400 };
   const any = route('any', forward('a'), { path: { kind: 'prefix', value: '/slow' } });
   s.r.serve([host(['*'], any, route('idle', idle))]);
   assert.match(await once(s.port, request('/never')), /^HTTP\/1\.1 504 /);
@@ -169,18 +170,19 @@ test('a route says how long it may be without a byte: before the answer 504, wit
   const c = await connect(s.port);
   c.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
   await c.until(/101/);
-  for (let i = 0; i < 3; i += 1) {
+  for (let i = 0; i < 6; i += 1) {
     await sleep(80);
     c.send(`${i}`);
     await c.until(new RegExp(`${i}$`));
   }
   const before = Date.now();
   await c.closed();
-  assert.ok(Date.now() - before < 1000);
+  // Without it 5 minutes are the bound.
+  assert.ok(Date.now() - before < 8000);
   assert.match(await once(s.port, request('/slow')), /^HTTP\/1\.1 200 /, 'another route has its own time');
-  s.r.apply(streams(s.port, 'TCP', [{ ...stream('tcp', 'a'), idleMs: 150 }]));
+  s.r.apply(streams(s.port, 'TCP', [{ ...stream('tcp', 'a'), idleMs: 400 }]));
   const tcp = await connect(s.port);
   tcp.send('hello');
   await tcp.until(/hello/);
-  await tcp.closed(1000);
+  await tcp.closed();
 });

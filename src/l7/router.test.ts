@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { eventually } from '../../test/fake/eventually.ts';
 import { connect, endpoint, forward, get, host, route, sleep, snapshot, upstream } from '../../test/fake/l7.ts';
 import type { Snapshot } from '../mesh/snapshot.ts';
 import { startRouter } from './router.ts';
@@ -26,13 +27,14 @@ test('two workers share a port; counters of both are one', async () => {
   for (let i = 0; i < 40; i += 1) assert.match(await get(port), /^HTTP\/1.1 200/);
   assert.match(await get(port, '/', 'Host: b\r\n'), /^HTTP\/1.1 400/);
   // What an answer was is counted behind it.
-  await sleep(50);
-  const [row, rest] = router.routeStats();
-  assert.equal(row?.route, 'r');
-  assert.equal(row?.requests, 40);
-  assert.deepEqual(row?.classes, [0, 40, 0, 0, 0]);
-  assert.ok(row!.p50Ms > 0 && row!.p99Ms >= row!.p50Ms);
-  assert.deepEqual([rest?.route, rest?.requests, rest?.classes[3]], ['', 1, 1]);
+  await eventually(() => {
+    const [row, rest] = router.routeStats();
+    assert.equal(row?.route, 'r');
+    assert.equal(row.requests, 40);
+    assert.deepEqual(row.classes, [0, 40, 0, 0, 0]);
+    assert.ok(row.p50Ms > 0 && row.p99Ms >= row.p50Ms);
+    assert.deepEqual([rest?.route, rest?.requests, rest?.classes[3]], ['', 1, 1]);
+  });
   const workers = await router.workerStats();
   assert.equal(workers.length, 2);
   assert.ok(
@@ -119,8 +121,9 @@ test('a lost worker is counted, replaced, and serves what the others serve', asy
 });
 
 test('stop drains: who is connected is answered once more, nothing new comes in', async () => {
+  const stopping = Promise.withResolvers<void>();
   await using up = await upstream((socket) => {
-    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'), 100);
+    void stopping.promise.then(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
   });
   const port = await freePort();
   const router = startRouter({ workers: 1 });
@@ -130,8 +133,10 @@ test('stop drains: who is connected is answered once more, nothing new comes in'
   const late = await connect(port);
   const busy = await connect(port);
   busy.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  await sleep(40);
-  const stopped = router.stop(500);
+  await eventually(() => assert.equal(up.seen.length, 1));
+  const stopped = router.stop(1500);
+  await eventually(() => assert.rejects(connect(port)));
+  stopping.resolve();
   assert.match(await busy.until(/ok$/), /connection: close/);
   await assert.rejects(connect(port));
   late.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -205,10 +210,11 @@ test('bounds of a listener hold over all workers, and what a worker had is free 
   const tries = await Promise.all(Array.from({ length: 20 }, () => connect(port).catch(() => undefined)));
   const clients = tries.filter((c) => c !== undefined);
   for (const c of clients) c.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  await sleep(200);
-  assert.equal(clients.filter((c) => c.text().startsWith('HTTP/1.1 200')).length, 6);
-  const [row] = router.listenerStats();
-  assert.deepEqual([row?.connections, row?.over, row?.overClient], [6, 14, 0]);
+  await eventually(() => {
+    assert.equal(clients.filter((c) => c.text().startsWith('HTTP/1.1 200')).length, 6);
+    const [row] = router.listenerStats();
+    assert.deepEqual([row?.connections, row?.over, row?.overClient], [6, 14, 0]);
+  });
   const before = await router.workerStats();
   assert.ok(
     before.every((w) => w.accepted + w.refused > 0),
@@ -218,11 +224,10 @@ test('bounds of a listener hold over all workers, and what a worker had is free 
   await served(router, bounded(100, 6));
   await router.endWorker(0);
   await sleep(300);
-  assert.equal(router.listenerStats()[0]?.connections, 6);
+  await eventually(() => assert.equal(router.listenerStats()[0]?.connections, 6));
   assert.doesNotMatch(await get(port).catch(() => ''), /200/);
-  assert.equal(router.listenerStats()[0]?.overClient, 1);
+  await eventually(() => assert.equal(router.listenerStats()[0]?.overClient, 1));
   for (const c of clients) c.socket.destroy();
-  await sleep(100);
-  assert.equal(router.listenerStats()[0]?.connections, 0);
+  await eventually(() => assert.equal(router.listenerStats()[0]?.connections, 0));
   assert.match(await get(port), /^HTTP\/1.1 200/);
 });

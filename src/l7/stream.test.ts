@@ -2,6 +2,7 @@
 // on node:net, whose connections are sockets, has none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { eventually } from '../../test/fake/eventually.ts';
 import { connect, sleep, upstream } from '../../test/fake/l7.ts';
 import { listenAt } from '../../test/fake/l7-engines.ts';
 import { openEngine } from './transport-native.ts';
@@ -85,11 +86,12 @@ test('a stream goes to an upstream and comes back plain; its slot is free again'
     c.send('ask');
     await c.until(new RegExp(`^(DOWN:answer){${i}}$`));
   }
-  await sleep(20);
+  await eventually(() => {
+    assert.deepEqual(s.told.at(-1)!.flags & (t.IN_EOF | t.IN_GONE), t.IN_EOF);
+    const { connections, streams } = s.engine.stats();
+    assert.deepEqual({ connections, streams }, { connections: 1, streams: 0 });
+  });
   assert.equal(up.seen[0], 'UP');
-  assert.deepEqual(s.told.at(-1)!.flags & (t.IN_EOF | t.IN_GONE), t.IN_EOF);
-  const { connections, streams } = s.engine.stats();
-  assert.deepEqual({ connections, streams }, { connections: 1, streams: 0 });
   const [stream = 0] = s.parents.keys();
   assert.equal(s.engine.peer(stream).address, '', 'the stream is gone');
   c.socket.destroy();
@@ -130,17 +132,19 @@ test('streams have slots of their own; what is gone says so', async () => {
   three.send('ask');
   assert.equal(await three.closed(), '', 'no third stream');
   const [stream = 0, other = 0] = s.parents.keys();
-  await sleep(20);
-  assert.ok(
-    s.told.some((r) => r.flags & t.IN_GONE && r.conn !== stream),
-    'the third connection is gone',
+  await eventually(() =>
+    assert.ok(
+      s.told.some((r) => r.flags & t.IN_GONE && r.conn !== stream),
+      'the third connection is gone',
+    ),
   );
   s.engine.close(stream, 'reset');
   s.engine.unlisten(s.listener);
-  await sleep(20);
-  const carriers = new Set(s.parents.values());
-  const draining = s.told.filter((r) => r.flags & t.IN_DRAINING && carriers.has(r.conn));
-  assert.equal(draining.length, 2, 'each connection in bytes mode hears that its listener is gone');
+  await eventually(() => {
+    const carriers = new Set(s.parents.values());
+    const draining = s.told.filter((r) => r.flags & t.IN_DRAINING && carriers.has(r.conn));
+    assert.equal(draining.length, 2, 'each connection in bytes mode hears that its listener is gone');
+  });
   two.socket.destroy();
   await sleep(20);
   assert.equal(s.engine.stats().streams, 1, 'a stream is its opener to close');

@@ -1,5 +1,6 @@
 // What every engine must do with rows, shown without the chain: rows in, rows out, bytes.
 import assert from 'node:assert/strict';
+import { eventually } from '../../test/fake/eventually.ts';
 import { test } from '../../test/fake/l7-engines.ts';
 import { connOf, engineWith, say } from '../../test/fake/l7-rows.ts';
 import type { Seen } from '../../test/fake/l7-rows.ts';
@@ -18,7 +19,7 @@ test('hold, then resume: the row is laid out again, with what came meanwhile', a
   });
   const c = await connect(s.port);
   c.send('one');
-  await sleep(20);
+  await eventually(() => assert.equal(s.seen.length, 1));
   c.send('two');
   await sleep(20);
   assert.deepEqual(
@@ -56,7 +57,7 @@ test('wait lays a head out again when more has come; close ends it', async () =>
   });
   const c = await connect(s.port);
   c.send('abc');
-  await sleep(10);
+  await eventually(() => assert.equal(s.seen.length, 1));
   c.send('def');
   assert.equal(await c.closed(), '');
   assert.deepEqual(
@@ -96,8 +97,7 @@ test('forward: request up, response down, DONE counts both ways; an unknown endp
   c.send('headbdy');
   await c.until(/^DOWN:body$/);
   assert.equal(up.seen[0], 'UP:bdy');
-  await sleep(10);
-  assert.equal(s.engine.stats().upstreamsIdle, 1);
+  await eventually(() => assert.equal(s.engine.stats().upstreamsIdle, 1));
   s.engine.dropEndpoint(endpoint);
   assert.equal(s.engine.stats().upstreamsIdle, 0);
   c.socket.destroy();
@@ -133,7 +133,7 @@ test('hello: bytes are used up, more is waited for, then the connection speaks H
   await sleep(20);
   assert.deepEqual(s.seen, []);
   c.send('PROXY;G');
-  await sleep(20);
+  await eventually(() => assert.equal(onlyHello(s.seen).length, 2));
   c.send('ET');
   assert.equal(await c.closed(), 'request GET');
   assert.deepEqual(onlyHello(s.seen), ['PROXY;G', 'G', 'GET']);
@@ -157,13 +157,15 @@ test('hello at once: a server that speaks first is heard; runs go up first, the 
   const c = await connect(s.port);
   await c.until(/^open;220 ready$/);
   c.send('EHLO');
-  await sleep(30);
-  assert.equal(up.seen[0], 'from a;EHLO');
-  assert.deepEqual(onlyHello(s.seen), ['']);
+  await eventually(() => {
+    assert.equal(up.seen[0], 'from a;EHLO');
+    assert.deepEqual(onlyHello(s.seen), ['']);
+  });
   c.socket.destroy();
-  await sleep(30);
-  assert.equal(s.seen.at(-1)?.kind, t.DONE);
-  assert.equal(s.engine.stats().upstreams, 0);
+  await eventually(() => {
+    assert.equal(s.seen.at(-1)?.kind, t.DONE);
+    assert.equal(s.engine.stats().upstreams, 0);
+  });
 });
 
 test('hello: who says nothing in time is asked about; the tunnel then has what came', async () => {
@@ -181,8 +183,7 @@ test('hello: who says nothing in time is asked about; the tunnel then has what c
   const c = await connect(s.port);
   await sleep(20);
   c.send('ab');
-  await sleep(150);
-  assert.equal(up.seen[0], 'ab');
+  await eventually(() => assert.equal(up.seen[0], 'ab'));
   c.socket.destroy();
 });
 
@@ -190,7 +191,7 @@ test('a tunnel that can not be had fails like a request; one that is too old end
   await using up = await upstream();
   let endpoint = 0;
   using s = await engineWith((engine, base, row) => {
-    const tunnel = { [t.W_ACTION]: t.TUNNEL, [t.W_ENDPOINT]: endpoint, [t.W_DEADLINE]: 100 };
+    const tunnel = { [t.W_ACTION]: t.TUNNEL, [t.W_ENDPOINT]: endpoint, [t.W_DEADLINE]: 600 };
     if (row.kind === t.REQUEST) say(engine, base, { [t.W_HEAD]: row.text.length, ...tunnel }, 'x');
     else if (row.kind === t.FAILED && row.text === '') {
       say(engine, base, { [t.W_ACTION]: t.REPLY }, 'failed');
@@ -202,12 +203,11 @@ test('a tunnel that can not be had fails like a request; one that is too old end
   endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
   const c = await connect(s.port);
   c.send('CONNECT');
-  await sleep(50);
+  await eventually(() => assert.equal(up.seen[0], 'x'));
   c.send('more');
   await c.closed();
   assert.equal(up.seen[0], 'xmore');
-  await sleep(20);
-  assert.equal(s.seen.at(-1)?.reason, t.WHY_DEADLINE);
+  await eventually(() => assert.equal(s.seen.at(-1)?.reason, t.WHY_DEADLINE));
 });
 
 test('an endpoint whose server keeps connections shorter than we do', async () => {
@@ -219,13 +219,12 @@ test('an endpoint whose server keeps connections shorter than we do', async () =
     else if (row.kind === t.RESPONSE) say(engine, base, { ...all, [t.W_ACTION]: t.FORWARD }, 'y');
   });
   endpoint = s.engine.endpoint('127.0.0.1', up.port, 1000);
-  s.engine.endpointIdle(endpoint, 100);
+  s.engine.endpointIdle(endpoint, 500);
   const c = await connect(s.port);
   c.send('a');
   await c.until(/^y$/);
   assert.equal(s.engine.stats().upstreamsIdle, 1);
-  await sleep(300);
-  assert.equal(s.engine.stats().upstreamsIdle, 0);
+  await eventually(() => assert.equal(s.engine.stats().upstreamsIdle, 0));
   c.socket.destroy();
 });
 

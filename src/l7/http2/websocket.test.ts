@@ -9,9 +9,10 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, ServerHttp2Session, Server
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { test } from 'node:test';
+import { eventually } from '../../../test/fake/eventually.ts';
 import { END_STREAM, frame, headers, http2Client } from '../../../test/fake/http2.ts';
 import type { Fields } from '../../../test/fake/http2.ts';
-import { forward, host, route, sleep, upstream } from '../../../test/fake/l7.ts';
+import { forward, host, route, upstream } from '../../../test/fake/l7.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';
 
 const accept = (key: string): string => hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64');
@@ -160,9 +161,10 @@ for (const [protocol, start] of kinds) {
       assert.equal(seen?.[':protocol'], 'websocket');
       assert.equal(seen?.['sec-websocket-key'], undefined);
     } else assert.match(String(seen?.['sec-websocket-key']), /^[\w+/]{22}==$/);
-    await sleep(20);
-    assert.equal(s.r.engine.stats().streams, 0);
-    assert.equal(s.r.log.at(-1)?.flags, 'upgraded');
+    await eventually(() => {
+      assert.equal(s.r.engine.stats().streams, 0);
+      assert.equal(s.r.log.at(-1)?.flags, 'upgraded');
+    });
   });
 
   test(`a WebSocket over HTTP/2 to a server of ${protocol}: refused, reset, ended by its server`, async () => {
@@ -188,8 +190,7 @@ for (const [protocol, start] of kinds) {
     done.stream.end();
     await once(done.stream, 'close');
     assert.equal(done.stream.rstCode, 0);
-    await sleep(20);
-    assert.equal(s.r.engine.stats().streams, 0);
+    await eventually(() => assert.equal(s.r.engine.stats().streams, 0));
   });
 }
 
@@ -254,10 +255,11 @@ test('what comes before the answer goes through once the tunnel stands, and nowh
   assert.equal(back.payload.toString(), request.toString());
   c.send(headers(3, ws('/no'), 0), frame('DATA', END_STREAM, 3, request));
   assert.equal(await c.outcome(3), '403');
-  await sleep(30);
-  assert.deepEqual(
-    behind.seen.map((seen) => seen.url),
-    ['GET /ws', 'GET /no'],
+  await eventually(() =>
+    assert.deepEqual(
+      behind.seen.map((seen) => seen.url),
+      ['GET /ws', 'GET /no'],
+    ),
   );
   assert.ok(s.r.log.every((r) => r.path !== '/smuggled'));
   c.destroy();

@@ -1,7 +1,8 @@
 // CONNECT: a route that names the method lets it in, to that route's backends and nowhere else. And targets without a
 // path.
 import assert from 'node:assert/strict';
-import { connect, forward, host, once, route, sleep, upstream } from '../../../test/fake/l7.ts';
+import { eventually } from '../../../test/fake/eventually.ts';
+import { connect, forward, host, once, route, upstream } from '../../../test/fake/l7.ts';
 import { test } from '../../../test/fake/l7-engines.ts';
 import { rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 import { freePort } from '../../../test/fake/port.ts';
@@ -15,12 +16,13 @@ test('CONNECT is refused with 501 unless a route names it, and nothing of what f
   assert.match(got, /^HTTP\/1\.1 501 .*\r\nconnection: close\r\n\r\nCONNECT is not served$/s);
   s.r.serve([host(['other.test'], route('in', forward('a'), { ...any, method: 'CONNECT' }))]);
   assert.match(await once(s.port, ask), /^HTTP\/1\.1 501 /);
-  await sleep(20);
-  assert.deepEqual(s.up.seen, []);
-  assert.deepEqual(
-    s.r.log.map((l) => [l.method, l.host, l.flags]),
-    Array(2).fill(['CONNECT', 'db.test:5432', 'connect-refused']),
-  );
+  await eventually(() => {
+    assert.deepEqual(s.up.seen, []);
+    assert.deepEqual(
+      s.r.log.map((l) => [l.method, l.host, l.flags]),
+      Array(2).fill(['CONNECT', 'db.test:5432', 'connect-refused']),
+    );
+  });
 });
 
 test('a route with the method CONNECT opens a tunnel to its backend: 200 once it stands, then bytes as they come', async () => {
@@ -37,10 +39,11 @@ test('a route with the method CONNECT opens a tunnel to its backend: 200 once it
   assert.deepEqual(up.seen, ['early\0\r\nlater']);
   c.socket.end();
   await c.closed();
-  await sleep(20);
-  assert.deepEqual(
-    r.log.map((l) => [l.method, l.host, l.route, l.status, l.flags]),
-    [['CONNECT', 'db.test:5432', 'in', 200, 'connected']],
+  await eventually(() =>
+    assert.deepEqual(
+      r.log.map((l) => [l.method, l.host, l.route, l.status, l.flags]),
+      [['CONNECT', 'db.test:5432', 'in', 200, 'connected']],
+    ),
   );
   r.endpoints('a', [await freePort()]);
   const failed = await once(r.port, `${ask}GET / HTTP/1.1\r\nHost: db.test\r\n\r\n`);
@@ -64,9 +67,10 @@ test('an absolute target without a path is "/", for OPTIONS "*"', async () => {
     );
     assert.ok(s.up.seen.join('').includes(`${method} ${path} HTTP/1.1\r\n`), s.up.seen.join());
   }
-  await sleep(20);
-  assert.deepEqual(
-    s.r.log.map((l) => l.path),
-    ['/', '*'],
+  await eventually(() =>
+    assert.deepEqual(
+      s.r.log.map((l) => l.path),
+      ['/', '*'],
+    ),
   );
 });

@@ -22,6 +22,26 @@ function undeclared(port: number, tcp: boolean): Snapshot {
   };
 }
 
+/** What a client hears whose head is so late by the router's clock, and how long that took in truth. */
+async function headAfter(ms: number, tcp: boolean, to: number): Promise<{ heard: string; tookMs: number }> {
+  let late = 0;
+  let looks = 0;
+  const now = (): number => ((looks += 1), 1_000_000 + late);
+  using r = await rig({ clock: { ...systemClock, now } });
+  r.apply(undeclared(r.port, tcp));
+  r.endpoints('a', [to]);
+  const begun = performance.now();
+  looks = 0;
+  const c = await connect(r.port);
+  // It is late from then on that it was first looked at.
+  while (looks === 0) await sleep(1);
+  late = ms;
+  c.send(get);
+  const heard = await c.closed();
+  assert.deepEqual(r.faults, []);
+  return { heard, tookMs: performance.now() - begun };
+}
+
 test('a head after 99 ms is HTTP; after 101 and 5,000 ms it is TCP, and refused where nothing lets TCP in', async () => {
   await using up = await upstream((socket) => void socket.end('tcp'));
   for (const tcp of [true, false]) {
@@ -31,20 +51,17 @@ test('a head after 99 ms is HTTP; after 101 and 5,000 ms it is TCP, and refused 
       [101, tcp ? 'tcp' : ''],
       [5000, tcp ? 'tcp' : ''],
     ] as const) {
-      let late = 0;
-      using r = await rig({ clock: { ...systemClock, now: () => 1_000_000 + late } });
-      r.apply(undeclared(r.port, tcp));
-      r.endpoints('a', [up.port]);
-      const c = await connect(r.port);
-      await sleep(15);
-      late = ms;
-      c.send(get);
-      assert.ok((await c.closed()).endsWith(wanted), `${ms} ms: ${c.text()}`);
-      if (wanted === '') assert.equal(c.text(), '');
-      assert.deepEqual(r.faults, []);
+      let got = { heard: '', tookMs: Infinity };
+      // Where the machine stands still for as long, the head is late in truth.
+      while (got.tookMs > (ms < 100 ? 80 : 20_000)) {
+        up.seen.length = 0;
+        got = await headAfter(ms, tcp, up.port);
+      }
+      assert.ok(got.heard.endsWith(wanted), `${ms} ms: ${got.heard}`);
+      if (wanted === '') assert.equal(got.heard, '');
+      assert.equal(up.seen.filter((text) => text.startsWith('GET')).length, wanted === 'tcp' ? 1 : 0);
     }
   }
-  assert.equal(up.seen.filter((text) => text.startsWith('GET')).length, 2);
 });
 
 test('who says nothing is TCP soon: a server that speaks first is heard', async () => {
@@ -56,7 +73,8 @@ test('who says nothing is TCP soon: a server that speaks first is heard', async 
   const c = await connect(r.port);
   const since = Date.now();
   await c.until(/220 hello/);
-  assert.ok(Date.now() - since < 400, `${Date.now() - since} ms`);
+  // Much less than who is asked for a head has.
+  assert.ok(Date.now() - since < 4000, `${Date.now() - since} ms`);
   c.socket.destroy();
   const other = await connect(r.port);
   other.send('\x16\x03\x01 not HTTP');

@@ -37,7 +37,7 @@ function openssl(port: number, args: string, says = 'GET / HTTP/1.1\r\nHost: a\r
       all.filter((arg) => arg !== ''),
     );
     let out = '';
-    const timer = setTimeout(() => child.kill(), 3000);
+    const timer = setTimeout(() => child.kill(), 15_000);
     const take = (piece: Buffer) => {
       out += piece.toString();
       if (/HTTP\/1.1 \d+[^]*}$/.test(out)) child.stdin.end('Q\n');
@@ -263,7 +263,8 @@ test('a handshake that stops, and one that is none, ends in its time', async () 
     socket.write(bytes);
     await new Promise((resolve) => socket.once('close', resolve));
   }
-  assert.ok(performance.now() - begun < 2000);
+  // Twice the usual time for a head would be 20 s.
+  assert.ok(performance.now() - begun < 10_000);
   const plain = dial({ port: front.port, host: '127.0.0.1' });
   plain.on('error', () => {});
   plain.resume();

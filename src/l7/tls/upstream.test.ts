@@ -7,7 +7,7 @@ import net from 'node:net';
 import { Duplex } from 'node:stream';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { sleep } from '../../../test/fake/l7.ts';
+import { eventually } from '../../../test/fake/eventually.ts';
 import { serverSpec, tlsFront } from '../../../test/fake/l7-tls.ts';
 import type { TlsFront } from '../../../test/fake/l7-tls.ts';
 import { pki } from '../../../test/fake/pki.ts';
@@ -86,7 +86,7 @@ interface Expect {
 
 /** A plain front whose /up goes to the port over TLS. */
 async function through(port: number, o: Expect = {}): Promise<TlsFront> {
-  const front = await tlsFront({ upstreamIdleMs: 400 });
+  const front = await tlsFront({ upstreamIdleMs: 1000 });
   const { serverName = 'a.test', names = [serverName], spec, connectMs = 2000 } = o;
   const context = front.engine.tlsContext({ ...clientSpec, ...spec });
   front.endpoint = front.engine.endpoint('127.0.0.1', port, connectMs, { context, serverName, names });
@@ -159,7 +159,7 @@ test('the time to connect is for the handshake too; what speaks no TLS is no ups
   const plain = net.createServer((socket) => void socket.on('error', () => {}).end('HTTP/1.1 200 OK\r\n\r\n'));
   for (const it of [silent, plain]) await once(it.listen(0, '127.0.0.1'), 'listening');
   const ports = [silent, plain].map((it) => (it.address() as AddressInfo).port);
-  using slow = await through(ports[0]!, { connectMs: 200 });
+  using slow = await through(ports[0]!, { connectMs: 400 });
   assert.equal(await ask(slow), `503 reason ${WHY_CONNECT_TIMEOUT}`);
   using wrong = await through(ports[1]!);
   assert.equal(await ask(wrong), `503 reason ${WHY_TLS}`);
@@ -207,15 +207,11 @@ test('idle connections stay when the server has tickets to give, and end with a 
   await using up = await server();
   using front = await through(up.port);
   assert.equal(await ask(front), '200 ok');
-  await sleep(50);
-  assert.equal(front.engine.stats().upstreamsIdle, 1);
+  await eventually(() => assert.equal(front.engine.stats().upstreamsIdle, 1));
   assert.equal(await ask(front), '200 ok');
   assert.equal(front.engine.stats().upstreamConnects, 1);
-  for (let i = 0; i < 200 && front.engine.stats().upstreams > 0; i += 1) await sleep(20);
-  assert.equal(front.engine.stats().upstreams, 0);
-  // The server hears of it in a later turn of the loop that both share.
-  for (let i = 0; i < 100 && up.ends.length === 0; i += 1) await sleep(20);
-  assert.deepEqual(up.ends, ['end']);
+  await eventually(() => assert.equal(front.engine.stats().upstreams, 0));
+  await eventually(() => assert.deepEqual(up.ends, ['end']));
 });
 
 test('a session is resumed at the endpoint where it was made, and nowhere else; a new one is verified', async () => {
@@ -227,7 +223,7 @@ test('a session is resumed at the endpoint where it was made, and nowhere else; 
     const { endpoint } = front;
     assert.equal(await ask(front), '200 ok');
     // Its connection is given up meanwhile.
-    await sleep(600);
+    await eventually(() => assert.equal(front.engine.stats().upstreams, 0));
     const context = front.engine.tlsContext(clientSpec);
     const to = (names: readonly string[]) =>
       front.engine.endpoint('127.0.0.1', up.port, 2000, { context, serverName: 'a.test', names });

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
-import { connect, sleep } from '../../../test/fake/l7.ts';
+import { eventually } from '../../../test/fake/eventually.ts';
+import { connect } from '../../../test/fake/l7.ts';
 import { discardParked, parkedConnections } from '../../kernel/l7.ts';
 import { tcpBind } from '../../kernel/socket.ts';
 import { openEngine } from '../transport-native.ts';
@@ -45,7 +46,7 @@ test('what is parked is taken once, with its bytes and its label, by who has its
   await whole.until(/^a one\.$/);
   a.engine.label(a.conns[0]!, Buffer.from('label'));
   half.send('ha');
-  await sleep(50);
+  await eventually(() => assert.deepEqual([a.engine.stats().connections, a.conns.length], [3, 2]));
   assert.equal(a.engine.park('tunnels'), 0);
   assert.equal(a.engine.park('all'), 3);
   assert.equal(a.engine.stats().connections, 0);
