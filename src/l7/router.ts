@@ -93,6 +93,7 @@ class WorkerRouter implements Router {
   private readonly o: RouterOptions;
   private readonly clock: Clock;
   private readonly ackMs: number;
+  private readonly startMs: number;
   readonly places = new Places();
   private readonly crew: Crew;
   private readonly latest = new Map<ClusterKey, Endpoints>();
@@ -110,11 +111,12 @@ class WorkerRouter implements Router {
     this.o = o;
     this.clock = o.clock ?? systemClock;
     this.ackMs = o.ackMs ?? ACK_MS;
+    this.startMs = STARTS * this.ackMs;
     if (o.accessLog !== undefined) closeSync(openSync(o.accessLog, 'a', 0o640));
-    const { clock, places, inTurn, ackMs } = this;
+    const { clock, places, inTurn, ackMs, startMs } = this;
     const fault = (what: string): void => o.onFault?.(what);
     const bring = (hands: readonly Hand[]): Promise<void> => this.bring(hands);
-    this.crew = new Crew({ clock, places, inTurn, ackMs, fault, bring, begin: () => this.begin() });
+    this.crew = new Crew({ clock, places, inTurn, ackMs, startMs, fault, bring, begin: () => this.begin() });
     for (let i = o.workers ?? availableParallelism(); i > 0; i -= 1) this.crew.add();
     if (o.accessLog !== undefined) {
       const file = new LogFile(o.accessLog, o.accessLogBytes ?? LOG_BYTES);
@@ -210,7 +212,7 @@ class WorkerRouter implements Router {
       return (error as Error).message;
     }
     // A worker that is being replaced gets what is in force when it comes.
-    const alive = this.crew.all().filter((hand) => hand.alive);
+    const alive = this.crew.all().filter((hand) => hand.alive && (hand.running || hand.losses === 0));
     const why = await this.give(alive, snapshot, taken);
     void this.closeLater(why === undefined ? this.places.commit(taken) : this.places.abort(taken));
     return why;
@@ -244,7 +246,7 @@ class WorkerRouter implements Router {
   }
 
   async started(): Promise<boolean> {
-    const until = this.clock.monotonic() + STARTS * this.ackMs;
+    const until = this.clock.monotonic() + this.startMs;
     while (!this.stopping && this.clock.monotonic() < until) {
       const answers = await this.workerStats();
       if (answers.length === this.workers()) return true;

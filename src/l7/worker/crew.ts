@@ -22,6 +22,8 @@ export interface CrewOptions {
   readonly bring: (hands: readonly Hand[]) => Promise<void>;
   readonly fault: (what: string) => void;
   readonly ackMs: number;
+  /** Most that a worker may take to start. */
+  readonly startMs: number;
 }
 
 const RESTART_MS = 50;
@@ -117,7 +119,8 @@ export class Crew {
     this.later(Math.min(RESTART_MS * 2 ** hand.losses, MAX_RESTART_MS), () => {
       if (this.stopping || !this.hands.includes(hand)) return;
       this.start(hand);
-      void this.o.inTurn(() => this.settle([hand]));
+      // Changes do not wait for it.
+      void this.runs(hand).then((there) => (there ? this.o.inTurn(() => this.settle([hand])) : undefined));
     });
   }
 
@@ -127,6 +130,17 @@ export class Crew {
       call();
     });
     this.timers.add(timer);
+  }
+
+  /** Waits for a new worker's thread: how long it takes to load is no answer that is late. One that does not come is
+   * ended, and is lost. */
+  private async runs(hand: Hand): Promise<boolean> {
+    const { life } = hand;
+    const answer = await hand.ask({ type: 'stats', seq: 0 }, 'stats', this.o.startMs);
+    if (answer !== undefined || hand.life !== life || !hand.alive) return answer !== undefined;
+    this.o.fault(`${hand.name} did not start in ${this.o.startMs} ms`);
+    await hand.end();
+    return false;
   }
 
   /** New workers serve what the others do, and have their part of all that is accepted. */
@@ -181,7 +195,8 @@ export class Crew {
     this.share();
     for (const hand of leaving) this.leaving.set(hand, this.part(hand, drainMs));
     const more = Array.from({ length: workers - this.hands.length }, () => this.add());
-    if (more.length > 0) await this.settle(more);
+    const there = await Promise.all(more.map((hand) => this.runs(hand)));
+    if (there.includes(true)) await this.settle(more.filter((_, i) => there[i]));
   }
 
   private async part(hand: Hand, drainMs: number): Promise<void> {

@@ -28,6 +28,8 @@ export class Hand {
   /** What it has; undefined: nothing, or it is not known. */
   has: Snapshot | undefined;
   alive = false;
+  /** The thread has said something since it was started: its code is loaded. */
+  running = false;
   /** Times it was started. */
   life = 0;
   private worker: Worker | undefined;
@@ -55,13 +57,14 @@ export class Hand {
     this.alive = true;
     this.life += 1;
     worker.on('message', (m: FromWorker) => {
+      this.running = true;
       if (m.type === 'fault') fault(`${this.name}: ${m.what}`);
       else if (m.type === 'parked') parked();
       else this.waiting.get(`${m.type} ${m.seq}`)?.(m);
     });
     worker.on('error', (error: Error) => fault(`${this.name}: ${error.stack ?? error.message}`));
     worker.on('exit', () => {
-      this.alive = this.serves = false;
+      this.alive = this.running = this.serves = false;
       this.has = undefined;
       for (const settle of this.waiting.values()) settle(undefined);
       lost();
