@@ -46,7 +46,7 @@ before(async () => {
     openApi: () => describeApi('1.0.0', engine.slices, engine.commands),
     mask: (document) => maskSecrets(document, root),
     headersMs: 1000,
-    requestMs: 2000,
+    requestMs: 3000,
     tokens: (): Record<string, ApiToken> => ({
       ...(gone ? {} : { late: { role: 'admin', hash: tokens.late.hash } }),
       boss: { role: 'admin', hash: tokens.boss.hash },
@@ -295,7 +295,8 @@ test('bodies that are too large, no JSON, too deep or of another kind are refuse
   for (const [name, [status, body]] of Object.entries(bodies)) {
     const begun = performance.now();
     assert.equal(refusal(await ask('POST', '/v1/commit', { token, body, headers })), status, name);
-    assert.ok(performance.now() - begun < 4000, `${name} took ${performance.now() - begun} ms`);
+    // What looks at each byte as often as there are bytes would take hours.
+    assert.ok(performance.now() - begun < 20_000, `${name} took ${performance.now() - begun} ms`);
   }
   const line = await ask('POST', '/v1/command', {
     token: tokens.eyes.token,

@@ -24,6 +24,7 @@ import { watchProcess } from './system/facts.ts';
 import { system } from './system/slice.ts';
 import { usersSchema } from './users/schema.ts';
 import { users } from './users/slice.ts';
+import { eventually } from '../../test/fake/eventually.ts';
 import { freePort } from '../../test/fake/port.ts';
 
 const run = promisify(execFile);
@@ -167,8 +168,8 @@ test('closing the way in needs a confirmed commit, and comes back by itself or b
   assert.equal(closed.code, 0, closed.text);
   assert.match(closed.text, /goes back by itself/);
   assert.equal((await remote('show version')).code, 255);
-  await new Promise((resolve) => setTimeout(resolve, 7_000));
-  assert.equal((await remote('show version')).code, 0);
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
+  await eventually(async () => assert.equal((await remote('show version')).code, 0));
 });
 
 test('a confirmed commit is confirmed from another session', async () => {

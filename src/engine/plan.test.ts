@@ -184,11 +184,12 @@ describe('a plan', () => {
       );
     const world = toyWorld(true);
     for (const [ref, { spec }] of many(0)) world.things.set(ref, spec);
-    const begun = performance.now();
+    const begun = process.cpuUsage();
     const planned = await planFrom(world, many(1), many(0));
-    const tookMs = performance.now() - begun;
+    const { user, system } = process.cpuUsage(begun);
     assert.deepEqual(lines(planned), ['put y/7 (update)']);
-    assert.ok(tookMs < 500, `${tookMs} ms`);
+    // Of CPU and not of time, of which a busy machine takes what it likes. Looks of each at each would be seconds.
+    assert.ok(user + system < 600_000, `${user + system} us`);
   });
 });
 

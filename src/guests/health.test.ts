@@ -14,14 +14,16 @@ test('checks by TCP and HTTP', async () => {
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const { port } = server.address() as AddressInfo;
-  const http = (path: string) => probe('127.0.0.1', { http: { port, path }, ...timing });
-  assert.equal(await probe('127.0.0.1', { tcp: { port }, ...timing }), undefined);
+  const patient = { ...timing, timeout: 10_000 };
+  const http = (path: string) => probe('127.0.0.1', { http: { port, path }, ...patient });
+  assert.equal(await probe('127.0.0.1', { tcp: { port }, ...patient }), undefined);
   assert.equal(await http('/'), undefined);
   assert.equal(await http('/bad'), 'answered 503');
-  assert.equal(await http('/slow'), 'no answer in 200 ms');
+  const slow = await probe('127.0.0.1', { http: { port, path: '/slow' }, ...timing });
+  assert.equal(slow, 'no answer in 200 ms');
   server.closeAllConnections();
   await new Promise((done) => server.close(done));
-  assert.match((await probe('127.0.0.1', { tcp: { port }, ...timing })) ?? '', /ECONNREFUSED/);
+  assert.match((await probe('127.0.0.1', { tcp: { port }, ...patient })) ?? '', /ECONNREFUSED/);
 });
 
 test('healthy by the first good answer, unhealthy by bad ones in a row', async () => {
@@ -39,7 +41,7 @@ test('healthy by the first good answer, unhealthy by bad ones in a row', async (
     },
   );
   assert.equal(watch.healthy, false);
-  for (let i = 0; i < 200 && seen.length < 10; i += 1) await sleep(5);
+  for (let i = 0; i < 2000 && seen.length < 10; i += 1) await sleep(5);
   assert.deepEqual(states, [true, false]);
   assert.equal(watch.why, 'c');
 });

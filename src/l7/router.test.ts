@@ -4,7 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '../../test/fake/eventually.ts';
-import { connect, endpoint, forward, get, host, route, sleep, snapshot, upstream } from '../../test/fake/l7.ts';
+import {
+  connect,
+  endpoint,
+  forward,
+  get,
+  host,
+  route,
+  sleep,
+  snapshot,
+  upstream,
+  patienceMs,
+} from '../../test/fake/l7.ts';
 import type { Snapshot } from '../mesh/snapshot.ts';
 import { startRouter } from './router.ts';
 import type { Router } from './router.ts';
@@ -21,7 +32,7 @@ async function served(router: Router, s: Snapshot): Promise<void> {
 test('two workers share a port; counters of both are one', async () => {
   await using up = await upstream();
   const port = await freePort();
-  await using router = startRouter({ workers: 2 });
+  await using router = startRouter({ workers: 2, ackMs: patienceMs });
   await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   for (let i = 0; i < 40; i += 1) assert.match(await get(port), /^HTTP\/1.1 200/);
@@ -46,7 +57,7 @@ test('two workers share a port; counters of both are one', async () => {
 test('tables change under load without one error', async () => {
   await using up = await upstream();
   const port = await freePort();
-  await using router = startRouter({ workers: 2 });
+  await using router = startRouter({ workers: 2, ackMs: patienceMs });
   await served(router, snapshot(port, hosts('v0'), [{ key: 'a' }]));
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   let running = true;
@@ -85,7 +96,7 @@ test('tables change under load without one error', async () => {
 test('a snapshot that can not be served is refused, and nothing changes', async () => {
   await using up = await upstream();
   const port = await freePort();
-  await using router = startRouter({ workers: 2 });
+  await using router = startRouter({ workers: 2, ackMs: patienceMs });
   await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   const bad = [host(['*'], route('bad', forward('a'), { path: { kind: 'regex', value: '(' } }))];
@@ -108,7 +119,12 @@ test('a lost worker is counted, replaced, and serves what the others serve', asy
   await using up = await upstream();
   const port = await freePort();
   const faults: string[] = [];
-  await using router = startRouter({ workers: 1, onFault: (what) => faults.push(what), maxConnections: 64 });
+  await using router = startRouter({
+    workers: 1,
+    ackMs: patienceMs,
+    onFault: (what) => faults.push(what),
+    maxConnections: 64,
+  });
   await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   assert.match(await get(port), /^HTTP\/1.1 200/);
@@ -134,7 +150,7 @@ async function losses(ackMs: number): Promise<number> {
 
 test('a worker that takes longer to start than it may take to answer is not lost for that', async () => {
   const begun = performance.now();
-  await using first = startRouter({ workers: 1 });
+  await using first = startRouter({ workers: 1, ackMs: patienceMs });
   while (!(await first.started()));
   const startMs = performance.now() - begun;
   // A machine that stands still makes an answer late as well: but not each time.
@@ -149,7 +165,7 @@ test('stop drains: who is connected is answered once more, nothing new comes in'
     void stopping.promise.then(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
   });
   const port = await freePort();
-  const router = startRouter({ workers: 1 });
+  const router = startRouter({ workers: 1, ackMs: patienceMs });
   await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   const idle = await connect(port);
@@ -177,7 +193,7 @@ test('the access log has a line a request, in JSON', async () => {
     await using up = await upstream();
     const port = await freePort();
     const accessLog = join(folder, 'access.log');
-    const router = startRouter({ workers: 2, accessLog });
+    const router = startRouter({ workers: 2, ackMs: patienceMs, accessLog });
     await served(router, snapshot(port, hosts(), [{ key: 'a' }]));
     router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
     for (let i = 0; i < 10; i += 1) await get(port, `/?"${i}`);
@@ -221,7 +237,7 @@ test('a connection brings any number of requests, unless the router is told a bo
 test('bounds of a listener hold over all workers, and what a worker had is free when it is gone', async () => {
   await using up = await upstream();
   const port = await freePort();
-  await using router = startRouter({ workers: 2 });
+  await using router = startRouter({ workers: 2, ackMs: patienceMs });
   const s = snapshot(port, hosts(), [{ key: 'a' }]);
   const bounded = (connections: number, connectionsPerClient: number): Snapshot => ({
     ...s,

@@ -81,9 +81,9 @@ test('a worker that ends with connections open leaves no descriptor', async () =
     parentPort.postMessage('listening');
     parentPort.on('message', () => {});`;
   const url = new URL(`data:text/javascript,${encodeURIComponent(script)}`);
+  const ports = [await freePort(), await freePort(), await freePort()];
   const before = readdirSync('/proc/self/fd').length;
-  for (let i = 0; i < 3; i += 1) {
-    const port = await freePort();
+  for (const port of ports) {
     const worker = new Worker(url, { workerData: port, trackUnmanagedFds: false });
     await once(worker, 'message');
     const clients = [];

@@ -146,7 +146,7 @@ export async function upstream(on?: (socket: Socket, piece: Buffer, all: string)
 }
 
 /** For what comes at once, but on a machine that has much else to do. */
-const patienceMs = 10_000;
+export const patienceMs = 10_000;
 
 /** A connection that shows bytes. */
 export interface Client {

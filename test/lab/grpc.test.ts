@@ -4,8 +4,9 @@ import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '../fake/eventually.ts';
 import { startRouter } from '../../src/l7/router.ts';
-import { accepts, sleep } from '../fake/l7.ts';
+import { accepts, sleep, patienceMs } from '../fake/l7.ts';
 import { serveManifests } from '../fake/l7-manifests.ts';
 import { freePort } from '../fake/port.ts';
 
@@ -39,7 +40,7 @@ test(
   async () => {
     const [port, behind] = [await freePort(), await freePort()];
     const server = spawn(program('server'), ['-port', String(behind)], { stdio: 'ignore' });
-    await using router = startRouter({ workers: 1 });
+    await using router = startRouter({ workers: 1, ackMs: patienceMs });
     try {
       for (let i = 0; i < 200 && !(await accepts(behind)); i += 1) await sleep(20);
       assert.ok(await router.started());
@@ -65,8 +66,11 @@ test(
       assert.equal(called.headers.get('content-type'), 'application/grpc-web+proto');
       assert.deepEqual([...body.subarray(0, 6)], [0, 0, 0, 0, 0, 0x80]);
       assert.match(body.subarray(10).toString(), /^grpc-status: 0\r\n/m);
-      const stats = router.routeStats().find((row) => row.route === 'grpcroute/default/interop/0/0');
-      assert.equal(stats?.requests, 2);
+      // What an answer was is counted behind it.
+      await eventually(() => {
+        const stats = router.routeStats().find((row) => row.route === 'grpcroute/default/interop/0/0');
+        assert.equal(stats?.requests, 2);
+      });
     } finally {
       server.kill();
     }

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { startRouter } from '../../src/l7/router.ts';
 import type { Router } from '../../src/l7/router.ts';
-import { upstream } from '../fake/l7.ts';
+import { upstream, patienceMs } from '../fake/l7.ts';
 import { pki } from '../fake/pki.ts';
 import type { Issued } from '../fake/pki.ts';
 import { serveManifests } from '../fake/l7-manifests.ts';
@@ -79,7 +79,7 @@ test(
   async () => {
     await using up = await upstream();
     const port = await freePort();
-    await using router = startRouter({ workers: 2 });
+    await using router = startRouter({ workers: 2, ackMs: patienceMs });
     assert.equal(await router.started(), true);
     const words = { port, backend: up.port, certificate: ours.issue('a', 'DNS:a.test') };
     await apply(router, words);

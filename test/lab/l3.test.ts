@@ -1,7 +1,8 @@
 // Routing: SVIs, routed ports, static routes, and what the switch's own stack may not do.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openSwitch, type TestSwitch } from './switch.ts';
+import { openSwitch } from './switch.ts';
+import { openTap, throughput } from './traffic.ts';
 
 const document = `
 ports:
@@ -38,15 +39,6 @@ const hosts = {
   },
 };
 
-const tcp = async (sw: TestSwitch, from: string, to: string, address: string): Promise<number> => {
-  const server = sw.on(to, 'timeout', '10', 'iperf3', '-s', '-1', '-B', address);
-  await new Promise((done) => setTimeout(done, 300));
-  const client = await sw.on(from, 'iperf3', '-c', address, '-t', '1', '-J');
-  await server;
-  return (JSON.parse(client.stdout) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received
-    .bits_per_second;
-};
-
 await test('the switch routes between its VLANs', async (t) => {
   await using sw = await openSwitch({ document, hosts });
   await t.test('the SVI answers', async () => {
@@ -81,7 +73,7 @@ await test('the switch routes between its VLANs', async (t) => {
     assert.equal(await sw.ping('h1', '10.0.20.3', { size: 1450 }), 3, 'fragmented where that is allowed');
   });
   await t.test('TCP finds the path MTU', async () => {
-    assert.ok((await tcp(sw, 'h1', 'h3', '10.0.20.3')) > 2e8);
+    assert.ok((await throughput(sw, 'h1', 'h3', '10.0.20.3')) > 2e8);
   });
 });
 
@@ -108,10 +100,10 @@ await test('the stack never speaks on an L2 port, and leaks nothing', async (t) 
   await t.test('no address, no IPv6 and no ARP on the ports themselves', async () => {
     const { stdout } = await sw.on('switch', 'ip', '-o', 'addr');
     assert.doesNotMatch(stdout, /swp/);
-    const capture = sw.on('h2', 'timeout', '3', 'tcpdump', '-n', '-e', '-i', 'eth0', '-Q', 'in', '-c', '1000');
+    const tap = await openTap(sw.lab.netnsOf('h2'), 'eth0', '-e', '-Q', 'in');
     await sw.on('switch', 'ping', '-c', '2', '-W', '1', '10.0.20.3');
     await sw.ping('h1', '10.0.20.3');
-    const { stdout: heard } = await capture;
+    const heard = await tap.stop();
     const sources = new Set([...heard.matchAll(/\s([0-9a-f:]{17}) >/g)].map(([, mac]) => mac));
     const { stdout: links } = await sw.on('switch', 'ip', '-o', 'link', 'show');
     for (const [, mac] of links.matchAll(/swp\d@.*link\/ether ([0-9a-f:]{17})/g)) assert.ok(!sources.has(mac));
@@ -149,8 +141,8 @@ await test('a routed port', async (t) => {
     assert.equal(await sw.ping('switch', '203.0.113.9'), 3, 'from the switch itself');
   });
   await t.test('TCP both ways', async () => {
-    assert.ok((await tcp(sw, 'h1', 'h9', '192.0.2.1')) > 5e8);
-    assert.ok((await tcp(sw, 'h9', 'h1', '10.0.10.1')) > 5e8);
+    assert.ok((await throughput(sw, 'h1', 'h9', '192.0.2.1')) > 5e8);
+    assert.ok((await throughput(sw, 'h9', 'h1', '10.0.10.1')) > 5e8);
   });
   await t.test('a route over a port that is shut is inactive, whichever of the two came first', async () => {
     const commit = async (document: string): Promise<void> => {

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { readManifests } from '../../src/config/manifest.ts';
 import { type Router, startRouter } from '../../src/l7/router.ts';
 import { checkManifests } from '../../src/mesh/manifest/kinds.ts';
-import { upstream } from '../fake/l7.ts';
+import { upstream, patienceMs } from '../fake/l7.ts';
 import { serveManifests } from '../fake/l7-manifests.ts';
 import { freePort } from '../fake/port.ts';
 import { envoyMissing, get, type Reply, startEnvoyOn } from './envoy.ts';
@@ -52,7 +52,7 @@ async function ourRouter(port: number, up: Readonly<Record<string, number>>): Pr
     name,
     { port: 80, endpoints: { a: { address: '127.0.0.1', port: at } } },
   ]);
-  const router = startRouter({ workers: 1 });
+  const router = startRouter({ workers: 1, ackMs: patienceMs });
   await serveManifests(router, own, Object.fromEntries(services));
   return router;
 }

@@ -63,6 +63,15 @@ const cases: Readonly<Record<(typeof needed)[number], Case>> = {
 /** Capabilities of each thread or process by its status file, and what is preloaded into it. */
 const effective = (status: string): readonly string[] => namesOf(maskIn(readFileSync(status, 'utf8'), 'CapEff'));
 
+/** Name of a process, which may have ended. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
 function childrenOf(pid: number): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -94,7 +103,7 @@ await test('capabilities', async (t) => {
     const asked = sw.cli('ping 10.10.0.11 count 3');
     let ping: number | undefined;
     while (ping === undefined) {
-      ping = childrenOf(sw.pid()).find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'ping\n');
+      ping = childrenOf(sw.pid()).find((pid) => commandOf(pid) === 'ping');
       await new Promise((done) => setTimeout(done, 20));
     }
     const bounding = namesOf(maskIn(readFileSync(`/proc/${sw.pid()}/status`, 'utf8'), 'CapBnd'));

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countersOf } from './invariant.ts';
 import { kernel, openSwitch, type TestSwitch } from './switch.ts';
+import { openTap } from './traffic.ts';
 
 const document = `
 ports:
@@ -39,6 +40,9 @@ function attached(sw: TestSwitch, port: string, hook: 'xdp' | 'tcx-ingress') {
     nl.close();
   }
 }
+
+/** Prints the echo requests that a packet socket on the device sees. */
+const tapOn = (sw: TestSwitch, port: string) => openTap(sw.lab.switchNetns, port, 'icmp[0] == 8');
 
 const counted = (sw: TestSwitch, port: string) => countersOf(sw.instance, sw.portIds()[port] ?? 0);
 
@@ -77,22 +81,15 @@ await test('NICs forward in XDP, the rest at tcx of the same device', async (t) 
     assert.equal(await sw.ping('h1', '10.0.20.254'), 3);
   });
   await t.test('known unicast between NICs is finished in XDP: it never becomes an skb', async () => {
-    const taps = ['swp1', 'swp2'].map((port) => sw.on('switch', ...tap(port)));
-    await new Promise((done) => setTimeout(done, 500));
+    const taps = await Promise.all(['swp1', 'swp2'].map((port) => tapOn(sw, port)));
     const before = counted(sw, 'swp1').rx;
     assert.equal(await sw.ping('h1', '10.0.10.2', { count: 100, args: ['-i', '0.01'] }), 100);
     assert.ok(counted(sw, 'swp1').rx - before >= 100n, 'they are counted');
-    for (const { stdout } of await Promise.all(taps)) assert.equal(stdout.trim(), '', 'and no tap sees one');
+    for (const tap of taps) assert.equal((await tap.stop()).trim(), '', 'and no tap sees one');
   });
   await t.test('what XDP passes is judged at tcx: a tap sees it', async () => {
-    const heard = sw.on('switch', ...tap('swp1'));
-    await new Promise((done) => setTimeout(done, 500));
+    const tap = await tapOn(sw, 'swp1');
     assert.equal(await sw.ping('h1', '10.0.10.4', { count: 10 }), 10);
-    assert.ok((await heard).stdout.split('\n').length > 10);
+    assert.ok((await tap.stop()).split('\n').length > 10);
   });
 });
-
-/** Prints the echo requests that a packet socket on the device sees in three seconds. */
-function tap(port: string): string[] {
-  return ['timeout', '3', 'tcpdump', '-n', '-l', '-i', port, 'icmp[0] == 8'];
-}

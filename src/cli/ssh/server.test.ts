@@ -28,6 +28,9 @@ let port = 0;
 
 const log = { info: () => undefined, warn: () => undefined, debug: () => undefined };
 
+/** Those of a test that fails too: an open one would keep the process. */
+const servers: SshServer[] = [];
+
 async function serverWith(limits: Partial<SshLimits>): Promise<{ server: SshServer; port: number }> {
   const { private: hostKey } = await loadHostKey(join(folder, 'host'));
   const opened = openSshServer({
@@ -48,6 +51,7 @@ async function serverWith(limits: Partial<SshLimits>): Promise<{ server: SshServ
     limits: { refusalMs: 50, ratePerAddress: 100, burstPerAddress: 100, ...limits },
     greeting: () => 'leaf1, a test\n',
   });
+  servers.push(opened);
   const at = await opened.listen({ address: '127.0.0.1', port: 0 });
   return { server: opened, port: at.port! };
 }
@@ -68,7 +72,7 @@ before(async () => {
 });
 
 after(async () => {
-  await server[Symbol.asyncDispose]();
+  for (const each of servers) await each[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -78,10 +82,10 @@ interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs the ssh client; `password` is given by an askpass script. */
+/** Runs the ssh client; `password` is given by an askpass script, `heard` called when it prints something. */
 async function ssh(
   args: readonly string[],
-  given: { key?: string; password?: string; input?: string; port?: number } = {},
+  given: { key?: string; password?: string; input?: string; port?: number; heard?: () => void } = {},
 ) {
   const askpass = join(folder, 'askpass');
   await writeFile(askpass, `#!/bin/sh\nprintf '%s\\n' '${given.password ?? ''}'\n`);
@@ -117,7 +121,10 @@ async function ssh(
     const child = spawn('ssh', [...options, ...args], { env, stdio: 'pipe' });
     let stdout = '';
     let stderr = '';
-    child.stdout.on('data', (chunk) => (stdout += chunk));
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+      given.heard?.();
+    });
     child.stderr.on('data', (chunk) => (stderr += chunk));
     child.stdin.end(given.input ?? '');
     child.on('close', (code) => resolve({ code: code ?? -1, stdout, stderr }));
@@ -243,7 +250,7 @@ test('old algorithms are not spoken', async () => {
 });
 
 test('strangers are bounded in number and time', async () => {
-  const limited = await serverWith({ strangersPerAddress: 2, loginMs: 300 });
+  const limited = await serverWith({ strangersPerAddress: 2, loginMs: 2000 });
   const sockets = [0, 1, 2].map(() => connect(limited.port, '127.0.0.1'));
   const closed = sockets.map((socket) => {
     socket.on('error', () => undefined).resume();
@@ -251,13 +258,14 @@ test('strangers are bounded in number and time', async () => {
   });
   const started = performance.now();
   const times = (await Promise.all(closed)).map((time) => time - started).sort((a, b) => a - b);
-  assert.ok(times[0]! < 200, `the third is refused at once: ${times.join(' ')}`);
-  assert.ok(times[1]! > 200, `the others have their time: ${times.join(' ')}`);
+  assert.ok(times[0]! < 1500, `the third is refused at once: ${times.join(' ')}`);
+  assert.ok(times[1]! > 1500, `the others have their time: ${times.join(' ')}`);
   await limited.server[Symbol.asyncDispose]();
 });
 
 test('an address that comes too often waits', async () => {
-  const limited = await serverWith({ ratePerAddress: 1, burstPerAddress: 3 });
+  // How long the three take is no matter: the next may come in minutes.
+  const limited = await serverWith({ ratePerAddress: 0.01, burstPerAddress: 3 });
   const outcomes: number[] = [];
   for (let i = 0; i < 4; i += 1) {
     outcomes.push((await ssh(['kim@127.0.0.1', 'show lines 1'], { port: limited.port })).code);
@@ -268,9 +276,9 @@ test('an address that comes too often waits', async () => {
 
 test('sessions hear that the server ends', async () => {
   const { server, port } = await serverWith({});
-  const session = ssh(['-T', 'kim@127.0.0.1', 'monitor vlans 1000'], { port });
-  while (server.visitors().length === 0) await sleep(20);
-  await sleep(200);
+  const { promise: begun, resolve: heard } = Promise.withResolvers<void>();
+  const session = ssh(['-T', 'kim@127.0.0.1', 'monitor vlans 100000'], { port, heard });
+  await begun;
   await server[Symbol.asyncDispose]();
   const { code, stderr } = await session;
   assert.match(stderr, /the server ends/);
@@ -284,15 +292,14 @@ test('three wrong passwords end the connection', async () => {
   });
   assert.equal(code, 255);
   assert.doesNotMatch(stderr, /line 1/);
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(performance.now() - started < 20_000);
 });
 
 test('a user who is taken away is logged out; idle ones too', async () => {
   const other = await serverWith({ idleMs: 400 });
-  const started = performance.now();
-  const idle = await ssh(['-T', 'kim@127.0.0.1', 'monitor vlans 1000'], { port: other.port });
+  // It would take 8 minutes by itself.
+  const idle = await ssh(['-T', 'kim@127.0.0.1', 'monitor vlans 100000'], { port: other.port });
   assert.notEqual(idle.code, 0);
-  assert.ok(performance.now() - started < 4000);
   await other.server[Symbol.asyncDispose]();
   const long = ssh(['-T', 'vera@127.0.0.1', 'monitor vlans 100000']);
   while (server.visitors().length === 0) await sleep(20);

@@ -21,7 +21,10 @@ function fakeTerminal(columns = 80, rows = 24) {
   const screen = { columns, rows };
   const session = sessionOf();
   const ended = runTerminal(session, stream, screen, new AbortController().signal);
-  const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
+  // By turns of the loop: of time a busy machine takes what it likes.
+  const settle = async (): Promise<void> => {
+    for (let i = 0; i < 6; i += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
   return {
     raw: () => raw,
     ended,

@@ -8,8 +8,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../../../test/fake/eventually.ts';
 import { keptLog } from '../../../test/fake/log.ts';
-import { connect, endpoint, forward, host, route, snapshot, stream, upstream } from '../../../test/fake/l7.ts';
+import {
+  connect,
+  endpoint,
+  forward,
+  host,
+  patienceMs,
+  route,
+  snapshot,
+  stream,
+  upstream,
+} from '../../../test/fake/l7.ts';
 import { freePort } from '../../../test/fake/port.ts';
 import { unpackTunnel } from '../../kernel/l7.ts';
 import { descriptorOf, duplicate } from '../../kernel/socket.ts';
@@ -94,7 +105,7 @@ test('tunnels go on in another router: bytes that wait, counters, log', async ()
   const [port, tcp] = [await freePort(), await freePort()];
   const open = async (name: string): Promise<Served> => {
     const log = join(folder, name);
-    const router = stack.use(startRouter({ workers: 2, accessLog: log }));
+    const router = stack.use(startRouter({ workers: 2, ackMs: patienceMs, accessLog: log }));
     assert.ok(await router.started());
     router.endpoints({ cluster: 'a', version: '1', list: [endpoint(a.port)] });
     router.endpoints({ cluster: 'b', version: '1', list: [endpoint(b.port)] });
@@ -143,8 +154,8 @@ test('tunnels go on in another router: bytes that wait, counters, log', async ()
   assert.ok(full.text() === bytes.toString('latin1'), 'every byte in its place');
   for (const one of [...web, ...db, full]) one.socket.end();
   await Promise.all([...web, ...db, full].map((one) => one.closed()));
-  await sleep(100);
-  assert.equal(now.router.routeStats().find((row) => row.route === 'web')!.requests, 20);
+  const { router } = now;
+  await eventually(() => assert.equal(router.routeStats().find((row) => row.route === 'web')!.requests, 20));
   await now.router.stop(100);
   const lines = linesOf(now.log);
   const of = (name: string) => lines.filter((line) => line['route'] === name);
@@ -163,7 +174,7 @@ test('who does not take tunnels leaves them where they are', async () => {
   stack.defer(() => rmSync(folder, { recursive: true }));
   const a = stack.use(await upstream(echo));
   const [port, tcp] = [await freePort(), await freePort()];
-  const router = stack.use(startRouter({ workers: 2 }));
+  const router = stack.use(startRouter({ workers: 2, ackMs: patienceMs }));
   assert.ok(await router.started());
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(a.port)] });
   assert.ok((await router.offer(both(port, tcp))).ok);
@@ -195,19 +206,22 @@ test('a tunnel is as old as it may be, in whichever process it is', async () => 
   stack.defer(() => rmSync(folder, { recursive: true }));
   const a = stack.use(await upstream(echo));
   const [port, tcp] = [await freePort(), await freePort()];
-  const routers = [startRouter({ workers: 1 }), startRouter({ workers: 1 })].map((one) => stack.use(one));
+  const routers = [startRouter({ workers: 1, ackMs: patienceMs }), startRouter({ workers: 1, ackMs: patienceMs })].map(
+    (one) => stack.use(one),
+  );
   const [old, next] = routers as [Router, Router];
   for (const router of routers) {
     assert.ok(await router.started());
     router.endpoints({ cluster: 'a', version: '1', list: [endpoint(a.port)] });
   }
-  assert.ok((await old.offer(both(port, tcp, 1000))).ok);
+  assert.ok((await old.offer(both(port, tcp, 2500))).ok);
   const one = await connect(port);
   one.send(upgrade);
   await one.until(/\r\n\r\n$/);
   const began = performance.now();
   inherit(next, old);
-  assert.ok((await next.offer(both(port, tcp, 1000))).ok);
+  assert.ok((await next.offer(both(port, tcp, 2500))).ok);
+  await sleep(1200);
   const [writer, reader] = await pair(folder);
   const { log } = keptLog();
   void receiveTunnels(reader, log, (tunnels) => next.receive(tunnels)).finally(() => reader.destroy());
@@ -218,7 +232,8 @@ test('a tunnel is as old as it may be, in whichever process it is', async () => 
   await one.until(/on;$/);
   await one.closed();
   const took = performance.now() - began;
-  assert.ok(took > 900 && took < 1600, `${took}`);
+  // Were it young again where it came to, it would be more than 3,700 ms.
+  assert.ok(took > 2300 && took < 3600, `${took}`);
 });
 
 test('what is no tunnel is none, and said', async () => {

@@ -88,8 +88,8 @@ test('arguments go out, a refusal comes back in its own words', async () => {
 
 test('what does not answer, ends, or talks nonsense is a fault', async () => {
   using silent = await fake(() => undefined);
-  using qmp = await openQmp(silent.path, 100);
-  await assert.rejects(qmp.execute('query-status'), fault('timeout', /query-status in 100 ms/));
+  using qmp = await openQmp(silent.path, 1000);
+  await assert.rejects(qmp.execute('query-status'), fault('timeout', /query-status in 1000 ms/));
 
   using ending = await fake((_asked, socket) => socket.destroy());
   using other = await openQmp(ending.path);

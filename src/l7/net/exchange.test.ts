@@ -168,7 +168,7 @@ test('an exchange without any byte for long ends: 504 to who waits, 408 to who s
 });
 
 test('an upstream that does not answer the connect is given up in its time', async () => {
-  using r = await rig({ times: { headMs: 40 } });
+  using r = await rig({ times: { headMs: 400 } });
   r.serve(all(), [{ key: 'a', connectTimeoutMs: 60 }]);
   // TEST-NET-1: nothing answers, or the network refuses at once.
   r.endpoints('a', [endpoint(9, { address: '192.0.2.1' })]);

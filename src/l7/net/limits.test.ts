@@ -42,12 +42,12 @@ test('what an upstream does not take is not held against the client', async () =
     (socket, piece) => {
       if (got === 0) {
         socket.pause();
-        setTimeout(() => socket.resume(), 1000);
+        setTimeout(() => socket.resume(), 1800);
       }
       got += piece.length;
       if (got >= size) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     },
-    { times: { bodyMs: 200 } },
+    { times: { bodyMs: 600 } },
   );
   const c = await connect(s.port);
   c.send(post(size));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
-import { endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import { endpoint, forward, host, route, sleep, snapshot, upstream, patienceMs } from '../../../test/fake/l7.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import { pki } from '../../../test/fake/pki.ts';
 import type { Issued } from '../../../test/fake/pki.ts';
@@ -200,7 +200,7 @@ test('a cluster over TLS: verified by name, or answered with 503', async () => {
 
 test('workers share the keys of tickets: a session is resumed by whichever takes the connection', async () => {
   const port = await freePort();
-  await using router = startRouter({ workers: 3 });
+  await using router = startRouter({ workers: 3, ackMs: patienceMs });
   assert.deepEqual(await router.started(), true);
   const answer = await router.offer(secure(port, [tlsHost('a.test', 'a')]));
   assert.ok(answer.ok, JSON.stringify(answer));

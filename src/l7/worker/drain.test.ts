@@ -7,7 +7,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '../../../test/fake/eventually.ts';
-import { connect, endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import {
+  connect,
+  endpoint,
+  forward,
+  host,
+  route,
+  sleep,
+  snapshot,
+  upstream,
+  patienceMs,
+} from '../../../test/fake/l7.ts';
 import { freePort } from '../../../test/fake/port.ts';
 import { startRouter } from '../router.ts';
 
@@ -34,7 +44,7 @@ test('answers say close, streams end behind two GOAWAYs, tunnels stay until the 
   );
   const port = await freePort();
   const accessLog = join(folder, 'access.log');
-  const router = stack.use(startRouter({ workers: 1, accessLog }));
+  const router = stack.use(startRouter({ workers: 1, ackMs: patienceMs, accessLog }));
   assert.ok(await router.started());
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   assert.ok((await router.offer(snapshot(port, [host(['*'], route('r', forward('a')))], [{ key: 'a' }]))).ok);

@@ -7,7 +7,17 @@ import net from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { eventually } from '../../../test/fake/eventually.ts';
-import { connect, endpoint, forward, host, route, sleep, snapshot, upstream } from '../../../test/fake/l7.ts';
+import {
+  connect,
+  endpoint,
+  forward,
+  host,
+  route,
+  sleep,
+  snapshot,
+  upstream,
+  patienceMs,
+} from '../../../test/fake/l7.ts';
 import type { Upstream } from '../../../test/fake/l7.ts';
 import { pki } from '../../../test/fake/pki.ts';
 import { freePort } from '../../../test/fake/port.ts';
@@ -44,7 +54,7 @@ async function openSite(workers: number): Promise<Site> {
   const stack = new AsyncDisposableStack();
   const up = stack.use(await upstream(serve));
   const port = await freePort();
-  const router = stack.use(startRouter({ workers }));
+  const router = stack.use(startRouter({ workers, ackMs: patienceMs }));
   assert.ok(await router.started());
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   const offer = async (certificate: Secret, client?: TlsHost['client']): Promise<void> => {
@@ -87,7 +97,7 @@ async function secure(port: number, o: tls.ConnectionOptions = {}): Promise<Talk
     send: (bytes) => void socket.write(bytes),
     until: (pattern) =>
       new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`no ${pattern} in ${JSON.stringify(text)}`)), 4000);
+        const timer = setTimeout(() => reject(new Error(`no ${pattern} in ${JSON.stringify(text)}`)), patienceMs);
         look = () => {
           if (!pattern.test(text) && !socket.destroyed) return;
           clearTimeout(timer);
@@ -306,7 +316,7 @@ test('a worker that goes serves what is in force as long as it has a connection'
   await using stack = new AsyncDisposableStack();
   const up = stack.use(await upstream(serve));
   const port = await freePort();
-  const router = stack.use(startRouter({ workers: 4 }));
+  const router = stack.use(startRouter({ workers: 4, ackMs: patienceMs }));
   assert.ok(await router.started());
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
   const offer = async (body: string): Promise<void> => {
@@ -334,7 +344,7 @@ test('who is answered by a server of HTTP/2 moves when the answer is whole', asy
   await once(server.listen(0, '127.0.0.1'), 'listening');
   stack.defer(() => void server.close());
   const port = await freePort();
-  const router = stack.use(startRouter({ workers: 2 }));
+  const router = stack.use(startRouter({ workers: 2, ackMs: patienceMs }));
   assert.ok(await router.started());
   const up = (server.address() as net.AddressInfo).port;
   router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up)] });

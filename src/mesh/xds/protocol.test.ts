@@ -10,6 +10,7 @@ import { systemClock } from '../../lib/clock.ts';
 import type { Cluster, Endpoints, Snapshot } from '../snapshot.ts';
 import { noEdits } from '../snapshot.ts';
 import { versionOf } from '../version.ts';
+import { eventually } from '../../../test/fake/eventually.ts';
 import { deltaClient, nodeOf, sotwClient } from '../../../test/fake/xds-client.ts';
 import { openXds, type Xds } from './server.ts';
 
@@ -81,9 +82,11 @@ describe('state of the world', () => {
     using client = await settled();
     await offer(['a']);
     await client.quiet();
-    assert.deepEqual(
-      xds.proxies().map((p) => [p.id, p.role, p.variant, p.types.every((t) => t.sent === t.acked)]),
-      [['p1', 'gateway', 'sotw', true]],
+    await eventually(() =>
+      assert.deepEqual(
+        xds.proxies().map((p) => [p.id, p.role, p.variant, p.types.every((t) => t.sent === t.acked)]),
+        [['p1', 'gateway', 'sotw', true]],
+      ),
     );
   });
 
@@ -112,9 +115,11 @@ describe('state of the world', () => {
     await offer(['b']);
     client.nack(await client.next(), 'no such thing');
     await client.quiet();
-    const cds = xds.proxies()[0]?.types.find((t) => t.type === 'cds');
-    assert.equal(cds?.nack, 'no such thing');
-    assert.notEqual(cds?.sent, cds?.acked);
+    await eventually(() => {
+      const cds = xds.proxies()[0]?.types.find((t) => t.type === 'cds');
+      assert.equal(cds?.nack, 'no such thing');
+      assert.notEqual(cds?.sent, cds?.acked);
+    });
     await offer(['b']);
     await client.quiet();
     await offer(['c']);
@@ -122,7 +127,8 @@ describe('state of the world', () => {
     assert.deepEqual([next.type, next.names], ['cds', ['a', 'c']]);
     client.ack(next);
     await client.quiet();
-    assert.equal(xds.proxies()[0]?.types.find((t) => t.type === 'cds')?.nack, undefined);
+    const nack = (): unknown => xds.proxies()[0]?.types.find((t) => t.type === 'cds')?.nack;
+    await eventually(() => assert.equal(nack(), undefined));
   });
 
   test('a stale nonce is not answered, and its names do not count', async () => {
@@ -220,7 +226,7 @@ describe('state of the world', () => {
     const failure = await client.failure();
     assert.equal(failure.code, status.INVALID_ARGUMENT);
     assert.match(failure.details, /MIDPLANE_ROLE/);
-    assert.deepEqual(xds.proxies(), []);
+    await eventually(() => assert.deepEqual(xds.proxies(), []));
   });
 
   test("the socket is for its owner alone, and one daemon does not take the next one's away", async () => {
@@ -339,7 +345,8 @@ describe('delta', () => {
     client.nack(cluster, 'bad');
     client.ack(again);
     await client.quiet();
-    assert.equal(xds.proxies()[0]?.types.find((t) => t.type === 'cds')?.nack, 'bad');
+    const nack = (): unknown => xds.proxies()[0]?.types.find((t) => t.type === 'cds')?.nack;
+    await eventually(() => assert.equal(nack(), 'bad'));
     await offer(['a'], 'least-request', 81);
     client.ack(await client.next());
     client.ack(await client.next());
