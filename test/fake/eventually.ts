@@ -4,10 +4,9 @@ const turnMs = 20;
 const turns = 150;
 
 /**
- * Tries until the assertions hold, each time a turn later, from the first try on: what comes that should not has time to
- * come too. What they say of the last try is thrown. Turns are counted and not time, of which a busy machine takes what
- * it likes; on an idle one they are 3 s, less than any connection is kept for later (4 s), so that what was left open
- * is not taken for closed.
+ * Tries until the assertions hold, the first time a turn later: what comes that should not has time to come too. What
+ * they say of the last try is thrown. Turns are counted and not time, of which a busy machine takes what it likes; on
+ * an idle one they are 3 s, less than a connection is kept for later (4 s): what was left open is not taken for closed.
  */
 export async function eventually<T>(holds: () => T | Promise<T>): Promise<T> {
   for (let turn = 1; ; turn += 1) {
