@@ -4,8 +4,9 @@ import type { Driver, Ref, Resource } from '../engine/resource.ts';
 import { FaultError } from '../engine/faults.ts';
 import { listenFault } from '../engine/kinds/listener.ts';
 import type { AnySlice, Host, Look, Read, Slice } from '../engine/slice.ts';
+import { atOnce } from '../lib/work/turns.ts';
 import { endpointsAt, type Places } from '../mesh/manifest/backends.ts';
-import { type Built, buildSnapshots } from '../mesh/manifest/build.ts';
+import { type Built, building } from '../mesh/manifest/build.ts';
 import { gatewaySectionSchema } from '../mesh/manifest/slice.ts';
 import { kindNames } from '../mesh/manifest/kinds.ts';
 import { registryOf } from '../mesh/registry/compile.ts';
@@ -28,19 +29,21 @@ export type Consumers = Readonly<Record<Exclude<Scope, 'router'>, Consumer>> & {
 const owner = 'snapshots';
 
 /** What looks came to. A revision is built when it is compiled, and asked for again when it runs. */
-const builds = new WeakMap<Look, Built>();
+const builds = new WeakMap<Look, Omit<Built, 'endpoints'>>();
 
-/** Snapshots and places of endpoints as the look has them; nothing in it hangs on health. */
-function build(look: Look): Omit<Built, 'endpoints'> {
+/** Snapshots and places of endpoints as the look has them; nothing in it hangs on health. `before`: what was built
+ * before it. */
+function* build(look: Look, before?: readonly Snapshot[]): Generator<unknown, Omit<Built, 'endpoints'>, undefined> {
   const known = builds.get(look);
   if (known !== undefined) return known;
   const gateway = look(gatewaySectionSchema);
-  const built = buildSnapshots({
+  const built = yield* building({
     manifests: kindNames.flatMap((name) => look.manifests(name)),
     services: registryOf(look(servicesSchema)),
     gatewayAddress: gateway.address,
     paths: gateway['path-normalization'],
     health: () => false,
+    before,
   });
   builds.set(look, built);
   return built;
@@ -51,9 +54,14 @@ function build(look: Look): Omit<Built, 'endpoints'> {
 export function meshSlice(consumers: Consumers, before: ReadonlySet<string>): AnySlice {
   // Guests are looked after later than snapshots are first offered.
   let health: Health = (guest) => before.has(guest);
+  let last: readonly Snapshot[] | undefined;
   const slice: Slice = {
     name: owner,
-    compile: (_, look) => compileSnapshots(look),
+    *compile(_, look) {
+      const built = yield* build(look, last);
+      last = built.snapshots;
+      return compileSnapshots(look, built);
+    },
     drivers: () => [snapshotDriver(consumers, (guest) => health(guest)), crewDriver(consumers.router)],
     start(host) {
       health = guestHealth(host.read);
@@ -63,8 +71,7 @@ export function meshSlice(consumers: Consumers, before: ReadonlySet<string>): An
   return slice;
 }
 
-function compileSnapshots(look: Look): readonly Resource[] {
-  const { snapshots, places } = build(look);
+function compileSnapshots(look: Look, { snapshots, places }: Pick<Built, 'snapshots' | 'places'>): readonly Resource[] {
   const router = snapshots.find((snapshot) => snapshot.scope === 'router');
   const steer = compileSteer(router?.listeners ?? [], look(vlansSchema));
   const own = addressRefs(look);
@@ -154,7 +161,7 @@ export function healthyGuests(read: Read): readonly string[] {
 
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
 function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
-  let built = build(host.read.look());
+  let built = atOnce(build(host.read.look()));
   const told = new Map<string, string>();
   const tell = (): void => {
     const all = built.endpointsFor(health);
@@ -168,7 +175,7 @@ function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDi
   };
   const again = (): void => {
     consumers.router.ports(portNames(host));
-    built = build(host.read.look());
+    built = atOnce(build(host.read.look()));
     tell();
   };
   const watches = [

@@ -6,6 +6,7 @@ export type FirstSeen = (manifest: Manifest) => number | undefined;
 /** The order of manifests that nothing else decides between: by creationTimestamp (those with one first), else by the
  * time they were first seen, else by namespace and name. Less than 0: `a` goes first. */
 export function compareAge(a: Manifest, b: Manifest, firstSeen: FirstSeen = () => undefined): number {
+  if (a === b) return 0;
   return (
     compareKnown(created(a), created(b)) || compareKnown(firstSeen(a), firstSeen(b)) || compareText(keyOf(a), keyOf(b))
   );
@@ -20,8 +21,9 @@ function keyOf(manifest: Manifest): string {
   return `${manifest.metadata.namespace}/${manifest.metadata.name}`;
 }
 
-function created(manifest: Manifest): number | undefined {
-  const when = Date.parse(manifest.metadata.creationTimestamp ?? '');
+function created({ metadata }: Manifest): number | undefined {
+  if (metadata.creationTimestamp === undefined) return undefined;
+  const when = Date.parse(metadata.creationTimestamp);
   return Number.isNaN(when) ? undefined : when;
 }
 

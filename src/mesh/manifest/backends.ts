@@ -62,7 +62,7 @@ export function backendsOf(
   rules: ReadonlyMap<string, TrafficRules>,
   proxyVersions: ReadonlyMap<string, NonNullable<Cluster['proxyProtocol']>> = new Map(),
 ): Backends {
-  const parts = (key: ClusterKey) => {
+  const partsOf = (key: ClusterKey) => {
     const [namespace = '', name = '', port = '', subset] = key.split('/');
     const service = serviceKey(namespace, name);
     const rule = rules.get(service);
@@ -73,6 +73,12 @@ export function backendsOf(
       proxyProtocol: proxyVersions.get(service),
       subset: subset === undefined ? undefined : rule?.subsets.get(subset),
     };
+  };
+  const known = new Map<ClusterKey, ReturnType<typeof partsOf>>();
+  const parts = (key: ClusterKey): ReturnType<typeof partsOf> => {
+    const there = known.get(key) ?? partsOf(key);
+    known.set(key, there);
+    return there;
   };
   return {
     registry,

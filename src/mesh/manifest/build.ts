@@ -5,6 +5,7 @@
 //  3. Gateways and the routes attached to them (gatewayapi/, istio/) -> bindings
 //  4. bindings on one socket -> a listener and its hosts (hosts.ts); policy before services (mesh.ts)
 //  5. per scope: listeners, tables, the clusters that they name; endpoints beside them
+import { atOnce } from '../../lib/work/turns.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
 import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
@@ -18,23 +19,24 @@ import type {
   RouteTable,
   Scope,
   Snapshot,
+  VirtualHost,
 } from '../snapshot.ts';
 import { type Secrets, secretsOf } from '../secret/secrets.ts';
 import { terminate } from '../secret/terminate.ts';
-import { versionOf } from '../version.ts';
+import { factsOf, snapshotVersion } from '../version.ts';
 import { compareText, type FirstSeen } from './age.ts';
 import { type Backends, backendsOf, endpointsAt, type Places } from './backends.ts';
 import { withBackendTls } from './gatewayapi/backendtls.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { type Grants, grantsOf } from './gatewayapi/grant.ts';
 import { compileGrpcRoute } from './gatewayapi/grpcroute.ts';
-import { compileHttpRoute } from './gatewayapi/httproute.ts';
+import { type CompiledRoute, compileHttpRoute } from './gatewayapi/httproute.ts';
 import { type CompiledStream, compileStreamRoute } from './gatewayapi/stream.ts';
-import { streamsOf, virtualHosts } from './hosts.ts';
+import { type OrderedRoutes, streamsOf, virtualHosts } from './hosts.ts';
 import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
 import { trafficRules } from './istio/destinationrule.ts';
 import { compileVirtualService } from './istio/virtualservice.ts';
-import { kinds, ofKind } from './kinds.ts';
+import { type ByKind, kindName, kinds, ofKind } from './kinds.ts';
 import { plainRoute, type Policy, policyOf } from './mesh.ts';
 import { listenerSettings, proxyVersions, type SettingsOf } from './policy/attach.ts';
 import { idleTimes } from './policy/idle.ts';
@@ -49,6 +51,8 @@ export interface BuildInput {
   readonly paths?: PathNormalization | undefined;
   readonly health: Health;
   readonly firstSeen?: FirstSeen;
+  /** What was built before: hosts whose routes are the same are the same objects here. */
+  readonly before?: readonly Snapshot[] | undefined;
 }
 
 export interface Built {
@@ -66,27 +70,35 @@ export interface Built {
 
 /** Builds the snapshots of all scopes. */
 export function buildSnapshots(input: BuildInput): Built {
-  const { services, health, firstSeen } = input;
+  return atOnce(building(input));
+}
+
+/** The same, route by route and host by host. */
+export function* building(input: BuildInput): Generator<undefined, Built, undefined> {
+  const { services, firstSeen, before = [] } = input;
+  const byKind = Map.groupBy(input.manifests, kindName);
   const book = statusBook(input.manifests);
   const refused = (manifest: Manifest, problems: readonly Problem[]): void =>
     book.set(manifest, bad('Accepted', 'Invalid', problems[0]?.message ?? ''));
+  yield;
 
-  const secrets = secretsOf(
-    ofKind(kinds.secret, input.manifests, refused),
-    ofKind(kinds.configMap, input.manifests, refused),
-  );
-  const backends = backendsFor(input, secrets, book, refused);
-  const grants = grantsOf(ofKind(kinds.referenceGrant, input.manifests, refused));
-  const idle = idleTimes(ofKind(kinds.routePolicy, input.manifests, refused), input.manifests, book, firstSeen);
-  const calls = ofKind(kinds.grpcRoute, input.manifests, refused).map((r) => compileGrpcRoute(r, backends, grants));
+  const secrets = secretsOf(ofKind(kinds.secret, byKind, refused), ofKind(kinds.configMap, byKind, refused));
+  const backends = backendsFor(input, byKind, secrets, book, refused);
+  const grants = grantsOf(ofKind(kinds.referenceGrant, byKind, refused));
+  const idle = idleTimes(ofKind(kinds.routePolicy, byKind, refused), input.manifests, book, firstSeen);
+  const calls = ofKind(kinds.grpcRoute, byKind, refused).map((r) => compileGrpcRoute(r, backends, grants));
+  const web: CompiledRoute[] = [];
+  for (const route of ofKind(kinds.httpRoute, byKind, refused)) {
+    web.push(compileHttpRoute(route, backends, grants));
+    yield;
+  }
   const routes = [
-    ...calls.map((r) => idle.http(r)),
-    ...ofKind(kinds.httpRoute, input.manifests, refused).map((r) => idle.http(compileHttpRoute(r, backends, grants))),
-    ...streamRoutes(input.manifests, refused, backends, grants).map((r) => idle.stream(r)),
+    ...[...calls, ...web].map((r) => idle.http(r)),
+    ...streamRoutes(byKind, refused, backends, grants).map((r) => idle.stream(r)),
   ];
-  const bindings = bindGateways({
-    classes: ofKind(kinds.gatewayClass, input.manifests, refused),
-    gateways: ofKind(kinds.gateway, input.manifests, refused),
+  const bindings = yield* bindGateways({
+    classes: ofKind(kinds.gatewayClass, byKind, refused),
+    gateways: ofKind(kinds.gateway, byKind, refused),
     routes,
     gatewayAddress: input.gatewayAddress,
     secrets,
@@ -94,8 +106,8 @@ export function buildSnapshots(input: BuildInput): Built {
     book,
   });
   const istio = {
-    gateways: ofKind(kinds.istioGateway, input.manifests, refused),
-    services: ofKind(kinds.virtualService, input.manifests, refused).map((v) =>
+    gateways: ofKind(kinds.istioGateway, byKind, refused),
+    services: ofKind(kinds.virtualService, byKind, refused).map((v) =>
       idle.service(compileVirtualService(v, backends)),
     ),
     gatewayAddress: input.gatewayAddress,
@@ -104,32 +116,49 @@ export function buildSnapshots(input: BuildInput): Built {
     firstSeen,
   };
   const servers = bindIstio(istio);
-  const policies = ofKind(kinds.listenerPolicy, input.manifests, refused);
+  const policies = ofKind(kinds.listenerPolicy, byKind, refused);
   const settings = listenerSettings(policies, [...bindings, ...servers], book, firstSeen);
-  const sockets = { bindings, istio: servers, settings, book, firstSeen };
+  const sockets: Sockets = { bindings, istio: servers, settings, hosts: [], book, firstSeen };
+  yield;
   const policy = policyOf(routes, meshServices(istio, services), services, book, firstSeen);
 
-  const router = [...socketsOf(sockets, (b) => b.addresses), ...steered(services, policy)];
-  const scopes: readonly (readonly [Scope, readonly Socket[]])[] = [
-    ['router', router],
-    ['gateway', socketsOf(sockets, () => ['0.0.0.0'])],
-    ['sidecar', outbound(services, policy)],
-  ];
-  const grpc = new Set(calls.flatMap((route) => route.clusters));
-  const snapshots = scopes.map(([scope, all]) =>
-    snapshotOf(scope, all, { backends, secrets, paths: input.paths, grpc }),
-  );
+  const parts = { backends, secrets, paths: input.paths, grpc: new Set(calls.flatMap((route) => route.clusters)) };
+  const shared = sharedHosts(before);
+  const scope = (name: Scope, all: readonly Socket[]) => snapshotOf(name, all, { ...parts, shared });
+  const own = yield* socketsOf(sockets, (b) => b.addresses);
+  return builtOf(input, book, backends, [
+    yield* scope('router', [...own, ...steered(services, policy)]),
+    yield* scope('gateway', yield* socketsOf(sockets, () => ['0.0.0.0'])),
+    yield* scope('sidecar', outbound(services, policy)),
+  ]);
+}
 
+function builtOf({ health }: BuildInput, book: StatusBook, backends: Backends, snapshots: readonly Snapshot[]): Built {
   const keys = [...new Set(snapshots.flatMap((s) => s.clusters.map((c) => c.key)))].toSorted(compareText);
   const places = keys.map((key) => backends.places(key));
   const endpointsFor = (now: Health): readonly Endpoints[] => places.map((place) => endpointsAt(place, now));
-  return { snapshots, endpoints: endpointsFor(health), places, status: book.list(), endpointsFor };
+  let status: Built['status'] | undefined;
+  return {
+    snapshots,
+    endpoints: endpointsFor(health),
+    places,
+    // Asked for now and then only.
+    get status() {
+      return (status ??= book.list());
+    },
+    endpointsFor,
+  };
 }
 
 type Refused = (manifest: Manifest, problems: readonly Problem[]) => void;
 
-function backendsFor(input: BuildInput, secrets: Secrets, book: StatusBook, refused: Refused): Backends {
-  const { manifests, services, firstSeen } = input;
+function backendsFor(
+  { services, firstSeen }: BuildInput,
+  manifests: ByKind,
+  secrets: Secrets,
+  book: StatusBook,
+  refused: Refused,
+): Backends {
   const rules = ofKind(kinds.destinationRule, manifests, refused);
   const traffic = trafficRules(rules, services, secrets, book, firstSeen);
   const secured = ofKind(kinds.backendTlsPolicy, manifests, refused);
@@ -142,7 +171,7 @@ function backendsFor(input: BuildInput, secrets: Secrets, book: StatusBook, refu
 }
 
 function streamRoutes(
-  manifests: readonly Manifest[],
+  manifests: ByKind,
   refused: Refused,
   backends: Backends,
   grants: Grants,
@@ -158,8 +187,27 @@ interface Sockets {
   readonly bindings: readonly GatewayBinding[];
   readonly istio: readonly IstioBinding[];
   readonly settings: SettingsOf;
+  /** Found so far. */
+  readonly hosts: {
+    readonly bindings: readonly GatewayBinding[];
+    readonly ordered: readonly OrderedRoutes[];
+    readonly list: readonly VirtualHost[];
+  }[];
   readonly book: StatusBook;
   readonly firstSeen: FirstSeen | undefined;
+}
+
+/** Scopes have sockets in common but for their addresses: the hosts of the same bindings are found once. */
+function* hostsOnce(
+  { hosts, book, firstSeen }: Sockets,
+  bindings: readonly GatewayBinding[],
+  ordered: readonly OrderedRoutes[],
+): ReturnType<typeof virtualHosts> {
+  const there = hosts.find((each) => sameItems(each.bindings, bindings) && sameItems(each.ordered, ordered));
+  if (there !== undefined) return there.list;
+  const list = yield* virtualHosts(bindings, ordered, book, firstSeen);
+  hosts.push({ bindings, ordered, list });
+  return list;
 }
 
 interface Bound {
@@ -167,17 +215,22 @@ interface Bound {
   readonly port: number;
 }
 
-function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly string[]): Socket[] {
+function* socketsOf(
+  input: Sockets,
+  addressesOf: (binding: Bound) => readonly string[],
+): Generator<undefined, readonly Socket[], undefined> {
   const { bindings, istio, settings, book, firstSeen } = input;
   const found = [...bindings, ...istio].flatMap((b) => addressesOf(b).map((address) => [address, b.port] as const));
   const unique = new Map(found.map(([address, port]) => [socketName(address, port), { address, port }]));
-  return [...unique].map(([name, { address, port }]): Socket => {
+  const sockets: Socket[] = [];
+  for (const [name, { address, port }] of unique) {
     const here = (b: Bound): boolean => b.port === port && addressesOf(b).includes(address);
     const protocol = onePerSocket([...bindings, ...istio].filter(here), name, book);
     const own = (b: GatewayBinding | IstioBinding): boolean => here(b) && b.protocol === protocol;
     const others = istio.filter(own);
+    const bound = settings([...bindings, ...istio].filter(own));
     if (protocol === 'HTTPS' || protocol === 'TCPS') {
-      const secured = terminate({
+      const secured = yield* terminate({
         socket: name,
         protocol,
         gateways: bindings.filter(own),
@@ -186,22 +239,19 @@ function socketsOf(input: Sockets, addressesOf: (binding: Bound) => readonly str
         firstSeen,
       });
       const tls = secured.map(([host]) => host);
-      const bound = settings([...bindings, ...istio].filter(own));
       const listener = { name, address, port, protocol, routes: name, tls, ...bound };
-      return [listener, { name, hosts: [] }, ...secured.map(([, t]) => t)];
+      sockets.push([listener, { name, hosts: [] }, ...secured.map(([, t]) => t)]);
+      continue;
     }
-    const hosts = virtualHosts(
-      bindings.filter(own),
-      others.flatMap((b) => b.ordered),
-      book,
-      firstSeen,
-    );
+    const ordered = others.flatMap((b) => b.ordered);
+    const hosts = yield* hostsOnce(input, bindings.filter(own), ordered);
     const streams = [...streamsOf(bindings.filter(own), book, firstSeen), ...others.flatMap((b) => b.streams)];
-    return [
-      { name, address, port, protocol, routes: name, ...settings([...bindings, ...istio].filter(own)) },
+    sockets.push([
+      { name, address, port, protocol, routes: name, ...bound },
       protocol === 'HTTP' ? { name, hosts } : { name, hosts: [], streams },
-    ];
-  });
+    ]);
+  }
+  return sockets;
 }
 
 /** One protocol a socket: that of the first. */
@@ -268,17 +318,54 @@ interface Parts {
   readonly paths: PathNormalization | undefined;
   /** Clusters that get calls of gRPC. */
   readonly grpc: ReadonlySet<ClusterKey>;
+  readonly shared: ReturnType<typeof sharedHosts>;
 }
 
-function snapshotOf(scope: Scope, sockets: readonly Socket[], { backends, secrets, paths, grpc }: Parts): Snapshot {
+function* snapshotOf(
+  scope: Scope,
+  sockets: readonly Socket[],
+  parts: Parts,
+): Generator<undefined, Snapshot, undefined> {
+  const { backends, secrets, paths, grpc, shared } = parts;
   const sorted = sockets.toSorted(([a], [b]) => compareText(a.name, b.name));
-  const routes = sorted.flatMap(([, ...tables]) => tables);
+  const routes: RouteTable[] = [];
+  for (const table of sorted.flatMap(([, ...tables]) => tables)) {
+    const hosts: VirtualHost[] = [];
+    for (const host of table.hosts) {
+      const one = deepFreeze(shared(host));
+      factsOf(one);
+      hosts.push(one);
+      yield;
+    }
+    routes.push({ ...table, hosts });
+  }
   const listeners = sorted.map(([listener]) => (paths === undefined ? listener : { ...listener, paths }));
   const clusters = clusterKeys(routes).map((key) => backends.cluster(key, grpc.has(key)));
   // Keys go to who terminates TLS, and to nobody else.
   const named = scope === 'router' ? secrets.named(secretNames(listeners, clusters)) : [];
   const content = { listeners, routes, clusters, secrets: named };
-  return deepFreeze({ scope, version: versionOf(content), ...content });
+  yield;
+  return deepFreeze({ scope, version: snapshotVersion(content), ...content });
+}
+
+/** Gives, in place of a host, the one with the same routes that is known: one of those before, or that came here. */
+function sharedHosts(before: readonly Snapshot[]): (host: VirtualHost) => VirtualHost {
+  const all = before.flatMap(({ routes }) => routes.flatMap(({ hosts }) => hosts));
+  const known = Map.groupBy(new Set(all), (host) => host.name);
+  const isAlike = (a: VirtualHost, b: VirtualHost): boolean =>
+    a === b || (sameItems(a.routes, b.routes) && sameItems(a.domains, b.domains));
+  return (host) => {
+    const list = known.get(host.name) ?? [];
+    const alike = list.find((other) => isAlike(other, host));
+    if (alike === undefined) known.set(host.name, [...list, host]);
+    return alike ?? host;
+  };
+}
+
+function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i += 1) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function secretNames(listeners: readonly Listener[], clusters: readonly Cluster[]): ReadonlySet<string> {
@@ -293,12 +380,11 @@ function secretNames(listeners: readonly Listener[], clusters: readonly Cluster[
 /** The clusters that exist and that some route forwards to, sorted. */
 function clusterKeys(tables: readonly RouteTable[]): readonly ClusterKey[] {
   const keys = new Set<ClusterKey>();
-  const forwards = tables.flatMap((t) => [
-    ...t.hosts.flatMap((h) => h.routes.flatMap(({ action }) => (action.kind === 'forward' ? action.clusters : []))),
-    ...(t.streams ?? []).flatMap((stream) => stream.clusters),
-  ]);
-  for (const { cluster } of forwards) if (!cluster.startsWith('none/')) keys.add(cluster);
-  return [...keys].toSorted(compareText);
+  for (const { hosts, streams = [] } of tables) {
+    for (const host of hosts) for (const cluster of factsOf(host).clusters) keys.add(cluster);
+    for (const { clusters } of streams) for (const { cluster } of clusters) keys.add(cluster);
+  }
+  return [...keys].filter((key) => !key.startsWith('none/')).toSorted(compareText);
 }
 
 function deepFreeze<T>(value: T): T {

@@ -16,27 +16,29 @@ export interface OrderedRoutes {
 }
 
 /** The virtual hosts of a socket: for each host the Gateway API routes by rank, then the ordered ones. A host that only
- * a listener names has no routes: its requests must not fall to a wider listener (HTTPListenerIsolation). */
-export function virtualHosts(
+ * a listener names has no routes: its requests must not fall to a wider listener (HTTPListenerIsolation). Host by
+ * host: there may be thousands. */
+export function* virtualHosts(
   bindings: readonly GatewayBinding[],
   ordered: readonly OrderedRoutes[],
   book: StatusBook,
   firstSeen?: FirstSeen,
-): readonly VirtualHost[] {
+): Generator<undefined, readonly VirtualHost[], undefined> {
   const domains = new Set([
     ...bindings.flatMap((b) => [b.hostname, ...b.attached.flatMap((a) => a.hosts)]),
     ...ordered.map((o) => o.host),
   ]);
   const attached = attachedOf(bindings);
   const byHost = Map.groupBy(ordered, (o) => o.host);
-  return [...domains]
-    .toSorted((a, b) => compareHosts(a, b) || compareText(a, b))
-    .map((domain) => {
-      const ranked = rankedFor(domain, attached, firstSeen);
-      const own = byHost.get(domain) ?? [];
-      if (ranked.length > 0) for (const { manifest } of own) book.set(manifest, behind(domain));
-      return { name: domain, domains: [domain], routes: unique([...ranked, ...own.flatMap((o) => o.routes)]) };
-    });
+  const hosts: VirtualHost[] = [];
+  for (const domain of [...domains].toSorted((a, b) => compareHosts(a, b) || compareText(a, b))) {
+    const ranked = rankedFor(domain, attached, firstSeen);
+    const own = byHost.get(domain) ?? [];
+    if (ranked.length > 0) for (const { manifest } of own) book.set(manifest, behind(domain));
+    hosts.push({ name: domain, domains: [domain], routes: unique([...ranked, ...own.flatMap((o) => o.routes)]) });
+    yield;
+  }
+  return hosts;
 }
 
 interface Attached {

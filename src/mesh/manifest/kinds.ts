@@ -1,4 +1,5 @@
 // The kinds of manifests that are understood. A new kind is a row here and a module that compiles it.
+import { atOnce } from '../../lib/work/turns.ts';
 import { nearest } from '../../lib/compare/nearest.ts';
 import { type Problem, problemAt } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
@@ -96,8 +97,8 @@ export const kindNames: readonly string[] = all.map(nameOf);
 
 /** "group/Kind" of a manifest, without its version; a core object has no group: "Secret". */
 export function kindName(manifest: Manifest): string {
-  const [group = ''] = manifest.apiVersion.split('/');
-  return nameOf({ group: manifest.apiVersion.includes('/') ? group : '', kind: manifest.kind });
+  const { apiVersion, kind } = manifest;
+  return nameOf({ group: apiVersion.slice(0, Math.max(0, apiVersion.indexOf('/'))), kind });
 }
 
 function nameOf({ group, kind }: { readonly group: string; readonly kind: string }): string {
@@ -122,27 +123,45 @@ function nearestKind(kind: string, names: readonly string[]): string | undefined
 
 /** All Problems of the manifests of these kinds: versions, fields, rules. */
 export function checkManifests(manifests: readonly Manifest[]): readonly Problem[] {
-  return manifests.flatMap((manifest) => {
-    const kind = all.find((k) => nameOf(k) === kindName(manifest));
-    if (kind === undefined) return [];
-    const version = manifest.apiVersion.split('/').at(-1) ?? '';
-    if (!kind.versions.includes(version)) {
-      const hint = `known: ${kind.versions.join(', ')}`;
-      return [problemAt(manifest, ['apiVersion'], `${kind.kind} has no version ${version} here`, hint)];
-    }
-    const read = readManifest(kind, manifest);
-    return 'spec' in read ? [] : read;
-  });
+  return atOnce(checkingManifests(manifests));
 }
+
+/** The same, manifest by manifest. */
+export function* checkingManifests(
+  manifests: readonly Manifest[],
+): Generator<undefined, readonly Problem[], undefined> {
+  const problems: Problem[] = [];
+  for (const manifest of manifests) {
+    problems.push(...problemsOf(manifest));
+    yield;
+  }
+  return problems;
+}
+
+const byName: ReadonlyMap<string, AnyKind> = new Map(all.map((kind) => [nameOf(kind), kind]));
+
+function problemsOf(manifest: Manifest): readonly Problem[] {
+  const kind = byName.get(kindName(manifest));
+  if (kind === undefined) return [];
+  const version = manifest.apiVersion.split('/').at(-1) ?? '';
+  if (!kind.versions.includes(version)) {
+    const hint = `known: ${kind.versions.join(', ')}`;
+    return [problemAt(manifest, ['apiVersion'], `${kind.kind} has no version ${version} here`, hint)];
+  }
+  const read = readManifest(kind, manifest);
+  return 'spec' in read ? [] : read;
+}
+
+/** Manifests by kindName(). */
+export type ByKind = ReadonlyMap<string, readonly Manifest[]>;
 
 /** The manifests of one kind that are in order, and those that are not. */
 export function ofKind<T>(
   kind: Kind<T>,
-  manifests: readonly Manifest[],
+  manifests: ByKind,
   refused: (manifest: Manifest, problems: readonly Problem[]) => void,
 ): readonly Typed<T>[] {
-  return manifests.flatMap((manifest) => {
-    if (kindName(manifest) !== nameOf(kind)) return [];
+  return (manifests.get(nameOf(kind)) ?? []).flatMap((manifest) => {
     const read = readManifest(kind, manifest);
     if ('spec' in read) return [read];
     refused(manifest, read);

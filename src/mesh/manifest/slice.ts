@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { duration, ipAddress } from '../../config/types.ts';
 import type { Slice } from '../../engine/slice.ts';
-import { checkManifests, kindNames } from './kinds.ts';
+import { checkingManifests, kindNames } from './kinds.ts';
 import { showManifests } from './show.ts';
 import { pathNormalizations } from '../snapshot.ts';
 
@@ -40,6 +40,6 @@ export const gatewaySlice: Slice<typeof gatewaySectionSchema> = {
   name: 'gateway',
   schema: gatewaySectionSchema,
   manifests: kindNames,
-  check: (_, look) => checkManifests(kindNames.flatMap((name) => look.manifests(name))),
+  check: (_, look) => checkingManifests(kindNames.flatMap((name) => look.manifests(name))),
   commands: [showManifests],
 };

@@ -37,33 +37,39 @@ export interface TerminateInput {
 }
 
 /** The hosts of a socket with their tables. Of two that have one name the first counts, unless they say the same. */
-export function terminate(input: TerminateInput): readonly Secured[] {
+export function* terminate(input: TerminateInput): Generator<undefined, readonly Secured[], undefined> {
   const owners = ownersOf([...input.gateways, ...input.istio], input.book);
-  return input.protocol === 'TCPS' ? streamHosts(owners, input) : httpHosts(owners, input);
+  return input.protocol === 'TCPS' ? streamHosts(owners, input) : yield* httpHosts(owners, input);
 }
 
 const sorted = (names: Iterable<string>): readonly string[] =>
   [...new Set(names)].toSorted((a, b) => compareHosts(a, b) || compareText(a, b));
 
-function httpHosts(owners: Owners, { socket, gateways, istio, book, firstSeen }: TerminateInput): readonly Secured[] {
+function* httpHosts(
+  owners: Owners,
+  { socket, gateways, istio, book, firstSeen }: TerminateInput,
+): Generator<undefined, readonly Secured[], undefined> {
   const names = sorted(owners.keys());
   const ownerOf = (domain: string) => names.find((name) => covers(name, domain));
-  return names.map((name) => {
+  const secured: Secured[] = [];
+  for (const name of names) {
     const { tls, list } = owners.get(name)!;
-    const own = virtualHosts(
+    const all = yield* virtualHosts(
       gateways.filter((b) => list.includes(b)),
       istio.filter((b) => list.includes(b)).flatMap((b) => b.ordered.filter((o) => covers(name, o.host))),
       book,
       firstSeen,
-    ).filter((host) => ownerOf(host.name) === name);
+    );
+    const own = all.filter((host) => ownerOf(host.name) === name);
     const others = names.filter((other) => other !== name);
     const hosts = [...own, ...others.map((other) => ({ name: other, domains: [other], routes: [misdirected] }))];
     const routes = `${socket} ${name}`;
-    return [
+    secured.push([
       { host: name, routes, ...tls },
       { name: routes, hosts },
-    ];
-  });
+    ]);
+  }
+  return secured;
 }
 
 /** The names of TLSRoutes are hosts too, with the TLS of the listener that owns them: the most specific one. */

@@ -69,8 +69,9 @@ export interface GatewayInput {
   readonly book: StatusBook;
 }
 
-/** The listeners of all Gateways of our class, with the routes that are attached to them; statuses go into the book. */
-export function bindGateways(input: GatewayInput): readonly GatewayBinding[] {
+/** The listeners of all Gateways of our class, with the routes that are attached to them, route by route; statuses go
+ * into the book. */
+export function* bindGateways(input: GatewayInput): Generator<undefined, readonly GatewayBinding[], undefined> {
   const { classes, gateways, routes, book } = input;
   const ours = new Set([builtInClass]);
   for (const { manifest, spec } of classes) {
@@ -87,6 +88,7 @@ export function bindGateways(input: GatewayInput): readonly GatewayBinding[] {
   const known = new Set(gateways.map((gateway) => gateway.key));
   for (const route of routes) {
     for (const ref of route.source.spec.parentRefs.filter(isGatewayRef)) attach(route, ref, open, known, book);
+    yield;
   }
   return open.map((each) => each.binding);
 }
@@ -237,9 +239,10 @@ function attach(
     const hosts = hostsOf(source.spec.hostnames ?? [], each.binding.hostname);
     if (hosts.length === 0) return false;
     const { attached, streams } = each.binding;
+    // By another parentRef it may be there already: routes come one after the other, so it is the last one then.
     if (!('routes' in route)) {
-      if (!streams.some((a) => a.route === route)) streams.push({ route, hosts });
-    } else if (!attached.some((a) => a.route === route)) attached.push({ route, hosts });
+      if (streams.at(-1)?.route !== route) streams.push({ route, hosts });
+    } else if (attached.at(-1)?.route !== route) attached.push({ route, hosts });
     book.attach(each.gateway.manifest, each.listener.name, source.key);
     return true;
   });

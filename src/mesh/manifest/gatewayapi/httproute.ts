@@ -1,5 +1,7 @@
 // One HTTPRoute -> routes. What a route is attached to is gateway.ts's and mesh.ts's business.
+import { same } from '../../../lib/compare/same.ts';
 import type {
+  ClusterKey,
   HeaderEdits,
   HeaderMatch,
   PathMatch,
@@ -29,26 +31,56 @@ export interface CompiledRoute {
 
 /** Looks up the backends of an HTTPRoute. */
 export function compileHttpRoute(source: Typed<HttpRouteSpec>, backends: Backends, grants: Grants): CompiledRoute {
+  const { manifest, namespace, key, spec } = source;
   const troubles: Condition[] = [];
-  const rules = source.spec.rules.map((rule) =>
-    rule.backendRefs.map((ref): WeightedCluster => {
-      const from = { kind: 'HTTPRoute', namespace: source.namespace };
-      const { request, response } = editsOf(ref.filters);
-      const cluster = clusterOf(ref, from, { backends, grants }, troubles);
-      return { cluster, weight: ref.weight, request, response };
-    }),
+  const from = { kind: 'HTTPRoute', namespace };
+  const clusters = spec.rules.map((rule) =>
+    rule.backendRefs.map((ref) => clusterOf(ref, from, { backends, grants }, troubles)),
   );
-  const routes = (port: number): RankedRoute[] =>
-    source.spec.rules.flatMap((rule, r) => {
-      const forward = rules[r] ?? [];
-      return rule.matches.map((match, m) => ({
-        route: routeOf(`httproute/${source.key}/${r}/${m}`, rule, match, forward, port),
-        manifest: source.manifest,
-        rule: r,
-        match: m,
-      }));
-    });
+  const made = madeOf(source, clusters);
+  const routes = (port: number): RankedRoute[] => {
+    const list = made.get(port) ?? routesAt(port, key, spec, clusters);
+    made.set(port, list);
+    return list.map(({ route, rule, match }) => ({ route, manifest, rule, match }));
+  };
   return { kind: 'HTTPRoute', source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), routes };
+}
+
+type Clusters = readonly (readonly ClusterKey[])[];
+type Made = Map<number, readonly Omit<RankedRoute, 'manifest'>[]>;
+
+/** Routes of a spec, which never changes, by port, and the clusters that its backends came to then: as long as these
+ * are the same the routes are. */
+const madeBefore = new WeakMap<
+  HttpRouteSpec,
+  { readonly key: string; readonly clusters: Clusters; readonly made: Made }
+>();
+
+function madeOf({ key, spec }: Typed<HttpRouteSpec>, clusters: Clusters): Made {
+  const before = madeBefore.get(spec);
+  if (before !== undefined && before.key === key && same(before.clusters, clusters)) return before.made;
+  const made: Made = new Map();
+  madeBefore.set(spec, { key, clusters, made });
+  return made;
+}
+
+function routesAt(
+  port: number,
+  key: string,
+  { rules }: HttpRouteSpec,
+  clusters: Clusters,
+): readonly Omit<RankedRoute, 'manifest'>[] {
+  return rules.flatMap((rule, r) => {
+    const forward = rule.backendRefs.map((ref, i): WeightedCluster => {
+      const { request, response } = editsOf(ref.filters);
+      return { cluster: clusters[r]?.[i] ?? '', weight: ref.weight, request, response };
+    });
+    return rule.matches.map((match, m) => ({
+      route: routeOf(`httproute/${key}/${r}/${m}`, rule, match, forward, port),
+      rule: r,
+      match: m,
+    }));
+  });
 }
 
 function routeOf(

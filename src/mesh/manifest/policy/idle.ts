@@ -55,13 +55,13 @@ export function idleTimes(
     service(service) {
       const idleMs = times.get(keyOf('VirtualService', service.source.key));
       if (idleMs === undefined) return service;
-      const timed = (list: readonly StreamRoute[]) => list.map((stream) => ({ ...stream, idleMs }));
+      const withIdle = (list: readonly StreamRoute[]) => list.map((stream) => ({ ...stream, idleMs }));
       return {
         ...service,
         routes: (gateway, port) => service.routes(gateway, port).map((route) => withTime(route, idleMs)),
         streams(gateway, port) {
           const { tcp, tls } = service.streams(gateway, port);
-          return { tcp: timed(tcp), tls: timed(tls) };
+          return { tcp: withIdle(tcp), tls: withIdle(tls) };
         },
       };
     },
@@ -72,6 +72,15 @@ function keyOf(kind: string, name: string): string {
   return `${kind} ${name}`;
 }
 
+/** Routes as they were given a time: a route never changes. */
+const timed = new WeakMap<Route, Route>();
+
 function withTime(route: Route, idleMs: number): Route {
-  return route.action.kind === 'forward' ? { ...route, action: { ...route.action, idleMs } } : route;
+  const { action } = route;
+  if (action.kind !== 'forward') return route;
+  const before = timed.get(route);
+  if (before?.action.kind === 'forward' && before.action.idleMs === idleMs) return before;
+  const now: Route = { ...route, action: { ...action, idleMs } };
+  timed.set(route, now);
+  return now;
 }
