@@ -310,6 +310,12 @@ const tls: readonly Short[] = [
     'Envoy',
   ],
   [
+    'limits of connections in Envoys',
+    'src/mesh/xds/envoy-limit.test.ts',
+    'an Envoy has as many connections as its ListenerPolicy says',
+    'Envoy',
+  ],
+  [
     'an end without close_notify is no end',
     behind,
     'a body until close ends with close_notify; without it the client sees it broken',

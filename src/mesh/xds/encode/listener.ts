@@ -18,6 +18,7 @@ import {
   HttpConnectionManagerSchema,
 } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { seconds } from './duration.ts';
+import { connectionLimit } from './limit.ts';
 import { inspectors, streamChains } from './stream.ts';
 
 /** "By the stream that this came on." */
@@ -41,7 +42,9 @@ export function listenerOf(listener: SnapshotListener, table: RouteTable): Liste
       },
     },
     listenerFilters: inspectors(listener),
-    filterChains: http ? [{ filters: [httpFilter(listener)] }] : streamChains(listener, table),
+    filterChains: http
+      ? [{ filters: [...connectionLimit(listener), httpFilter(listener)] }]
+      : streamChains(listener, table),
   });
 }
 

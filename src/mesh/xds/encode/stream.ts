@@ -10,6 +10,7 @@ import type {
 import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts';
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { milliseconds } from './duration.ts';
+import { connectionLimit } from './limit.ts';
 
 type Chain = MessageInitShape<typeof FilterChainSchema>;
 
@@ -46,7 +47,8 @@ export function inspectors({ protocol }: Listener): MessageInitShape<typeof List
   return [{ name: 'envoy.filters.listener.tls_inspector', configType: { case: 'typedConfig', value } }];
 }
 
-function filtersOf({ name, maxTunnelMs }: Listener, stream: StreamRoute | undefined): NonNullable<Chain['filters']> {
+function filtersOf(listener: Listener, stream: StreamRoute | undefined): NonNullable<Chain['filters']> {
+  const { name, maxTunnelMs } = listener;
   const clusters = (stream?.clusters ?? []).filter((each) => each.weight > 0);
   if (clusters.length === 0) return [];
   const proxy = create(TcpProxySchema, {
@@ -61,5 +63,8 @@ function filtersOf({ name, maxTunnelMs }: Listener, stream: StreamRoute | undefi
     ...(maxTunnelMs !== undefined && { maxDownstreamConnectionDuration: milliseconds(maxTunnelMs) }),
   });
   const value = anyPack(TcpProxySchema, proxy);
-  return [{ name: 'envoy.filters.network.tcp_proxy', configType: { case: 'typedConfig', value } }];
+  return [
+    ...connectionLimit(listener),
+    { name: 'envoy.filters.network.tcp_proxy', configType: { case: 'typedConfig', value } },
+  ];
 }
