@@ -167,6 +167,22 @@ describe('revisions', () => {
     await Promise.all(many);
   });
 
+  test('a large candidate that came first is first, however long it takes to read', async (t) => {
+    const bench = await openToys(t, doc(''));
+    const engine = bench.engine();
+    const toy = (i: number): string => `apiVersion: example.dev/v1\nkind: Toy\nmetadata: { name: t${i} }\n`;
+    const large = Array.from({ length: 300 }, (_, i) => toy(i)).join('---\n');
+    const answers = await Promise.all([
+      engine.commit({ document: doc('a: {}'), manifests: { 'large.yaml': large } }, by),
+      engine.commit({ document: doc('b: {}'), manifests: {} }, by),
+    ]);
+    assert.deepEqual(
+      answers.map((answer) => good(answer).revision.number),
+      [2, 3],
+    );
+    assert.equal(bench.names(), 'b');
+  });
+
   test('each has who, when and comment; as many as 50 are kept, and bring everything back', async (t) => {
     const bench = await openToys(t, undefined);
     mkdirSync(join(bench.folder, 'parts'));

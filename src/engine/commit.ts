@@ -19,6 +19,8 @@ export interface CommitContext extends CompileContext {
   readonly now: () => number;
   /** Runs one commit, confirm or way back after the other. */
   readonly inOrder: <T>(job: () => T | Promise<T>) => Promise<T>;
+  /** Reads one candidate after the other: a small one does not overtake a large one that came first. */
+  readonly readInOrder: <T>(job: () => T | Promise<T>) => Promise<T>;
   /** What is desired by the running revision. */
   desired(): ReadonlyMap<Ref, Resource>;
   /** Becomes the running revision: look and listeners follow. */
@@ -92,7 +94,7 @@ async function makeReady(
   const from = numberOf(context);
   const early = moved(context, wanted.candidate.base);
   if (early !== undefined) return refuse([], [early]);
-  const prepared = await compileCandidate(context, wanted.candidate, wanted.files);
+  const prepared = await context.readInOrder(() => compileCandidate(context, wanted.candidate, wanted.files));
   if (!('compiled' in prepared)) return refuse(prepared);
   // Others have their turn between the steps: each takes milliseconds of the thread.
   await nextTurn();

@@ -104,6 +104,7 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
     now: () => input.clock.now(),
     folder: dirname(input.file),
     inOrder: serial(),
+    readInOrder: serial(),
     running: () => running,
     known,
     desired: () => live.compiled?.resources ?? new Map(),
