@@ -294,6 +294,19 @@ describe('a change', () => {
     await fc.assert(property, { numRuns: 500 });
   });
 
+  test('what stood on a thing of somebody else is back when that is gone', async () => {
+    const [base, top] = [toy('y/base'), toy('y/top', { stands: ['y/base'] })];
+    const wanted = toys(toy('y/a', { claims: ['p'] }), base, top);
+    const { world, reconciler } = await loopOf(wanted, true);
+    world.things.clear();
+    const strange = toys(toy('x/strange', { claims: ['p'] }), toy('y/base', { stands: ['x/strange'] }), top);
+    for (const [ref, { spec }] of strange) world.things.set(ref, spec);
+    await reconciler.audit();
+    same(world, wanted);
+    assert.deepEqual(reconciler.failures(), []);
+    await reconciler.close();
+  });
+
   test('verify sees what a driver only claims to have done', async () => {
     const { world, reconciler } = await loopOf(toys(), false);
     const wanted = toys(toy('x/a'));

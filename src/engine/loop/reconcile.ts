@@ -166,10 +166,18 @@ async function repair(loop: Loop): Promise<Pass> {
   return refs.size === 0 ? { actions: [], faults: [] } : repairing(loop, refs);
 }
 
-function repairAll(loop: Loop): Promise<Pass> {
-  loop.state.allDirty = false;
-  loop.state.dirty.clear();
-  return repairing(loop, 'all');
+async function repairAll(loop: Loop): Promise<Pass> {
+  const { state } = loop;
+  state.allDirty = false;
+  state.dirty.clear();
+  let { actions, faults } = await repairing(loop, 'all');
+  // What a stranger's thing carried nobody knows: with it that is gone too, though it was well when it was looked at.
+  let last = actions;
+  for (let more = 2; more > 0 && last.some(({ verb, ref }) => verb === 'drop' && !state.failed.has(ref)); more -= 1) {
+    ({ actions: last, faults } = await repairing(loop, 'all'));
+    actions = [...actions, ...last];
+  }
+  return { actions, faults };
 }
 
 async function repairing(loop: Loop, refs: ReadonlySet<Ref> | 'all'): Promise<Pass> {
