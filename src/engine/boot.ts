@@ -99,7 +99,7 @@ async function bringUp(context: CommitContext, revision: StoredRevision, prepare
   await context.reconciler.adopt(prepared.compiled.resources);
   context.applied(revision, prepared.compiled);
   // The face follows at the confirm.
-  if (context.history.pending()?.revision !== revision.number) context.writeFace(revision);
+  if (context.history.pending()?.revision !== revision.number) await context.writeFace(revision);
 }
 
 /** Set where the newest revision was to be confirmed and was not in time. */
@@ -126,7 +126,7 @@ function goBack(context: CommitContext, pending: Pending): Promise<Fault | undef
       const revision = revisionOf(prepared, aboutGoingBack(context, pending));
       const recorded = { ...revision, ...(await context.history.record(revision)) };
       context.applied(recorded, prepared.compiled);
-      context.writeFace(recorded);
+      await context.writeFace(recorded);
     } catch (error) {
       // Also where it cannot be recorded: the world has gone back.
       context.applied(stored, prepared.compiled);

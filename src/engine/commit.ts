@@ -26,7 +26,7 @@ export interface CommitContext extends CompileContext {
   /** Becomes the running revision: look and listeners follow. */
   applied(revision: StoredRevision, compiled: Compiled): void;
   /** Rewrites FILE and the manifests folder; the Fault, which is in the log too, where that cannot be done. */
-  writeFace(revision: StoredRevision): Fault | undefined;
+  writeFace(revision: StoredRevision): Promise<Fault | undefined>;
 }
 
 /** What is to be committed; `files` of a stored revision, else they are read from the disk. */
@@ -229,7 +229,7 @@ async function record(
   const notes: string[] = [];
   if (waiting !== undefined && confirm === undefined) notes.push(`ends the wait for a confirm of ${waiting.revision}`);
   if (confirm !== undefined) notes.push(`goes back to revision ${confirm.previous} unless confirmed`);
-  const fault = confirm === undefined ? context.writeFace(stored) : undefined;
+  const fault = confirm === undefined ? await context.writeFace(stored) : undefined;
   if (fault !== undefined) notes.push(`${fault.what} does not show it: ${fault.why}`);
   return { info, notes };
 }
@@ -245,7 +245,7 @@ export function revisionOf(
 
 /** Makes the pending commit permanent. */
 export function confirm(context: CommitContext): Promise<Fault | RevisionInfo> {
-  return context.inOrder(() => {
+  return context.inOrder(async () => {
     const pending = context.history.pending();
     const running = context.running();
     if (pending === undefined || running === undefined || running.number !== pending.revision) {
@@ -256,7 +256,7 @@ export function confirm(context: CommitContext): Promise<Fault | RevisionInfo> {
     } catch (error) {
       return faultOf(error);
     }
-    context.writeFace(running);
+    await context.writeFace(running);
     const { number, when, by, comment } = running;
     return { number, when, by, comment };
   });

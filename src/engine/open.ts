@@ -114,9 +114,9 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
       live.compiled = compiled;
       for (const listener of live.listeners) listener(revision);
     },
-    writeFace(revision) {
+    async writeFace(revision) {
       try {
-        writeFace(input, revision);
+        await writeFace(input, revision);
         return undefined;
       } catch (error) {
         const fault = faultOf(error);
@@ -169,16 +169,10 @@ function changing(
   let waiting = 0;
   const freezing = new AbortController();
   const { promise: idle, resolve: isIdle } = Promise.withResolvers<void>();
-  const change = async (wanted: Wanted, options: CommitOptions): Promise<CommitAnswer> => {
-    if (freezing.signal.aborted) return refuse([], [frozen]);
-    if (waiting >= mostWaiting) return refuse([], [tooMany]);
+  const counted = async <T>(work: () => Promise<T>): Promise<T> => {
     waiting += 1;
     try {
-      const signals = options.signal === undefined ? [] : [options.signal];
-      const signal = AbortSignal.any([...signals, freezing.signal]);
-      const answer = await commit(context, wanted, { ...options, signal });
-      timer.set();
-      return answer;
+      return await work();
     } catch (error) {
       world.broken(error);
       throw error;
@@ -186,6 +180,17 @@ function changing(
       waiting -= 1;
       if (waiting === 0 && freezing.signal.aborted) isIdle();
     }
+  };
+  const change = async (wanted: Wanted, options: CommitOptions): Promise<CommitAnswer> => {
+    if (freezing.signal.aborted) return refuse([], [frozen]);
+    if (waiting >= mostWaiting) return refuse([], [tooMany]);
+    return counted(async () => {
+      const signals = options.signal === undefined ? [] : [options.signal];
+      const signal = AbortSignal.any([...signals, freezing.signal]);
+      const answer = await commit(context, wanted, { ...options, signal });
+      timer.set();
+      return answer;
+    });
   };
   return {
     freeze() {
@@ -203,7 +208,7 @@ function changing(
     },
     async confirm(by) {
       if (freezing.signal.aborted) return frozen;
-      const answer = await confirm(context);
+      const answer = await counted(() => confirm(context));
       timer.set();
       if (!('code' in answer)) input.log.info({ revision: answer.number, by }, 'confirmed');
       return answer;

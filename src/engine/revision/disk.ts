@@ -1,6 +1,6 @@
 // Files that a crash leaves old or new, never half; what the disk refuses is a Fault.
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FaultError } from '../faults.ts';
 
@@ -68,4 +68,17 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 export async function syncNames(folder: string): Promise<void> {
   await using handle = await open(folder, 'r');
   await handle.sync();
+}
+
+/** As `writeDurably`, but the thread goes on while the disk writes. */
+export async function replaceWhole(file: string, content: string): Promise<void> {
+  const temporary = `${file}.tmp`;
+  try {
+    await writeWhole(temporary, content);
+    await rename(temporary, file);
+    await syncNames(dirname(file));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw refusal(file, error);
+  }
 }

@@ -1,10 +1,11 @@
 // FILE and the manifests folder are the face of the running revision: commit rewrites them, and a text that is not in
 // history is somebody's edit. They are several files, so a mark in the state folder says while they are rewritten: what
 // a crash leaves mixed is then known for ours.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readText } from '../../config/limits.ts';
-import { onDisk, writeDurably } from './disk.ts';
+import { refusal, replaceWhole } from './disk.ts';
 import type { History } from './history.ts';
 import type { FaceText } from './revision.ts';
 
@@ -20,7 +21,7 @@ const markOf = (face: Face): string => join(face.state, 'face-is-being-written')
 
 /** What stands on disk; undefined where FILE does not exist. Files of the folder's top level, in name order. */
 export function readFace(face: Face): FaceText | undefined {
-  const document = readIf(face.file, readText);
+  const document = readIf(face.file);
   if (document === undefined) return undefined;
   const manifests: Record<string, Uint8Array> = {};
   for (const name of face.manifests === undefined ? [] : listIf(face.manifests)) {
@@ -41,40 +42,52 @@ export function isEdited(face: Face, text: FaceText, history: History): boolean 
 }
 
 /** Makes the disk show a revision; files that it does not have are removed, those that show it already are not written.
- * FaultError 'disk-full'. */
-export function writeFace(face: Face, text: { document: string; manifests: Readonly<Record<string, string>> }): void {
-  onDisk(face.file, () => {
-    const todo = [...manifestChanges(face.manifests, text.manifests), ...change(face.file, text.document)];
-    if (todo.length > 1) writeDurably(markOf(face), '');
-    for (const each of todo) each();
-    rmSync(markOf(face), { force: true });
-  });
-}
-
-type Change = () => void;
-
-function manifestChanges(folder: string | undefined, manifests: Readonly<Record<string, string>>): Change[] {
-  if (folder === undefined) return [];
-  mkdirSync(folder, { recursive: true });
-  const gone = listIf(folder).filter((name) => manifests[name] === undefined);
-  return [
-    ...gone.map((name) => () => rmSync(join(folder, name))),
-    ...Object.entries(manifests).flatMap(([name, content]) => change(join(folder, name), content)),
-  ];
-}
-
-function change(path: string, text: string): Change[] {
-  const there = readIf(path);
-  const same = there !== undefined && Buffer.from(there).equals(Buffer.from(text));
-  return same ? [] : [() => writeDurably(path, text)];
-}
-
-function readIf(path: string, read: (path: string) => Uint8Array = readFileSync): Uint8Array | undefined {
+ * The thread goes on while the disk reads and writes. One call at a time. FaultError 'disk-full'. */
+export async function writeFace(
+  face: Face,
+  text: { document: string; manifests: Readonly<Record<string, string>> },
+): Promise<void> {
   try {
-    return read(path);
+    const todo = [
+      ...(await manifestChanges(face.manifests, text.manifests)),
+      ...(await change(face.file, text.document)),
+    ];
+    if (todo.length > 1) await replaceWhole(markOf(face), '');
+    for (const each of todo) await each();
+    await rm(markOf(face), { force: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    throw refusal(face.file, error);
+  }
+}
+
+type Change = () => Promise<void>;
+
+async function manifestChanges(
+  folder: string | undefined,
+  manifests: Readonly<Record<string, string>>,
+): Promise<readonly Change[]> {
+  if (folder === undefined) return [];
+  await mkdir(folder, { recursive: true });
+  const gone = listIf(folder).filter((name) => manifests[name] === undefined);
+  const todo: Change[] = gone.map((name) => () => rm(join(folder, name)));
+  for (const [name, content] of Object.entries(manifests)) todo.push(...(await change(join(folder, name), content)));
+  return todo;
+}
+
+async function change(path: string, text: string): Promise<readonly Change[]> {
+  const there = await readFile(path).catch(absent);
+  return there?.equals(Buffer.from(text)) === true ? [] : [() => replaceWhole(path, text)];
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+function readIf(path: string): Uint8Array | undefined {
+  try {
+    return readText(path);
+  } catch (error) {
+    return absent(error as NodeJS.ErrnoException);
   }
 }
 
