@@ -13,11 +13,11 @@ async function onLoadCore(command: readonly string[], seconds: number): Promise<
   const child = spawn('taskset', ['-c', loadCore, ...command], options);
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (text += data.toString()));
-  const code = await new Promise<number | null>((resolve, reject) => {
+  const how = await new Promise<number | string>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', resolve);
+    child.once('close', (code, signal) => resolve(code ?? signal ?? ''));
   });
-  if (code !== 0) throw new Error(`${command.join(' ')}: ${text.slice(-500)}`);
+  if (how !== 0) throw new Error(`${command.join(' ')} ended by ${how}: ${text.slice(-500)}`);
   return text;
 }
 
