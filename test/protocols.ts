@@ -25,6 +25,7 @@ export const oraclePrograms: Readonly<Record<string, string>> = {
   h2spec: 'h2spec',
   websockets: 'build/websockets',
   'gRPC interop': 'build/grpc',
+  grpcurl: 'build/grpcurl',
   nghttp2: 'nghttp',
   llhttp: 'node:_http_common',
 };
@@ -464,6 +465,12 @@ const http2: readonly Short[] = [
     'src/l7/http2/interop.test.ts',
     'gRPC interop: ${cases.length} cases',
     'gRPC interop',
+  ],
+  [
+    'gRPC: reflection, errors with details, over h2c and TLS',
+    'src/l7/http2/grpcurl.test.ts',
+    'grpcurl through the router: reflection, unary, a stream, an error with details; h2c and TLS',
+    'grpcurl, grpc-js',
   ],
   [
     'GRPCRoutes; gRPC-web by appProtocol',
