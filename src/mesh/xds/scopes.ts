@@ -1,6 +1,8 @@
 // What there is to be told, scope by scope, and who is to be told of a change.
+import { type Run, serial } from '../../lib/work/queue.ts';
+import { inTurns } from '../../lib/work/turns.ts';
 import type { Ack, Consumer, Endpoints, Scope, Snapshot } from '../snapshot.ts';
-import { emptySet, encodeEndpoints, encodeSnapshot, type ResourceSet, type XdsResource } from './encode/resources.ts';
+import { emptySet, encodeEndpoints, encodingSnapshot, type ResourceSet, type XdsResource } from './encode/resources.ts';
 
 /** Scopes that proxies can have: the switch's own router is none of them. */
 export type ProxyScope = Exclude<Scope, 'router'>;
@@ -15,7 +17,12 @@ export interface Scopes {
   watch(scope: ProxyScope, told: (set: ResourceSet) => void): Disposable;
 }
 
+/** Of work on a snapshot between two turns of the thread, in milliseconds. */
+const turnMs = 5;
+
 interface State {
+  /** One snapshot after the other. */
+  readonly inOrder: Run;
   snapshot: string | undefined;
   encoded: Omit<ResourceSet, 'eds'>;
   readonly endpoints: Map<string, { readonly version: string; readonly resource: XdsResource }>;
@@ -27,6 +34,7 @@ interface State {
 /** Empty scopes. */
 export function openScopes(): Scopes {
   const fresh = (): State => ({
+    inOrder: serial(),
     snapshot: undefined,
     encoded: emptySet,
     endpoints: new Map(),
@@ -49,13 +57,7 @@ function consumerOf(scope: ProxyScope, state: State): Consumer {
   return {
     async offer(snapshot: Snapshot): Promise<Ack> {
       if (snapshot.scope !== scope) throw new Error(`a snapshot of scope ${snapshot.scope} was offered to ${scope}`);
-      if (snapshot.version !== state.snapshot) {
-        const before = state.encoded;
-        state.encoded = encodeSnapshot(snapshot);
-        state.snapshot = snapshot.version;
-        for (const name of before.cds.keys()) if (!state.encoded.cds.has(name)) state.endpoints.delete(name);
-        change(state);
-      }
+      await state.inOrder(() => take(state, snapshot));
       return { ok: true, version: snapshot.version };
     },
     endpoints(endpoints: Endpoints): void {
@@ -65,6 +67,15 @@ function consumerOf(scope: ProxyScope, state: State): Consumer {
       change(state);
     },
   };
+}
+
+async function take(state: State, snapshot: Snapshot): Promise<void> {
+  if (snapshot.version === state.snapshot) return;
+  const before = state.encoded;
+  state.encoded = await inTurns(encodingSnapshot(snapshot), turnMs);
+  state.snapshot = snapshot.version;
+  for (const name of before.cds.keys()) if (!state.encoded.cds.has(name)) state.endpoints.delete(name);
+  change(state);
 }
 
 function change(state: State): void {

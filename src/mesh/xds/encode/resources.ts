@@ -2,16 +2,16 @@
 // twice: fields go out in the order of the descriptors, lists in the snapshot's, and the one map field has one
 // entry.
 import { createHash } from 'node:crypto';
-import { type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, AnySchema } from '@bufbuild/protobuf/wkt';
+import { atOnce } from '../../../lib/work/turns.ts';
 import type { Endpoints, Snapshot } from '../../snapshot.ts';
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
-import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.ts';
 import { clusterOf, loadAssignment } from './cluster.ts';
 import { listenerOf } from './listener.ts';
-import { routeConfiguration } from './route.ts';
+import { encodeTable } from './route.ts';
 
 /** The discovery services, in the order in which a change is told (make before break). */
 export const types = ['cds', 'eds', 'lds', 'rds'] as const;
@@ -42,6 +42,11 @@ export const emptySet: ResourceSet = { cds: new Map(), eds: new Map(), lds: new 
  * the PROXY protocol are the switch's own router's business: an Envoy serves none of them, rather than in another
  * way. */
 export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
+  return atOnce(encodingSnapshot(snapshot));
+}
+
+/** The same, host by host. */
+export function* encodingSnapshot(snapshot: Snapshot): Generator<undefined, Omit<ResourceSet, 'eds'>, undefined> {
   const served = snapshot.listeners.filter(
     ({ steered, tls, proxyFrom }) => steered !== true && tls === undefined && proxyFrom === undefined,
   );
@@ -54,6 +59,12 @@ export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
   const others = snapshot.listeners.flatMap((l) => [l.routes, ...(l.tls ?? []).map((host) => host.routes)]);
   const foreign = new Set(others.filter((name) => !named.has(name)));
   const tables = snapshot.routes.filter(({ name }) => !foreign.has(name));
+  const rds = new Map<string, XdsResource>();
+  for (const table of tables) {
+    const value = yield* encodeTable(table);
+    const typeUrl = typeUrls.rds;
+    rds.set(table.name, { name: table.name, ...bodyOf(create(AnySchema, { typeUrl, value })) });
+  }
   return {
     cds: encodeAll(ClusterSchema, clusters, (c) => c.key, clusterOf),
     lds: encodeAll(
@@ -62,7 +73,7 @@ export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
       (l) => l.name,
       (l) => listenerOf(l, tableOf.get(l.routes)!),
     ),
-    rds: encodeAll(RouteConfigurationSchema, tables, (t) => t.name, routeConfiguration),
+    rds,
   };
 }
 
@@ -81,7 +92,10 @@ function encodeAll<T, D extends DescMessage>(
 }
 
 function encode<D extends DescMessage>(schema: D, name: string, message: MessageShape<D>): XdsResource {
-  const body = anyPack(schema, message);
+  return { name, ...bodyOf(anyPack(schema, message)) };
+}
+
+function bodyOf(body: Any): Omit<XdsResource, 'name'> {
   const version = createHash('sha256').update(toBinary(AnySchema, body)).digest('hex').slice(0, 16);
-  return { name, version, body };
+  return { version, body };
 }

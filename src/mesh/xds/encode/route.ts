@@ -1,5 +1,5 @@
 // RouteTable -> envoy.config.route.v3.RouteConfiguration. Semantics: the comments of mesh/snapshot.ts.
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type {
   HeaderEdits,
   HeaderMatch,
@@ -10,6 +10,7 @@ import type {
   RouteMatch,
   RouteTable,
   StringMatch,
+  VirtualHost,
 } from '../../snapshot.ts';
 import { HeaderValueOption_HeaderAppendAction as AppendAction } from '../gen/envoy/config/core/v3/base_pb.ts';
 import type { HeaderValueOptionSchema } from '../gen/envoy/config/core/v3/base_pb.ts';
@@ -24,6 +25,7 @@ import type {
   RouteActionSchema,
   RouteMatchSchema,
   RouteSchema,
+  VirtualHostSchema,
 } from '../gen/envoy/config/route/v3/route_components_pb.ts';
 import type { RegexMatchAndSubstituteSchema } from '../gen/envoy/type/matcher/v3/regex_pb.ts';
 import type { StringMatcherSchema } from '../gen/envoy/type/matcher/v3/string_pb.ts';
@@ -34,18 +36,44 @@ type Init<S> = S extends Parameters<typeof create>[0] ? MessageInitShape<S> : ne
 
 /** The table as Envoy takes it by RDS. */
 export function routeConfiguration(table: RouteTable): RouteConfiguration {
-  return create(RouteConfigurationSchema, {
-    name: table.name,
-    virtualHosts: table.hosts.map((host) => ({
-      name: host.name,
-      domains: [...host.domains],
-      routes: host.routes.map(routeOf),
-    })),
+  return create(RouteConfigurationSchema, { ...configuration(table), virtualHosts: table.hosts.map(hostOf) });
+}
+
+/** The bytes of the same, host by host: there may be thousands, of which few are new. */
+export function* encodeTable(table: RouteTable): Generator<undefined, Uint8Array<ArrayBuffer>, undefined> {
+  const { name, ...rest } = configuration(table);
+  // Bytes of messages that are put together are those of one message with the fields of all of them.
+  const parts = [toBinary(RouteConfigurationSchema, create(RouteConfigurationSchema, { name }))];
+  for (const host of table.hosts) {
+    const known = encodedHosts.get(host) ?? encodeHost(host);
+    encodedHosts.set(host, known);
+    parts.push(known);
+    yield;
+  }
+  parts.push(toBinary(RouteConfigurationSchema, create(RouteConfigurationSchema, rest)));
+  return Buffer.concat(parts);
+}
+
+/** Of hosts, which never change: each as the one host of a table without a name. */
+const encodedHosts = new WeakMap<VirtualHost, Uint8Array<ArrayBuffer>>();
+
+function encodeHost(host: VirtualHost): Uint8Array<ArrayBuffer> {
+  return toBinary(RouteConfigurationSchema, create(RouteConfigurationSchema, { virtualHosts: [hostOf(host)] }));
+}
+
+function hostOf({ name, domains, routes }: VirtualHost): Init<typeof VirtualHostSchema> {
+  return { name, domains: [...domains], routes: routes.map(routeOf) };
+}
+
+/** All but its hosts. */
+function configuration({ name }: RouteTable) {
+  return {
+    name,
     ignorePortInHostMatching: true,
     // What Envoy adds for itself about the client, and our router does not.
     requestHeadersToRemove: ['x-envoy-external-address', 'x-envoy-internal'],
     maxDirectResponseBodySizeBytes: 1 << 20,
-  });
+  };
 }
 
 function routeOf(route: Route): Init<typeof RouteSchema> {
