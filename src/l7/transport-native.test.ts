@@ -1,7 +1,7 @@
 // What only the engine in C does: memory bounds, and ends that its own threads and descriptors must survive.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
@@ -11,7 +11,11 @@ import { connect, endpoint, get, sleep } from '../../test/fake/l7.ts';
 import { simpleRig } from '../../test/fake/l7-rig.ts';
 import { freePort } from '../../test/fake/port.ts';
 
-const big = 4 * 1024 * 1024;
+/** More than the kernel takes on the way to a client that does not read, as this machine is set. */
+const big = ['tcp_rmem', 'tcp_wmem'].reduce(
+  (sum, name) => sum + Number(readFileSync(`/proc/sys/net/ipv4/${name}`, 'utf8').trim().split(/\s+/)[2]),
+  1024 * 1024,
+);
 const simple = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
 test('memory near its bound: readers that do not read are reset, the others are served', async () => {
@@ -26,7 +30,7 @@ test('memory near its bound: readers that do not read are reset, the others are 
     { maxHeldBytes: 256 * 1024 },
   );
   const greedy = [];
-  for (let i = 0; i < 40; i += 1) {
+  for (let i = 0; i < 16; i += 1) {
     const c = await connect(s.port);
     c.socket.pause();
     c.send('GET /big HTTP/1.1\r\nHost: a\r\n\r\n');
