@@ -36,7 +36,7 @@ import { type OrderedRoutes, streamsOf, virtualHosts } from './hosts.ts';
 import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
 import { trafficRules } from './istio/destinationrule.ts';
 import { compileVirtualService } from './istio/virtualservice.ts';
-import { type ByKind, kindName, kinds, ofKind } from './kinds.ts';
+import { type ByKind, eachOfKind, kindName, kinds, ofKind } from './kinds.ts';
 import { plainRoute, type Policy, policyOf } from './mesh.ts';
 import { listenerSettings, proxyVersions, type SettingsOf } from './policy/attach.ts';
 import { idleTimes } from './policy/idle.ts';
@@ -88,12 +88,13 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
   const idle = idleTimes(ofKind(kinds.routePolicy, byKind, refused), input.manifests, book, firstSeen);
   const calls = ofKind(kinds.grpcRoute, byKind, refused).map((r) => compileGrpcRoute(r, backends, grants));
   const web: CompiledRoute[] = [];
-  for (const route of ofKind(kinds.httpRoute, byKind, refused)) {
-    web.push(compileHttpRoute(route, backends, grants));
+  for (const route of eachOfKind(kinds.httpRoute, byKind, refused)) {
+    web.push(idle.http(compileHttpRoute(route, backends, grants)));
     yield;
   }
   const routes = [
-    ...[...calls, ...web].map((r) => idle.http(r)),
+    ...calls.map((r) => idle.http(r)),
+    ...web,
     ...streamRoutes(byKind, refused, backends, grants).map((r) => idle.stream(r)),
   ];
   const bindings = yield* bindGateways({
@@ -120,7 +121,7 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
   const settings = listenerSettings(policies, [...bindings, ...servers], book, firstSeen);
   const sockets: Sockets = { bindings, istio: servers, settings, hosts: [], book, firstSeen };
   yield;
-  const policy = policyOf(routes, meshServices(istio, services), services, book, firstSeen);
+  const policy = yield* policyOf(routes, meshServices(istio, services), services, book, firstSeen);
 
   const parts = { backends, secrets, paths: input.paths, grpc: new Set(calls.flatMap((route) => route.clusters)) };
   const shared = sharedHosts(before);

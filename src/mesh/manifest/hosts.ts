@@ -28,7 +28,7 @@ export function* virtualHosts(
     ...bindings.flatMap((b) => [b.hostname, ...b.attached.flatMap((a) => a.hosts)]),
     ...ordered.map((o) => o.host),
   ]);
-  const attached = attachedOf(bindings);
+  const attached = yield* attachedOf(bindings);
   const byHost = Map.groupBy(ordered, (o) => o.host);
   const hosts: VirtualHost[] = [];
   for (const domain of [...domains].toSorted((a, b) => compareHosts(a, b) || compareText(a, b))) {
@@ -47,7 +47,9 @@ interface Attached {
 }
 
 /** What is attached to listeners, by the listener's host and then by its own: there may be thousands of both. */
-function attachedOf(bindings: readonly GatewayBinding[]): ReadonlyMap<string, ReadonlyMap<string, Attached[]>> {
+function* attachedOf(
+  bindings: readonly GatewayBinding[],
+): Generator<undefined, ReadonlyMap<string, ReadonlyMap<string, Attached[]>>, undefined> {
   const all = new Map<string, Map<string, Attached[]>>();
   for (const binding of bindings) {
     const own = all.get(binding.hostname) ?? new Map<string, Attached[]>();
@@ -58,6 +60,7 @@ function attachedOf(bindings: readonly GatewayBinding[]): ReadonlyMap<string, Re
         own.set(host, list);
         list.push({ binding, one });
       }
+      yield;
     }
   }
   return all;
@@ -65,7 +68,11 @@ function attachedOf(bindings: readonly GatewayBinding[]): ReadonlyMap<string, Re
 
 /** The routes of the listener that owns the domain (the most specific one that covers it). A route of a wider host
  * comes after those of narrower ones (HTTPRouteSpec.hostnames). */
-function rankedFor(domain: string, attached: ReturnType<typeof attachedOf>, firstSeen?: FirstSeen): readonly Route[] {
+function rankedFor(
+  domain: string,
+  attached: ReadonlyMap<string, ReadonlyMap<string, Attached[]>>,
+  firstSeen?: FirstSeen,
+): readonly Route[] {
   const names = coveringNames(domain);
   const owner = names.find((name) => attached.has(name));
   const taken = new Set<Attached['one']>();

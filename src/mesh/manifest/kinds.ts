@@ -155,16 +155,18 @@ function problemsOf(manifest: Manifest): readonly Problem[] {
 /** Manifests by kindName(). */
 export type ByKind = ReadonlyMap<string, readonly Manifest[]>;
 
+type Refused = (manifest: Manifest, problems: readonly Problem[]) => void;
+
 /** The manifests of one kind that are in order, and those that are not. */
-export function ofKind<T>(
-  kind: Kind<T>,
-  manifests: ByKind,
-  refused: (manifest: Manifest, problems: readonly Problem[]) => void,
-): readonly Typed<T>[] {
-  return (manifests.get(nameOf(kind)) ?? []).flatMap((manifest) => {
+export function ofKind<T>(kind: Kind<T>, manifests: ByKind, refused: Refused): readonly Typed<T>[] {
+  return [...eachOfKind(kind, manifests, refused)];
+}
+
+/** The same, one when it is asked for. */
+export function* eachOfKind<T>(kind: Kind<T>, manifests: ByKind, refused: Refused): Generator<Typed<T>, void, void> {
+  for (const manifest of manifests.get(nameOf(kind)) ?? []) {
     const read = readManifest(kind, manifest);
-    if ('spec' in read) return [read];
-    refused(manifest, read);
-    return [];
-  });
+    if ('spec' in read) yield read;
+    else refused(manifest, read);
+  }
 }

@@ -25,21 +25,24 @@ export interface ServicePolicy {
 
 export type Policy = (service: Service, port: number) => ServicePolicy;
 
-/** The policy of HTTPRoutes, GRPCRoutes and TCPRoutes with a Service parent, and after them of `ordered` (Istio);
- * statuses go into the book. */
-export function policyOf(
+/** The policy of HTTPRoutes, GRPCRoutes and TCPRoutes with a Service parent, and after them of `ordered` (Istio), route
+ * by route; statuses go into the book. */
+export function* policyOf(
   routes: readonly (CompiledRoute | CompiledStream)[],
   ordered: (service: Service, port: number) => MeshRoutes | undefined,
   registry: Registry,
   book: StatusBook,
   firstSeen?: FirstSeen,
-): Policy {
-  const attached = routes.flatMap((route) =>
-    route.source.spec.parentRefs
-      .filter((ref) => ref.kind !== 'Gateway' || ref.group !== 'gateway.networking.k8s.io')
-      .filter((ref) => accept(route, ref, registry, book))
-      .map((ref) => ({ route, ref, key: serviceKey(ref.namespace ?? route.source.namespace, ref.name) })),
-  );
+): Generator<undefined, Policy, undefined> {
+  const attached: { route: CompiledRoute | CompiledStream; ref: ParentRef; key: string }[] = [];
+  for (const route of routes) {
+    for (const ref of route.source.spec.parentRefs) {
+      const isGateway = ref.kind === 'Gateway' && ref.group === 'gateway.networking.k8s.io';
+      if (isGateway || !accept(route, ref, registry, book)) continue;
+      attached.push({ route, ref, key: serviceKey(ref.namespace ?? route.source.namespace, ref.name) });
+    }
+    yield;
+  }
   return (service, port) => {
     const key = serviceKey(service.namespace, service.name);
     const own = attached.filter((a) => a.key === key && (a.ref.port === undefined || a.ref.port === port));

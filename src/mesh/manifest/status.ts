@@ -68,7 +68,7 @@ export function statusBook(manifests: readonly Manifest[]): StatusBook {
     parts: new Map(),
     addresses: new Set(),
   });
-  const entries = new Map(manifests.map((m) => [m, fresh(m)]));
+  const entries = new Map<Manifest, Entry>();
   const entryOf = (manifest: Manifest): Entry => {
     const entry = entries.get(manifest) ?? fresh(manifest);
     entries.set(manifest, entry);
@@ -95,7 +95,7 @@ export function statusBook(manifests: readonly Manifest[]): StatusBook {
     },
     address: (gateway, address) => void entryOf(gateway).addresses.add(address),
     isTrue: (manifest, type, part) => conditionsOf(manifest, part).get(type)?.status === 'True',
-    list: () => [...entries.values()].map(frozen),
+    list: () => manifests.map((manifest) => frozen(entryOf(manifest))),
   };
 }
 
