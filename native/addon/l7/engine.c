@@ -3,11 +3,14 @@
 #include "tls/tls.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SPARE 64
+#define SLICE_NS 100000
 
 bool table_reach(struct table *t, uint32_t place)
 {
@@ -160,6 +163,21 @@ static void on_tick(uv_timer_t *tick)
 	e->starved = false;
 }
 
+// Who wakes with a shorter slice than the one that runs goes first, without waiting for the end of that one's (EEVDF;
+// Linux 6.12, commit 85e511df3cec; older kernels take no notice). Programs that the thread starts don't inherit it.
+// The kernel's struct sched_attr, whose header and glibc's stand in each other's way.
+static void take_short_slices(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime_ns, deadline, period;
+	} attr = { .size = sizeof(attr), .flags = SCHED_FLAG_RESET_ON_FORK, .runtime_ns = SLICE_NS };
+	syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
 int engine_start(struct engine *e, napi_env env, napi_value on_batch)
 {
 	uv_loop_t *loop = NULL;
@@ -179,6 +197,7 @@ int engine_start(struct engine *e, napi_env env, napi_value on_batch)
 	napi_add_async_cleanup_hook(env, on_teardown, e, &e->hook);
 	uv_poll_start(&e->poll, UV_READABLE, on_poll);
 	uv_timer_start(&e->tick, on_tick, e->wheel.tick_ms, e->wheel.tick_ms);
+	take_short_slices();
 	return 0;
 }
 
