@@ -4,6 +4,11 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
+let held = 0;
+
+/** Ports that this thread was given: each costs a descriptor. */
+export const portsHeld = (): number => held;
+
 /**
  * A TCP port of loopback that nobody has at the time of asking, and that no other test is given as long as this process
  * lives: it holds the UDP port of the same number. It is below those that Linux gives to connections by itself
@@ -13,10 +18,10 @@ export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(10_000, 32_768);
     const holder = createSocket('udp4').unref();
-    const held = once(holder, 'listening');
+    const listening = once(holder, 'listening');
     holder.bind({ port, address: '127.0.0.1', exclusive: true });
     const server = createServer();
-    const free = await held
+    const free = await listening
       .then(() => once(server.listen(port, '127.0.0.1'), 'listening'))
       .then(
         () => true,
@@ -28,6 +33,7 @@ export async function freePort(): Promise<number> {
     }
     server.close();
     await once(server, 'close');
+    held += 1;
     return port;
   }
 }

@@ -4,13 +4,15 @@ import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { pki } from '../fake/pki.ts';
+import { portsHeld } from '../fake/port.ts';
 import { cuts } from './cuts.ts';
 import { handshakes, issueAll } from './handshakes.ts';
 import { rows } from './rows.ts';
 import { starve } from './starve.ts';
 
 const [seconds = 10, seed = 1] = process.argv.slice(2).map(Number);
-const descriptors = (): number => readdirSync('/proc/self/fd').length;
+/** Without those that ports are held by. */
+const descriptors = (): number => readdirSync('/proc/self/fd').length - portsHeld();
 
 // OpenSSL's command, which makes the certificates, is not watched.
 delete process.env['LD_PRELOAD'];
