@@ -26,6 +26,7 @@ export function* readPieces(
   for (const each of texts) {
     // A part of a string keeps the whole of it: what may be there for long is copied.
     const piece = known(each) ?? pieceOf(Buffer.from(each, 'utf16le').toString('utf16le'), file, limits);
+    if (texts.length === 1) return [piece];
     const { broken, tokens, aliases, values } = piece.stream;
     left.tokens -= tokens;
     left.aliases -= aliases;

@@ -1,6 +1,6 @@
 // Files that a crash leaves old or new, never half; what the disk refuses is a Fault.
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FaultError } from '../faults.ts';
 
@@ -75,7 +75,8 @@ export async function replaceWhole(file: string, content: string): Promise<void>
   const temporary = `${file}.tmp`;
   try {
     await writeWhole(temporary, content);
-    await rename(temporary, file);
+    // Of microseconds; who stops this thread at each of its calls (strace) can stop it here.
+    renameSync(temporary, file);
     await syncNames(dirname(file));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
