@@ -20,6 +20,7 @@ import { idleConnections } from './l7/idle.ts';
 import { lab } from './lab.ts';
 import { mesh } from './mesh.ts';
 import { packet } from './packet.ts';
+import { routes } from './routes.ts';
 import { type Bench, type Group, type Row, short } from './row.ts';
 import { xdp } from './xdp.ts';
 
@@ -35,6 +36,7 @@ const groups: readonly Group[] = [
   changes,
   idleConnections,
   mesh,
+  routes,
   change,
   lab,
   guests,
