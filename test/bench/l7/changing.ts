@@ -24,17 +24,19 @@ const onFault = (what: string): void => void process.stderr.write(`${what}\n`);
 const router = startRouter({ workers: Number(workers), onFault, ackMs: 20_000 });
 process.once('SIGTERM', () => void router.stop(0).then(() => process.exit(0)));
 
-/** Built anew each time, as snapshots are; `version` is in one route's path. */
-function built(version: number): Snapshot {
-  const table = Array.from({ length: Number(hosts) }, (_h, h) =>
-    host(
-      [hostName(h)],
-      ...Array.from({ length: Number(prefixes) }, (_p, p) => {
-        const path = h === 7 && p === 1 ? `/changed${version}` : prefix(p);
-        return route(`httproute/default/${h}-${p}/0/0`, forward('up'), { path: { kind: 'prefix', value: path } });
-      }),
-    ),
+const hostOf = (h: number, version: number): ReturnType<typeof host> =>
+  host(
+    [hostName(h)],
+    ...Array.from({ length: Number(prefixes) }, (_p, p) => {
+      const path = h === 7 && p === 1 ? `/changed${version}` : prefix(p);
+      return route(`httproute/default/${h}-${p}/0/0`, forward('up'), { path: { kind: 'prefix', value: path } });
+    }),
   );
+const first = Array.from({ length: Number(hosts) }, (_h, h) => hostOf(h, 0));
+
+/** `version` is in one route's path; hosts that don't change are the same objects, as in the daemon's snapshots. */
+function built(version: number): Snapshot {
+  const table = first.map((each, h) => (h === 7 ? hostOf(h, version) : each));
   return snapshot(Number(port), table, [{ key: 'up' }]);
 }
 
