@@ -183,6 +183,14 @@ await test('containers', async (t) => {
       await until('it runs again', () => ![0, before].includes(pidOf(sw, 'web1')));
       await until('it answers again', async () => (await curl(sw, 'h1', 'http://10.0.10.11/')) === 'hi\n');
     });
+
+    await t.test('a restart is its own, also of one that has to be killed', async () => {
+      // As process 1 it hears no SIGTERM: it is there for three seconds more.
+      for (let i = 0; i < 2; i += 1) assert.match((await sw.cli('guest restart talk1')).text, /talk1: running/);
+      const { data } = await sw.cli('show guests');
+      const { restarts } = (data as { name: string; restarts: number }[]).find(({ name }) => name === 'talk1')!;
+      assert.equal(restarts, 0);
+    });
   }
   await t.test('nothing is left', () => {
     assert.deepEqual(

@@ -22,6 +22,8 @@ export interface ContainerKeeper {
   readonly starts: Starts;
   readonly podman: Podman;
   start(ref: Ref, spec: ContainerSpec): void;
+  /** Begins a start that ends what runs first: all of it is one, so that nobody else starts it meanwhile. */
+  restart(ref: Ref, spec: ContainerSpec): Promise<void>;
   look(): Promise<ReadonlyMap<Ref, Seen>>;
   /** Id of the container that a guest is. */
   idOf(name: string): Promise<string>;
@@ -57,6 +59,10 @@ export function openContainers(host: DriverHost): ContainerKeeper {
     starts,
     podman,
     start: (ref, spec) => begin(keeping, ref, spec),
+    async restart(ref, spec) {
+      await starts.cancel(ref);
+      begin(keeping, ref, spec, true);
+    },
     look: () => look(keeping),
     async idOf(name) {
       const found = (await list(keeping)).find((c) => c.labels[labels.guest] === name);
@@ -138,16 +144,23 @@ async function removeAll(keeping: Keeping, there: readonly Container[], ref: Ref
   await Promise.all(own.map((c) => keeping.podman.remove(c.id, stopS)));
 }
 
-function begin(keeping: Keeping, ref: Ref, spec: ContainerSpec): void {
-  keeping.starts.begin(ref, hashOf(spec), (signal) => start(keeping, ref, spec, signal));
+function begin(keeping: Keeping, ref: Ref, spec: ContainerSpec, anew = false): void {
+  keeping.starts.begin(ref, hashOf(spec), (signal) => start(keeping, ref, spec, anew, signal));
 }
 
-/** Starts the one that is there, where it was made by this very spec; else makes one, in place of others. */
-async function start(keeping: Keeping, ref: Ref, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
+/** Starts the one that is there, where it was made by this very spec and `anew` is not asked for; else makes one, in
+ * place of others. */
+async function start(
+  keeping: Keeping,
+  ref: Ref,
+  spec: ContainerSpec,
+  anew: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const { podman, host, oom } = keeping;
   const name = nameOf(ref);
   const there = await list(keeping);
-  const same = there.find((c) => refOf(c) === ref && isSame(c, spec));
+  const same = anew ? undefined : there.find((c) => refOf(c) === ref && isSame(c, spec));
   await removeAll(keeping, there, ref, same?.id);
   if (signal.aborted) throw new FaultError('cancelled', ref, 'cancelled');
   const marks = { [labels.instance]: host.instance, [labels.guest]: name, [labels.hash]: hashOf(spec) };

@@ -30,10 +30,7 @@ export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposa
       async restart(name) {
         const ref = known(name);
         const spec = host.read.desired().get(ref)?.spec as ContainerSpec;
-        await starts.cancel(ref);
-        const id = await keeper.idOf(name).catch(() => undefined);
-        if (id !== undefined) await podman.remove(id, 3);
-        keeper.start(ref, spec);
+        await keeper.restart(ref, spec);
         await starts.settled(ref, AbortSignal.timeout(30_000));
         await supervisor.refresh();
       },
