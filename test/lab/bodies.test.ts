@@ -58,8 +58,11 @@ async function say(socket: Socket, { bytes, end }: Case): Promise<void> {
 /** Servers and clients by the case's number, which is its path. */
 async function scripted() {
   const whole = new Set<number>();
+  const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     let text = '';
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => {});
     socket.on('end', () => socket.end());
     socket.on('data', (piece: Buffer) => {
@@ -73,7 +76,11 @@ async function scripted() {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { whole, port: (server.address() as AddressInfo).port, close: () => server.close() };
+  const close = (): void => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  return { whole, port: (server.address() as AddressInfo).port, [Symbol.dispose]: close };
 }
 
 /** What a client is to think of what it got: a whole answer with this body, an error, or that it broke off. */
@@ -132,7 +139,9 @@ async function faults(port: number, whole: ReadonlySet<number>): Promise<string[
 test(`${all.length} bodies, slow and broken off: the router, nginx and HAProxy`, { skip: foilsMissing }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'midplane-bodies-'));
   try {
-    const servers = [await scripted(), await scripted(), await scripted()] as const;
+    using stack = new DisposableStack();
+    const open = async () => stack.use(await scripted());
+    const servers = [await open(), await open(), await open()] as const;
     await using nginx = await startNginx(folder, servers[1].port);
     await using haproxy = await startHaproxy(folder, servers[2].port);
     using r = await rig();
@@ -155,7 +164,6 @@ test(`${all.length} bodies, slow and broken off: the router, nginx and HAProxy`,
       }
       assert.deepEqual(unnamed, [], name);
     }
-    for (const server of servers) server.close();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
