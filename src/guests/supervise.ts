@@ -33,8 +33,8 @@ export interface SuperviseInput<S extends GuestSpec> {
   readonly starts: Starts;
   /** All guests of the kind that the world has, running or not. */
   look(): Promise<ReadonlyMap<Ref, Seen>>;
-  /** Begins a start in the background (`starts.begin`). */
-  start(ref: Ref, spec: S): void;
+  /** Begins a start in the background (`starts.begin`). `anew`: it ends first what runs. */
+  start(ref: Ref, spec: S, anew?: boolean): void;
 }
 
 export interface Supervisor extends AsyncDisposable {
@@ -42,6 +42,9 @@ export interface Supervisor extends AsyncDisposable {
   onChange(listener: () => void): Disposable;
   /** Looks now. */
   refresh(): Promise<void>;
+  /** Ends what runs and starts it, all of it as one start, so that nobody else starts it meanwhile. FaultError where it
+   * fails or takes longer. */
+  restart(ref: Ref, timeoutMs: number): Promise<void>;
 }
 
 /** Backoff of restarts, ms: doubles from the least to the most, and begins anew after a run of a minute. */
@@ -104,6 +107,13 @@ export function supervise<S extends GuestSpec>(input: SuperviseInput<S>): Superv
       return { [Symbol.dispose]: () => void listeners.delete(listener) };
     },
     refresh,
+    async restart(ref, timeoutMs) {
+      const spec = host.read.desired().get(ref)?.spec as S;
+      await input.starts.cancel(ref);
+      input.start(ref, spec, true);
+      await input.starts.settled(ref, AbortSignal.timeout(timeoutMs));
+      await refresh();
+    },
     async [Symbol.asyncDispose]() {
       ended = true;
       clearInterval(timer);

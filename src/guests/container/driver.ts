@@ -21,9 +21,8 @@ export interface ContainerKeeper {
   readonly driver: Driver<ContainerSpec, GuestActual>;
   readonly starts: Starts;
   readonly podman: Podman;
-  start(ref: Ref, spec: ContainerSpec): void;
-  /** Begins a start that ends what runs first: all of it is one, so that nobody else starts it meanwhile. */
-  restart(ref: Ref, spec: ContainerSpec): Promise<void>;
+  /** `anew`: in place of what runs. */
+  start(ref: Ref, spec: ContainerSpec, anew?: boolean): void;
   look(): Promise<ReadonlyMap<Ref, Seen>>;
   /** Id of the container that a guest is. */
   idOf(name: string): Promise<string>;
@@ -58,11 +57,7 @@ export function openContainers(host: DriverHost): ContainerKeeper {
     driver: driverOf(keeping),
     starts,
     podman,
-    start: (ref, spec) => begin(keeping, ref, spec),
-    async restart(ref, spec) {
-      await starts.cancel(ref);
-      begin(keeping, ref, spec, true);
-    },
+    start: (ref, spec, anew) => begin(keeping, ref, spec, anew),
     look: () => look(keeping),
     async idOf(name) {
       const found = (await list(keeping)).find((c) => c.labels[labels.guest] === name);

@@ -7,6 +7,7 @@ import type { ContainerSpec } from './compile.ts';
 import type { ContainerKeeper } from './driver.ts';
 
 const execMs = 60_000;
+const restartMs = 30_000;
 
 /** Restarts what ends. An image that could not be had is asked for again by the engine. */
 export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposable & { live: GuestsLive } {
@@ -16,7 +17,7 @@ export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposa
     kind: 'container',
     starts,
     look: () => keeper.look(),
-    start: (ref, spec) => keeper.start(ref, spec),
+    start: (ref, spec, anew) => keeper.start(ref, spec, anew),
   });
   const known = (name: string): Ref => {
     if (supervisor.guests().has(name)) return `container/${name}`;
@@ -27,13 +28,7 @@ export function runContainers(host: Host, keeper: ContainerKeeper): AsyncDisposa
       guests: () => supervisor.guests(),
       onChange: (listener) => supervisor.onChange(listener),
       logs: async (name, lines) => lastLines(await podman.logs(await keeper.idOf(nameOf(known(name))), lines), lines),
-      async restart(name) {
-        const ref = known(name);
-        const spec = host.read.desired().get(ref)?.spec as ContainerSpec;
-        await keeper.restart(ref, spec);
-        await starts.settled(ref, AbortSignal.timeout(30_000));
-        await supervisor.refresh();
-      },
+      restart: async (name) => supervisor.restart(known(name), restartMs),
       exec: async (name, argv) =>
         podman.exec(await keeper.idOf(nameOf(known(name))), argv, AbortSignal.timeout(execMs)),
     },

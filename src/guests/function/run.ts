@@ -8,6 +8,8 @@ import type { FunctionSpec } from './compile.ts';
 import type { FunctionKeeper } from './driver.ts';
 import { beatMs } from './heartbeat.ts';
 
+const restartMs = 30_000;
+
 /** Ends what is stuck, restarts what ends, keeps logs small. */
 export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposable & { live: GuestsLive } {
   const { starts } = keeper;
@@ -36,14 +38,7 @@ export function runFunctions(host: Host, keeper: FunctionKeeper): AsyncDisposabl
       guests: () => supervisor.guests(),
       onChange: (listener) => supervisor.onChange(listener),
       logs: async (name, lines) => lastLines(keeper.tail(nameIn(known(name))), lines),
-      async restart(name) {
-        const ref = known(name);
-        const spec = host.read.desired().get(ref)?.spec as FunctionSpec;
-        await starts.cancel(ref);
-        keeper.start(ref, spec);
-        await starts.settled(ref, AbortSignal.timeout(30_000));
-        await supervisor.refresh();
-      },
+      restart: async (name) => supervisor.restart(known(name), restartMs),
     },
     async [Symbol.asyncDispose]() {
       clearInterval(timer);

@@ -15,6 +15,8 @@ export interface VmsLive extends GuestsLive {
   attachConsole(name: string): Duplex;
 }
 
+const restartMs = 60_000;
+
 /** Restarts what ends, keeps logs small, takes away what no revision needs. */
 export function runVms(host: Host, keeper: VmKeeper): AsyncDisposable & { live: VmsLive } {
   const { starts } = keeper;
@@ -40,14 +42,7 @@ export function runVms(host: Host, keeper: VmKeeper): AsyncDisposable & { live: 
       guests: () => supervisor.guests(),
       onChange: (listener) => supervisor.onChange(listener),
       logs: async (name, lines) => lastLines(keeper.tail(nameOf(known(name))), lines),
-      async restart(name) {
-        const ref = known(name);
-        const spec = host.read.desired().get(ref)?.spec as VmSpec;
-        await starts.cancel(ref);
-        keeper.start(ref, spec);
-        await starts.settled(ref, AbortSignal.timeout(60_000));
-        await supervisor.refresh();
-      },
+      restart: async (name) => supervisor.restart(known(name), restartMs),
       console: consoleOf,
       attachConsole: (name) => connect({ path: consoleOf(name) }),
     },

@@ -6,13 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { connect, upstream } from '../../../test/fake/l7.ts';
+import { serveManifests } from '../../../test/fake/l7-manifests.ts';
 import { freePort } from '../../../test/fake/port.ts';
 import { envoyMissing, startEnvoy, until } from '../../../test/lab/envoy.ts';
-import { readManifests } from '../../config/manifest.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { buildSnapshots } from '../manifest/build.ts';
-import { registryOf } from '../registry/compile.ts';
-import { servicesSchema } from '../registry/schema.ts';
 import { bootstrap } from './bootstrap.ts';
 import { openXds, type Xds } from './server.ts';
 
@@ -40,18 +37,9 @@ metadata: { name: limits }
 spec: { targetRefs: [{ name: edge }], connection: { connectionLimit: { value: ${most} } } }
 `;
 
-async function offer(xds: Xds, text: string, port: number): Promise<void> {
-  const read = readManifests([{ file: 'm.yaml', bytes: Buffer.from(text) }]);
-  assert.deepEqual(read.problems, []);
+function offer(xds: Xds, text: string, port: number): Promise<void> {
   const web = { port: 80, endpoints: { a: { address: '127.0.0.1', port } } };
-  const built = buildSnapshots({
-    manifests: read.manifests,
-    services: registryOf(servicesSchema.parse({ web })),
-    health: () => true,
-  });
-  const consumer = xds.consumer('gateway');
-  for (const endpoints of built.endpoints) consumer.endpoints(endpoints);
-  assert.ok((await consumer.offer(built.snapshots.find((s) => s.scope === 'gateway')!)).ok);
+  return serveManifests(xds.consumer('gateway'), text, { web }, 'gateway');
 }
 
 interface Held extends Disposable {
