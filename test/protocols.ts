@@ -332,6 +332,7 @@ const floods = 'src/l7/http2/floods.test.ts';
 const sockets = 'src/l7/http2/websocket.test.ts';
 const web = 'src/l7/http2/grpcweb.test.ts';
 const secure = 'src/l7/http2/secure.test.ts';
+const crossing = 'src/l7/http2/crossing.test.ts';
 const http2: readonly Short[] = [
   [
     'HTTP/2 of clients by prior knowledge: streams, bodies',
@@ -453,6 +454,24 @@ const http2: readonly Short[] = [
     up2,
     'a client that goes cancels its stream, and no other',
     'Node HTTP/2',
+  ],
+  [
+    'HTTP/2: what crosses the last GOAWAY',
+    crossing,
+    'frames of streams beyond the last that is taken are let go, and those before it are answered',
+    'RFC 9113 6.8',
+  ],
+  [
+    'HTTP/2 to upstreams: an answer before the whole request',
+    crossing,
+    'a server that answers before it has the whole request: the rest of it is never taken for another',
+    'RFC 9113 8.1',
+  ],
+  [
+    'HTTP/2 to upstreams: no streams for now',
+    crossing,
+    'a server that takes no streams for now is not dialled again and again, and is asked when it takes them',
+    'RFC 9113 6.5.2',
   ],
   [
     'HTTP/2 to upstreams: hostile servers',

@@ -104,6 +104,8 @@ export const IN_UPSTREAM = 512;
 export const IN_TRAILERS = 1024;
 /** OUTPUT with IN_UPSTREAM: what the request began is a tunnel now; IN_EOF is its client's end, not the request's. */
 export const IN_TUNNEL = 2048;
+/** OUTPUT with IN_UPSTREAM: nothing of the request was taken yet; it begins with its head. */
+export const IN_FIRST = 4096;
 
 // W_ACTION. WAIT: not enough bytes yet (or, in bytes mode, W_HEAD are used up).
 export const WAIT = 0;

@@ -28,7 +28,7 @@ struct script {
 	struct engine *engine;
 	struct queue fed; // what it sent and nobody has read
 	bool ended; // nothing follows that
-	bool waits; // wants to hear when `fed` is empty
+	bool waits, begun; // wants to hear when `fed` is empty; has taken something of a request
 	uint32_t trailers; // so many of the last bytes in `out`
 };
 

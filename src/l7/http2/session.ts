@@ -172,9 +172,9 @@ export class Session {
     }
   }
 
-  /** Nobody has opened it. */
+  /** Nobody has opened it. What comes of streams that are not taken any more was on its way (RFC 9113 6.8). */
   private isIdle(id: number): boolean {
-    return (id & 1) === 0 || id > this.last;
+    return (id & 1) === 0 || (id > this.last && this.limit === f.MAX_ID);
   }
 
   private data(a: Uint8Array, flags: number, id: number, start: number, stop: number): number {
@@ -194,7 +194,7 @@ export class Session {
       to -= a[start]!;
     }
     const at = this.streams.find(id);
-    if (at < 0) return this.forgiven.has(id) ? 0 : this.refuse(id, f.STREAM_CLOSED);
+    if (at < 0) return id > this.last ? this.spend() : this.forgiven.has(id) ? 0 : this.refuse(id, f.STREAM_CLOSED);
     if (this.streams.has(at, REMOTE_DONE)) return this.refuse(id, f.STREAM_CLOSED);
     const { words, owed } = this.streams;
     words[at + RECEIVE]! -= size;

@@ -113,6 +113,8 @@ export class Http2Upstream implements Role {
     const list = this.byEndpoint.get(endpoint) ?? [];
     const free = list.find((s) => !s.draining && !s.failed && s.streams.count < Math.min(MAX_STREAMS, s.maxStreams));
     if (free !== undefined) return free;
+    // Who takes no stream now takes none of another connection either.
+    if (list.some((s) => s.settled && !s.draining && s.maxStreams === 0)) return undefined;
     const conn = list.length < MAX_SESSIONS ? this.engine.dial(endpoint) : -1;
     if (conn < 0) return undefined;
     const s = new Session(conn, this, this.out);
@@ -145,7 +147,8 @@ export class Http2Upstream implements Role {
     let s = known;
     if (s === undefined) {
       this.rows[base + t.W_HEAD] = end - off;
-      if (p === end || (flags & t.IN_TUNNEL) !== 0) return;
+      // The rest of a request whose stream is over already says nothing more, whatever it looks like.
+      if (p === end || (flags & (t.IN_TUNNEL | t.IN_FIRST)) !== t.IN_FIRST) return;
       s = this.sessionFor(this.rows[base + t.W_ENDPOINT]!);
       if (s?.settled === false) {
         this.rows[base + t.W_HEAD] = 0;
@@ -250,6 +253,8 @@ export class Http2Upstream implements Role {
     if (waiting === undefined) return;
     this.early.delete(s);
     for (const conn of waiting) this.engine.resumeUp(conn);
+    // Those that wait may be gone.
+    this.leave(s);
   }
 
   private carrier(base: number, s: Session): void {

@@ -57,6 +57,7 @@
 #define IN_UPSTREAM 512
 #define IN_TRAILERS 1024
 #define IN_TUNNEL 2048
+#define IN_FIRST 4096
 
 #define WAIT 0
 #define FORWARD 1

@@ -169,7 +169,7 @@ static int32_t upstream_flags(const struct conn *c, const struct sock *s, size_t
 	bool tunnel = c->phase == TUNNELED;
 	bool end = (tunnel ? s->ending : c->request.done) && queue_length(&s->out) == size;
 	return IN_UPSTREAM | (queue_length(&s->script->fed) == 0 ? IN_DRAINED : 0) | (end ? IN_EOF : 0) |
-	       (tunnel ? IN_TUNNEL : 0);
+	       (tunnel ? IN_TUNNEL : 0) | (s->script->begun ? 0 : IN_FIRST);
 }
 
 // Lays out what waits for JavaScript, at most ROW_BYTES; of a connection in bytes mode only how it stands.
@@ -201,6 +201,7 @@ void output_taken(struct engine *e, struct conn *c, uint8_t whose, const int32_t
 		return abort_conn(e, c, WHY_CLOSED);
 	}
 	queue_skip(e, &s->out, (uint32_t)row[W_HEAD]);
+	s->script->begun = s->script->begun || row[W_HEAD] > 0;
 	if (s->script->trailers > queue_length(&s->out))
 		s->script->trailers = (uint32_t)queue_length(&s->out);
 	if (sock_blocked(s)) {
