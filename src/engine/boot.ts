@@ -5,7 +5,7 @@ import { decodeText } from '../config/limits.ts';
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type CommitContext, revisionOf } from './commit.ts';
-import { type Fault, faultOf } from './faults.ts';
+import { type Fault, FaultError, faultOf } from './faults.ts';
 import { compileCandidate, type Prepared } from './revision/candidate.ts';
 import { type Face, isEdited, readFace } from './revision/face.ts';
 import type { Pending } from './revision/history.ts';
@@ -26,8 +26,8 @@ export class ProblemsError extends Error {
  * Returns what is wrong with FILE, where it is not taken in for that. */
 export async function boot(context: CommitContext, face: Face, log: Logger): Promise<readonly Problem[]> {
   const { history } = context;
-  const text = readFace(face);
-  const edited = text !== undefined && isEdited(face, text, history);
+  const text = textOf(face);
+  const edited = text instanceof FaultError || (text !== undefined && isEdited(face, text, history));
   const problems = edited ? await takeIn(context, face, text) : [];
   if (edited && problems === undefined) return [];
   const overdue = takeOverdue(context, log);
@@ -45,8 +45,22 @@ const noFile = 'no such file, and no revision in history';
 
 const atFile = (face: Face, message: string): Problem => ({ file: face.file, line: 1, column: 1, path: '', message });
 
+function textOf(face: Face): FaceText | FaultError | undefined {
+  try {
+    return readFace(face);
+  } catch (error) {
+    if (error instanceof FaultError) return error;
+    throw error;
+  }
+}
+
 /** Undefined: it runs. */
-async function takeIn(context: CommitContext, face: Face, text: FaceText): Promise<readonly Problem[] | undefined> {
+async function takeIn(
+  context: CommitContext,
+  face: Face,
+  text: FaceText | FaultError,
+): Promise<readonly Problem[] | undefined> {
+  if (text instanceof FaultError) return [atFile(face, text.fault.why)];
   const files = [[face.file, text.document] as const, ...Object.entries(text.manifests)];
   const unreadable = files.map(([name, bytes]) => decodeText(bytes, name)).filter((each) => typeof each !== 'string');
   if (unreadable.length > 0) return unreadable;

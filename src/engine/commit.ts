@@ -94,8 +94,8 @@ async function makeReady(
   const from = numberOf(context);
   const early = moved(context, wanted.candidate.base);
   if (early !== undefined) return refuse([], [early]);
-  const prepared = await context.readInOrder(() => compileCandidate(context, wanted.candidate, wanted.files));
-  if (!('compiled' in prepared)) return refuse(prepared);
+  const prepared = await context.readInOrder(() => read(context, wanted, options.signal));
+  if (!('compiled' in prepared)) return prepared;
   // Others have their turn between the steps: each takes milliseconds of the thread.
   await nextTurn();
   const { resources } = prepared.compiled;
@@ -104,6 +104,18 @@ async function makeReady(
   const done = new Set(before);
   const fault = await prepare(context, toPrepare(planned.actions, resources), done, options);
   return fault === undefined ? { from, prepared, done } : refuse([], [fault]);
+}
+
+/** Loads and compiles, unless nobody wants it any more. */
+async function read(context: CommitContext, wanted: Wanted, signal?: AbortSignal): Promise<Prepared | Refusal> {
+  if (signal?.aborted === true) return refuse([], [{ ...cancelled }]);
+  try {
+    const prepared = await compileCandidate(context, wanted.candidate, wanted.files, signal);
+    return 'compiled' in prepared ? prepared : refuse(prepared);
+  } catch (error) {
+    if (signal !== undefined && error === signal.reason) return refuse([], [{ ...cancelled }]);
+    throw error;
+  }
 }
 
 function toPrepare(actions: readonly Action[], resources: ReadonlyMap<Ref, Resource>): Resource[] {
@@ -156,8 +168,8 @@ async function switchTo(
     const late = moved(context, wanted.candidate.base);
     if (late !== undefined) return refuse([], [late]);
     // Manifests that the candidate leaves as they are may be others now.
-    const now = await compileCandidate(context, wanted.candidate, wanted.files);
-    if (!('compiled' in now)) return refuse(now);
+    const now = await read(context, wanted, options.signal);
+    if (!('compiled' in now)) return now;
     const planned = await context.reconciler.plan(now.compiled.resources);
     if (planned.faults.length > 0) return refuse([], planned.faults);
     const missing = toPrepare(planned.actions, now.compiled.resources).filter((each) => !ready.done.has(keyOf(each)));

@@ -32,7 +32,7 @@ export interface OpenEngine extends Engine, AsyncDisposable {
 }
 
 const auditMs = 30_000;
-/** Commits that may wait at the same time. */
+/** Commits and confirms that may wait at the same time. */
 const mostWaiting = 1000;
 
 /** Throws ProblemsError where nothing can run: FILE is bad and there is no history. */
@@ -208,6 +208,7 @@ function changing(
     },
     async confirm(by) {
       if (freezing.signal.aborted) return frozen;
+      if (waiting >= mostWaiting) return tooMany;
       const answer = await counted(() => confirm(context));
       timer.set();
       if (!('code' in answer)) input.log.info({ revision: answer.number, by }, 'confirmed');

@@ -31,18 +31,23 @@ export interface Prepared {
 }
 
 /** Loads and compiles, and leaves the thread to others in between; `stored` files come from a stored revision, others
- * are read from disk. */
+ * are read from disk. Rejects with the signal's reason where it is aborted meanwhile. */
 export async function compileCandidate(
   context: CompileContext,
   candidate: Candidate,
   stored?: StoredRevision['files'],
+  signal?: AbortSignal,
 ): Promise<Prepared | readonly Problem[]> {
-  const manifests = candidate.manifests ?? context.running()?.manifests ?? {};
+  // In the order in which the folder of the revision gives them: what they mean may hang on it, and a restart must find
+  // the same.
+  const given = Object.entries(candidate.manifests ?? context.running()?.manifests ?? {});
+  const manifests = Object.fromEntries(given.toSorted(([a], [b]) => (a < b ? -1 : 1)));
   const misnamed = Object.keys(manifests).filter((name) => !manifestName.test(name));
   if (misnamed.length > 0) return misnamed.map(badName);
   const { slices, instance, baseMac, known } = context;
   const before = [known.running ?? [], known.candidate ?? []].flat();
-  const loaded = await inTurns(loadingCandidate(slices, candidate.document, manifests, before), turnMs);
+  const wanted = signal === undefined ? {} : { signal };
+  const loaded = await inTurns(loadingCandidate(slices, candidate.document, manifests, before), turnMs, wanted);
   if (!loaded.ok) return loaded.problems;
   const { document } = loaded;
   known.candidate = document;
@@ -52,7 +57,7 @@ export async function compileCandidate(
     if (bytes !== undefined) files[name] = bytes;
     return bytes;
   };
-  const compiled = await inTurns(compiling({ slices, document, instance, baseMac, file }), turnMs);
+  const compiled = await inTurns(compiling({ slices, document, instance, baseMac, file }), turnMs, wanted);
   if (!('resources' in compiled)) return compiled;
   return { candidate: { ...candidate, manifests }, compiled, files };
 }

@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readText } from '../../config/limits.ts';
+import { FaultError } from '../faults.ts';
 import { refusal, replaceWhole } from './disk.ts';
 import type { History } from './history.ts';
 import type { FaceText } from './revision.ts';
@@ -19,15 +20,21 @@ export interface Face {
 const isManifest = (name: string): boolean => name.endsWith('.yaml') || name.endsWith('.yml');
 const markOf = (face: Face): string => join(face.state, 'face-is-being-written');
 
-/** What stands on disk; undefined where FILE does not exist. Files of the folder's top level, in name order. */
+/** What stands on disk; undefined where FILE does not exist. Files of the folder's top level, in name order. FaultError
+ * where it can't be read. */
 export function readFace(face: Face): FaceText | undefined {
-  const document = readIf(face.file);
-  if (document === undefined) return undefined;
-  const manifests: Record<string, Uint8Array> = {};
-  for (const name of face.manifests === undefined ? [] : listIf(face.manifests)) {
-    manifests[name] = readText(join(face.manifests ?? '', name));
+  try {
+    const document = readIf(face.file);
+    if (document === undefined) return undefined;
+    const manifests: Record<string, Uint8Array> = {};
+    for (const name of face.manifests === undefined ? [] : listIf(face.manifests)) {
+      const content = readIf(join(face.manifests ?? '', name));
+      if (content !== undefined) manifests[name] = content;
+    }
+    return { document, manifests };
+  } catch (error) {
+    throw faceFault(face, error);
   }
-  return { document, manifests };
 }
 
 /** Whether somebody edited it: no revision has this text, and it is not what a crash left of our own writing. A switch
@@ -42,7 +49,7 @@ export function isEdited(face: Face, text: FaceText, history: History): boolean 
 }
 
 /** Makes the disk show a revision; files that it does not have are removed, those that show it already are not written.
- * The thread goes on while the disk reads and writes. One call at a time. FaultError 'disk-full'. */
+ * The thread goes on while the disk reads and writes. One call at a time. FaultError where it can't be done. */
 export async function writeFace(
   face: Face,
   text: { document: string; manifests: Readonly<Record<string, string>> },
@@ -56,8 +63,15 @@ export async function writeFace(
     for (const each of todo) await each();
     await rm(markOf(face), { force: true });
   } catch (error) {
-    throw refusal(face.file, error);
+    throw faceFault(face, error);
   }
+}
+
+/** People work in these folders: whatever they made of them, it is a Fault. */
+function faceFault(face: Face, error: unknown): unknown {
+  const refused = refusal(face.file, error);
+  const { code, message } = refused as NodeJS.ErrnoException;
+  return code === undefined ? refused : new FaultError('refused', face.file, message, true);
 }
 
 type Change = () => Promise<void>;
@@ -79,8 +93,9 @@ async function change(path: string, text: string): Promise<readonly Change[]> {
   return there?.equals(Buffer.from(text)) === true ? [] : [() => replaceWhole(path, text)];
 }
 
+/** A folder is no file; nor is a link that leads nowhere, as editors leave them. */
 function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
+  if (error.code !== 'ENOENT' && error.code !== 'EISDIR') throw error;
 }
 
 function readIf(path: string): Uint8Array | undefined {
@@ -93,7 +108,8 @@ function readIf(path: string): Uint8Array | undefined {
 
 function listIf(folder: string): string[] {
   try {
-    return readdirSync(folder).filter(isManifest).toSorted();
+    const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.isDirectory());
+    return entries.flatMap(({ name }) => (isManifest(name) ? [name] : [])).toSorted();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
