@@ -387,8 +387,20 @@ const http2: readonly Short[] = [
   [
     'HTTP/2 made HTTP/1.1: what must not get through',
     'src/l7/http2/downgrade.test.ts',
-    '${downgradeCases.length} requests that must not get through, and their siblings that must',
+    'requests that must not get through to ${protocol}, and their siblings that must',
     'RFC 9113 8.2.1',
+  ],
+  [
+    'HTTP/1.1 made HTTP/2: what must not get through',
+    'src/l7/http2/upgrade.test.ts',
+    '${cases.length} cases of smuggling before a server of HTTP/2, and their siblings',
+    'Node HTTP/2',
+  ],
+  [
+    'HTTP/2: framing and HPACK over TLS, judged',
+    oracles,
+    'h2spec --strict over TLS fails nothing and skips nothing',
+    'h2spec',
   ],
   ['HTTP/2 to upstreams', up2, 'a client of HTTP/1.1 before a server of HTTP/2', 'Node HTTP/2'],
   [

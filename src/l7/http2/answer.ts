@@ -1,5 +1,14 @@
 // Heads and trailers of HTTP/1.1 as HEADERS frames.
-import { CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE } from '../head/fields.ts';
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  HOST,
+  KEEP_ALIVE,
+  PROXY_CONNECTION,
+  TE,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from '../head/fields.ts';
 import {
   FIELD_WORDS,
   F_HASH,
@@ -18,17 +27,23 @@ import { END_STREAM, FRAME_HEAD } from './frames.ts';
 import type { FrameWriter } from './frames.ts';
 import { putField, putNamed, putStatic, putStatus } from './hpack/hpack.ts';
 
-/** Fields of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2), and what :authority says. */
-const dropped: readonly boolean[] = (() => {
+/** By the id of a field: whether it is one of these. */
+function fieldSet(...ids: readonly number[]): readonly boolean[] {
   const list: boolean[] = [];
-  for (const id of [CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]) list[id] = true;
+  for (const id of ids) list[id] = true;
   return list;
-})();
+}
+
+/** Of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2), and what :authority says. */
+const hop = [CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+const notInHeads = fieldSet(...hop);
+/** The body has its length already (RFC 9110 6.5.1). */
+const notInTrailers = fieldSet(...hop, CONTENT_LENGTH);
 
 const field = { name: 0, nameLen: 0, hash: 0, value: 0, valueLen: 0 };
 
-/** Writes the parsed fields of `a`. */
-function putFields(out: FrameWriter, a: Uint8Array): void {
+/** Writes the parsed fields of `a`, but for these. */
+function putFields(out: FrameWriter, a: Uint8Array, dropped: readonly boolean[]): void {
   for (let i = 0, at = 0; i < head.count; i += 1, at += FIELD_WORDS) {
     if (dropped[fields[at + F_ID]!] === true) continue;
     field.name = fields[at + F_NAME]!;
@@ -44,7 +59,7 @@ function putFields(out: FrameWriter, a: Uint8Array): void {
 export function putAnswer(out: FrameWriter, a: Uint8Array, id: number, flags: number): void {
   const start = out.at;
   out.at = putStatus(out.a, start + FRAME_HEAD, head.status);
-  putFields(out, a);
+  putFields(out, a, notInHeads);
   out.block(start, id, flags);
 }
 
@@ -52,7 +67,7 @@ export function putAnswer(out: FrameWriter, a: Uint8Array, id: number, flags: nu
 export function putTrailers(out: FrameWriter, a: Uint8Array, off: number, end: number, id: number): void {
   const start = out.at;
   out.at += FRAME_HEAD;
-  if (parseFields(a, off, end) > 0) putFields(out, a);
+  if (parseFields(a, off, end) > 0) putFields(out, a, notInTrailers);
   out.block(start, id, END_STREAM);
 }
 
@@ -94,6 +109,6 @@ export function putRequest(out: FrameWriter, a: Uint8Array, { id, flags, secure,
   p = putNamed(out.a, p, AUTHORITY, a, head.authorityOff, head.authorityLen);
   // Who asks takes trailers: gRPC's servers want to hear it.
   out.at = websocket ? p : putField(out.a, p, te, teField);
-  putFields(out, a);
+  putFields(out, a, notInHeads);
   out.block(start, id, flags);
 }

@@ -5,10 +5,12 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { forward, host, route, snapshot } from '../../../test/fake/l7.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';
-import type { RigOptions } from '../../../test/fake/l7-rig.ts';
+import { pki } from '../../../test/fake/pki.ts';
+import type { Rig, RigOptions } from '../../../test/fake/l7-rig.ts';
 
 const h2spec = fileURLToPath(new URL('../../../native/build/h2spec', import.meta.url));
 const packaged = (name: string): string => `/usr/bin/${name}`;
@@ -21,7 +23,19 @@ function run(program: string, ...args: string[]): Promise<string> {
   });
 }
 
-async function served(o: RigOptions = {}) {
+const ours = pki();
+after(() => ours[Symbol.dispose]());
+const { chain, key } = ours.issue('a', 'DNS:a.test,IP:127.0.0.1');
+
+/** The same behind a listener that ends TLS, for any name. */
+function overTls(r: Rig): void {
+  const plain = snapshot(r.port, [host(['*'], route('all', forward('a')))], [{ key: 'a' }]);
+  const any = { host: '*', routes: 'main', certificates: ['a'], minimum: 'TLSv1.2' } as const;
+  const listeners = plain.listeners.map((l) => ({ ...l, protocol: 'HTTPS' as const, tls: [any] }));
+  r.apply({ ...plain, listeners, secrets: [{ name: 'a', chain, key }] });
+}
+
+async function served(o: RigOptions & { readonly tls?: boolean } = {}) {
   const server = createServer({ keepAliveTimeout: 60_000 }, (req, res) => {
     let size = 0;
     req.on('data', (piece: Buffer) => (size += piece.length));
@@ -33,6 +47,7 @@ async function served(o: RigOptions = {}) {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const s = await simpleRig(undefined, o);
+  if (o.tls === true) overTls(s.r);
   s.r.endpoints('a', [(server.address() as AddressInfo).port]);
   return {
     ...s,
@@ -51,6 +66,14 @@ test('h2spec --strict fails nothing and skips nothing', { skip: missing(h2spec) 
   // answered with 400.
   await using s = await served({ http2Only: true });
   const said = await run(h2spec, '--strict', '-h', '127.0.0.1', '-p', String(s.port));
+  const summary = /\d+ tests, .*/.exec(said)?.[0] ?? said;
+  t.diagnostic(summary);
+  assert.match(summary, /^14\d tests, 14\d passed, 0 skipped, 0 failed$/, said);
+});
+
+test('h2spec --strict over TLS fails nothing and skips nothing', { skip: missing(h2spec) }, async (t) => {
+  await using s = await served({ tls: true });
+  const said = await run(h2spec, '--strict', '-t', '-k', '-h', '127.0.0.1', '-p', String(s.port));
   const summary = /\d+ tests, .*/.exec(said)?.[0] ?? said;
   t.diagnostic(summary);
   assert.match(summary, /^14\d tests, 14\d passed, 0 skipped, 0 failed$/, said);
