@@ -492,6 +492,12 @@ const http2: readonly Short[] = [
     'RFC 9113 8.1.1',
   ],
   [
+    'HTTP/2 to upstreams: hostile servers before clients of HTTP/2',
+    'src/l7/http2/hostile.test.ts',
+    'the same answers, to clients of HTTP/2',
+    'RFC 9113 8.1.1',
+  ],
+  [
     'gRPC: its own interoperability cases',
     'src/l7/http2/interop.test.ts',
     'gRPC interop: ${cases.length} cases',

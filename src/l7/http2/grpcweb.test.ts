@@ -10,7 +10,7 @@ import type { ConnectError } from '@connectrpc/connect';
 import { createGrpcWebTransport } from '@connectrpc/connect-node';
 import * as grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
-import { forward, host, route } from '../../../test/fake/l7.ts';
+import { connect, forward, host, route, sleep } from '../../../test/fake/l7.ts';
 import { simpleRig } from '../../../test/fake/l7-rig.ts';
 import * as t from '../transport.ts';
 import { takeText, taken } from './grpcweb.ts';
@@ -181,6 +181,25 @@ test('gRPC-web in base64 that is none reaches no method', async () => {
     assert.notEqual(got.headers.get('grpc-status') ?? '', '0', body);
   }
   assert.deepEqual(s.types, []);
+});
+
+test('gRPC-web in base64 that ends within a group is a call that fails, whenever its end comes', async () => {
+  await using s = await site();
+  const body = `${framed('abc').toString('base64')}AA`;
+  const lines = [
+    'POST /test.Echo/Unary HTTP/1.1',
+    'Host: a',
+    'Content-Type: application/grpc-web-text',
+    'TE: trailers',
+  ];
+  for (const late of [false, true]) {
+    const c = await connect(s.port);
+    c.send(`${lines.join('\r\n')}\r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n`);
+    if (late) await sleep(100);
+    c.send('0\r\n\r\n');
+    assert.match(await c.until(/\r\n\r\n/), /\r\ngrpc-status: [1-9]/, `late: ${late}`);
+    c.socket.destroy();
+  }
 });
 
 test('a server that is not said to want it gets gRPC-web as it comes', async () => {

@@ -105,6 +105,11 @@ export function takeText(
   return !(o.last && all && (size & 3) !== 0);
 }
 
+/** Nothing follows, and what came in base64 is not whole. */
+export function endsWithin({ words }: StreamTable, at: number): boolean {
+  return words[at + KEPT]! >>> 24 !== 0;
+}
+
 /** KEPT for so many characters. */
 function keep(a: Uint8Array, at: number, count: number): number {
   let kept = count << 24;

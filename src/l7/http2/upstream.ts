@@ -16,7 +16,7 @@ import type { Role } from './session.ts';
 import { CHUNKED, CONN, HEAD_DONE, ID, LOCAL_DONE, NO_BODY, PASSED_ON, REMOTE_DONE } from './streams.ts';
 import { SEND, TUNNEL, WAITS, WEB, WEB_TEXT, WORDS } from './streams.ts';
 import { Trailers, putLastChunk } from './trailers.ts';
-import { putPiece, putTrailerPiece, suffixOf, takeText, takeWeb, taken } from './grpcweb.ts';
+import { endsWithin, putPiece, putTrailerPiece, suffixOf, takeText, takeWeb, taken } from './grpcweb.ts';
 import { acceptOf, takeKey } from './websocket.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
@@ -205,7 +205,12 @@ export class Http2Upstream implements Role {
     const last = (flags & ended) === ended;
     const id = s.streams.words[at + ID]!;
     let p = off;
-    if ((flags & t.IN_TRAILERS) !== 0) {
+    const trailers = (flags & t.IN_TRAILERS) !== 0;
+    if (last && (trailers || p === end) && endsWithin(s.streams, at)) {
+      this.engine.closeUp(s.streams.words[at + CONN]!, 'reset');
+      return end;
+    }
+    if (trailers) {
       putTrailers(this.out, this.arena, p, end, id);
       p = end;
     } else if (p < end && s.queued < HIGH_BYTES) {

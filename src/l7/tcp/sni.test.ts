@@ -126,8 +126,17 @@ test('a ClientHello of up to 16 KB passes, a larger one is closed', async () => 
   assert.ok(large.length > 14_000, String(large.length));
   const c = await connect(s.port);
   c.send(large);
-  assert.equal((await arrived(s.up, large.length)).length, large.length);
+  assert.equal(await arrived(s.up, large.length), large.toString('latin1'));
   c.socket.destroy();
+  // In segments, as a network would have it.
+  s.up.seen.length = 0;
+  const slow = await connect(s.port);
+  for (let i = 0; i < large.length; i += 1400) {
+    slow.send(large.subarray(i, i + 1400));
+    await sleep(1);
+  }
+  assert.equal(await arrived(s.up, large.length), large.toString('latin1'));
+  slow.socket.destroy();
   const larger = await clientHello('a.test', { ALPNProtocols: many(90) });
   assert.ok(larger.length > 17_000, String(larger.length));
   const refused = await connect(s.port);

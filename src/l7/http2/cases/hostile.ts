@@ -86,6 +86,31 @@ const bodies: readonly HostileCase[] = [
     outcome: 'broken',
   },
   {
+    name: 'a length in trailers',
+    answer: (w) => [w.headers(1, ok, 0), w.frame('DATA', 0, 1, text('abc')), w.headers(1, [['content-length', '3']])],
+    outcome: 'broken',
+  },
+  {
+    name: 'a coding in trailers',
+    answer: (w) => [
+      w.headers(1, ok, 0),
+      w.frame('DATA', 0, 1, text('abc')),
+      w.headers(1, [['transfer-encoding', 'chunked']]),
+    ],
+    outcome: 'broken',
+  },
+  {
+    name: 'data to HEAD',
+    answer: (w) => [w.headers(1, ok, 0), w.frame('DATA', END, 1, text('HTTP/1.1 200 OK\r\n\r\n'))],
+    outcome: 503,
+    method: 'HEAD',
+  },
+  {
+    name: 'data behind 204',
+    answer: (w) => [w.headers(1, [[':status', '204']], 0), w.frame('DATA', END, 1, text('HTTP/1.1 200 OK\r\n\r\n'))],
+    outcome: 503,
+  },
+  {
     name: 'CR LF in trailers',
     answer: (w) => [w.headers(1, ok, 0), w.frame('DATA', 0, 1, text('abc')), w.headers(1, [['x', 'y\r\nz: 1']])],
     outcome: 'broken',
@@ -155,6 +180,54 @@ const connections: readonly HostileCase[] = [
   },
   { name: 'GOAWAY that knows nothing of it', answer: (w) => [w.frame('GOAWAY', 0, 0, Buffer.alloc(8))], outcome: 503 },
   { name: 'a GOAWAY too short', answer: (w) => [w.frame('GOAWAY', 0, 0, Buffer.alloc(4))], outcome: 503 },
+  {
+    name: 'a setting of half a size',
+    answer: (w) => [w.frame('SETTINGS', 0, 0, Buffer.from([0, 4, 0, 0, 0]))],
+    outcome: 503,
+  },
+  {
+    name: 'a first window beyond all',
+    answer: (w) => [w.frame('SETTINGS', 0, 0, Buffer.from([0, 4, 0xff, 0xff, 0xff, 0xff]))],
+    outcome: 503,
+  },
+  {
+    name: 'frames smaller than may be',
+    answer: (w) => [w.frame('SETTINGS', 0, 0, Buffer.from([0, 5, 0, 0, 0, 1]))],
+    outcome: 503,
+  },
+  { name: 'settings of a stream', answer: (w) => [w.frame('SETTINGS', 0, 1)], outcome: 503 },
+  { name: 'a ping of a stream', answer: (w) => [w.frame('PING', 0, 1, Buffer.alloc(8))], outcome: 503 },
+  { name: 'a ping too short', answer: (w) => [w.frame('PING', 0, 0, Buffer.alloc(7))], outcome: 503 },
+  { name: 'a reset of nothing', answer: (w) => [w.frame('RST_STREAM', 0, 0, w.u32(2))], outcome: 503 },
+  { name: 'a reset of who never asked', answer: (w) => [w.frame('RST_STREAM', 0, 77, w.u32(2))], outcome: 503 },
+  { name: 'a reset too short', answer: (w) => [w.frame('RST_STREAM', 0, 1, Buffer.alloc(3))], outcome: 503 },
+  { name: 'a window too short', answer: (w) => [w.frame('WINDOW_UPDATE', 0, 1, Buffer.alloc(3))], outcome: 503 },
+  { name: 'a window of who never asked', answer: (w) => [w.frame('WINDOW_UPDATE', 0, 77, w.u32(9))], outcome: 503 },
+  {
+    name: 'data of no stream',
+    answer: (w) => [w.headers(1, ok, 0), w.frame('DATA', 0, 0, text('x'))],
+    outcome: 'broken',
+  },
+  {
+    name: 'a head that is padding beyond its end',
+    answer: (w) => [w.frame('HEADERS', 13, 1, Buffer.from([9, 0x88]))],
+    outcome: 503,
+  },
+  {
+    name: 'data that is padding beyond its end',
+    answer: (w) => [w.headers(1, ok, 0), w.frame('DATA', 9, 1, Buffer.from([9, 97]))],
+    outcome: 'broken',
+  },
+  {
+    name: 'a table larger than was offered',
+    answer: (w) => [w.frame('HEADERS', 5, 1, Buffer.from([0x3f, 0xe1, 0xff, 0x03, 0x88]))],
+    outcome: 503,
+  },
+  {
+    name: 'a GOAWAY in the answer, and the end',
+    answer: (w) => [w.headers(1, ok, 0), w.frame('GOAWAY', 0, 0, Buffer.alloc(8))],
+    outcome: 'broken',
+  },
   { name: 'HTTP/1.1', answer: () => [text('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n')], outcome: 503 },
 ];
 
