@@ -5,10 +5,10 @@ import { decodeText } from '../config/limits.ts';
 import { printProblem, type Problem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type CommitContext, revisionOf } from './commit.ts';
-import { type Fault, FaultError, faultOf } from './faults.ts';
+import { type Fault, faultOf } from './faults.ts';
 import { compileCandidate, type Prepared } from './revision/candidate.ts';
 import { type Face, isEdited, readFace } from './revision/face.ts';
-import type { Pending } from './revision/history.ts';
+import type { History, Pending } from './revision/history.ts';
 import type { FaceText, RevisionInfo, StoredRevision } from './revision/revision.ts';
 
 /** Input that nothing can run with. */
@@ -25,42 +25,44 @@ export class ProblemsError extends Error {
  * before it, where an unconfirmed commit is overdue). Lenient: what cannot be made is a failure, the rest comes up.
  * Returns what is wrong with FILE, where it is not taken in for that. */
 export async function boot(context: CommitContext, face: Face, log: Logger): Promise<readonly Problem[]> {
-  const { history } = context;
-  const text = textOf(face);
-  const edited = text instanceof FaultError || (text !== undefined && isEdited(face, text, history));
-  const problems = edited ? await takeIn(context, face, text) : [];
-  if (edited && problems === undefined) return [];
+  const problems = await takeEdit(context, face);
+  if (problems === undefined) return [];
   const overdue = takeOverdue(context, log);
-  const stored = history.read(overdue?.previous ?? history.newest());
-  if (stored === undefined) throw new ProblemsError(edited ? (problems ?? []) : [atFile(face, noFile)]);
-  for (const problem of problems ?? []) log.error({ problem }, 'the file is not taken in');
+  const stored = storedToRun(context.history, overdue?.previous, log);
+  if (stored === undefined) throw new ProblemsError(problems.length > 0 ? problems : [atFile(face, noFile)]);
+  for (const problem of problems) log.error({ problem }, 'the file is not taken in');
   const prepared = await compileCandidate(context, stored, stored.files);
   if (!('compiled' in prepared)) throw new ProblemsError(prepared);
   const runs = overdue === undefined ? stored : await wentBack(context, prepared, stored, overdue, log);
-  await bringUp(context, runs, prepared);
-  return problems ?? [];
+  // Somebody's text that is not good yet is theirs to mend.
+  await bringUp(context, runs, prepared, problems.length === 0);
+  return problems;
+}
+
+/** Takes FILE in where somebody edited it. What is wrong with it, and empty where it is ours; undefined: it runs. */
+async function takeEdit(context: CommitContext, face: Face): Promise<readonly Problem[] | undefined> {
+  const { text, problems } = readFace(face);
+  if (problems.length > 0) return problems;
+  return text !== undefined && isEdited(face, text, context.history) ? takeIn(context, face, text) : [];
+}
+
+/** The revision of that number, else the newest that can be read. */
+function storedToRun(history: History, number: number | undefined, log: Logger): StoredRevision | undefined {
+  if (number !== undefined) return history.read(number);
+  for (const info of history.list()) {
+    const stored = history.read(info.number);
+    if (stored !== undefined) return stored;
+    log.error({ revision: info.number }, 'a revision cannot be read, and is passed over');
+  }
+  return undefined;
 }
 
 const noFile = 'no such file, and no revision in history';
 
 const atFile = (face: Face, message: string): Problem => ({ file: face.file, line: 1, column: 1, path: '', message });
 
-function textOf(face: Face): FaceText | FaultError | undefined {
-  try {
-    return readFace(face);
-  } catch (error) {
-    if (error instanceof FaultError) return error;
-    throw error;
-  }
-}
-
 /** Undefined: it runs. */
-async function takeIn(
-  context: CommitContext,
-  face: Face,
-  text: FaceText | FaultError,
-): Promise<readonly Problem[] | undefined> {
-  if (text instanceof FaultError) return [atFile(face, text.fault.why)];
+async function takeIn(context: CommitContext, face: Face, text: FaceText): Promise<readonly Problem[] | undefined> {
   const files = [[face.file, text.document] as const, ...Object.entries(text.manifests)];
   const unreadable = files.map(([name, bytes]) => decodeText(bytes, name)).filter((each) => typeof each !== 'string');
   if (unreadable.length > 0) return unreadable;
@@ -77,7 +79,7 @@ async function takeIn(
   } catch (error) {
     return [atFile(face, faultOf(error).why)];
   }
-  await bringUp(context, { ...revision, ...info }, prepared);
+  await bringUp(context, { ...revision, ...info }, prepared, true);
   return undefined;
 }
 
@@ -109,11 +111,16 @@ function aboutGoingBack(context: CommitContext, { revision, previous }: Pending)
   };
 }
 
-async function bringUp(context: CommitContext, revision: StoredRevision, prepared: Prepared): Promise<void> {
+async function bringUp(
+  context: CommitContext,
+  revision: StoredRevision,
+  prepared: Prepared,
+  shown: boolean,
+): Promise<void> {
   await context.reconciler.adopt(prepared.compiled.resources);
   context.applied(revision, prepared.compiled);
   // The face follows at the confirm.
-  if (context.history.pending()?.revision !== revision.number) await context.writeFace(revision);
+  if (shown && context.history.pending()?.revision !== revision.number) await context.writeFace(revision);
 }
 
 /** Set where the newest revision was to be confirmed and was not in time. */

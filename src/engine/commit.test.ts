@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, lstatSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bench, openBench, textOf, told } from '../../test/fake/bench.ts';
@@ -434,13 +435,64 @@ describe('start', () => {
     assert.deepEqual([bench.engine().running().number, bench.engine().running().by, bench.names()], [3, 'file', 'c']);
     await bench.again('toys: { c: { valu: 1 } }\n');
     assert.equal(bench.engine().running().number, 3);
-    assert.equal(bench.engine().fileProblems[0]?.path, 'toys.c.valu');
+    assert.equal(bench.engine().fileProblems()[0]?.path, 'toys.c.valu');
     assert.ok(told(bench).includes('the file is not taken in'));
     assert.equal(bench.names(), 'c');
+    assert.equal(textOf(bench.file), 'toys: { c: { valu: 1 } }\n', 'what somebody wrote is theirs to mend');
+    good(await bench.engine().commit({ document: doc('c: {}') }, by));
+    assert.deepEqual([bench.engine().fileProblems(), textOf(bench.file)], [[], doc('c: {}')]);
     await bench.stop();
     rmSync(bench.file);
     await bench.again();
-    assert.deepEqual([bench.engine().running().number, textOf(bench.file)], [3, doc('c: {}')]);
+    assert.deepEqual([bench.engine().running().number, textOf(bench.file)], [4, doc('c: {}')]);
+  });
+
+  /** What can stand where a file should, made at a path. */
+  const strange: Readonly<Record<string, (path: string) => void>> = {
+    'a folder': (path) => mkdirSync(path),
+    'a pipe': (path) => void execFileSync('mkfifo', [path]),
+    'a device without an end': (path) => symlinkSync('/dev/zero', path),
+    'a link to itself': (path) => symlinkSync(basename(path), path),
+    'more than 4 MiB': (path) => writeFileSync(path, '#'.repeat(5 << 20)),
+  };
+
+  for (const [what, put] of Object.entries(strange)) {
+    test(`${what} in the place of FILE or a manifest: told, left as it is, and the last revision runs`, async (t) => {
+      const bench = await openToys(t, doc('a: {}'));
+      const manifests = { 'm.yaml': manifest('m') };
+      good(await bench.engine().commit({ document: doc('b: {}'), manifests }, by));
+      const places = [bench.file, join(bench.manifests, 'm.yaml')];
+      // A folder beside the manifests is none of them.
+      for (const path of what === 'a folder' ? [bench.file] : places) {
+        await bench.stop();
+        rmSync(path);
+        put(path);
+        const there = lstatSync(path).ino;
+        const engine = await bench.again();
+        assert.deepEqual([engine.running().document, bench.names()], [doc('b: {}'), 'b m']);
+        assert.equal(basename(engine.fileProblems()[0]?.file ?? ''), basename(path));
+        assert.equal(lstatSync(path).ino, there);
+        const { notes } = good(await engine.commit({ document: doc('b: {}'), manifests }, by));
+        // What is in a file's place makes way for it; a folder may hold what nobody else has.
+        const stays = /folder|itself/.test(what);
+        if (!stays) assert.deepEqual([notes, lstatSync(path).isFile()], [[], true]);
+        else assert.match(notes.join(), /does not show it: E(ISDIR|LOOP)/);
+        rmSync(path, { recursive: true });
+        good(await engine.commit({ document: doc('b: {}'), manifests }, by));
+      }
+    });
+  }
+
+  test('files of editors beside the manifests are no manifests, and stay', async (t) => {
+    const bench = await openToys(t, doc('a: {}'));
+    good(await bench.engine().commit({ document: doc('a: {}'), manifests: { 'm.yaml': manifest('m') } }, by));
+    await bench.stop();
+    symlinkSync('kim@leaf1.4711', join(bench.manifests, '.#m.yaml'));
+    writeFileSync(join(bench.manifests, '.m.yaml'), 'half [');
+    const engine = await bench.again();
+    assert.deepEqual([engine.running().number, engine.fileProblems(), bench.names()], [2, [], 'a m']);
+    good(await engine.commit({ document: doc('a: {}'), manifests: {} }, by));
+    assert.deepEqual(readdirSync(bench.manifests).toSorted(), ['.#m.yaml', '.m.yaml']);
   });
 
   test('manifests belong to the revision: kept when left out, rewritten, removed, brought back', async (t) => {
@@ -497,13 +549,31 @@ describe('start', () => {
     assert.deepEqual(engine.read.failures(), []);
   });
 
-  test('a revision that can not be read is passed over', async (t) => {
-    const bench = await openToys(t, doc('a: {}'));
-    good(await bench.engine().commit({ document: doc('b: {}') }, by));
-    await bench.stop();
-    writeFileSync(join(bench.state, 'history', '000002', 'meta.json'), '{');
-    const engine = await bench.again(doc('a: {}'));
-    assert.equal(engine.running().number, 1);
-    assert.equal(good(await engine.commit({ document: doc('c: {}') }, by)).revision.number, 3);
-  });
+  const spoilt: Readonly<Record<string, (folder: string) => void>> = {
+    'half of what is said of it': (folder) => writeFileSync(join(folder, 'meta.json'), '{'),
+    'nothing said of it': (folder) => writeFileSync(join(folder, 'meta.json'), 'null'),
+    'another number said of it': (folder) => cpSync(join(folder, '../000001/meta.json'), join(folder, 'meta.json')),
+    'no document': (folder) => rmSync(join(folder, 'document.yaml')),
+    'a document that is empty': (folder) => writeFileSync(join(folder, 'document.yaml'), ''),
+    'another document': (folder) => writeFileSync(join(folder, 'document.yaml'), doc('x: {}')),
+    'no manifest': (folder) => rmSync(join(folder, 'manifests/m.yaml')),
+    'nothing in its folder': (folder) => (rmSync(folder, { recursive: true }), mkdirSync(folder)),
+    'a file for a folder': (folder) => (rmSync(folder, { recursive: true }), writeFileSync(folder, '')),
+  };
+
+  for (const [what, spoil] of Object.entries(spoilt)) {
+    test(`a revision with ${what} is passed over, and its number is not used again`, async (t) => {
+      const bench = await openToys(t, doc('a: {}'));
+      const manifests = { 'm.yaml': manifest('m') };
+      good(await bench.engine().commit({ document: doc('b: {}'), manifests }, by));
+      await bench.stop();
+      spoil(join(bench.state, 'history', '000002'));
+      rmSync(bench.file);
+      const engine = await bench.again();
+      assert.deepEqual([engine.running().document, engine.running().number, bench.names()], [doc('a: {}'), 1, 'a']);
+      assert.equal(engine.revision(2), undefined);
+      assert.deepEqual((await engine.rollback(2, by)).ok || 'refused', 'refused');
+      assert.equal(good(await engine.commit({ document: doc('c: {}') }, by)).revision.number, 3);
+    });
+  }
 });

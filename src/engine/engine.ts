@@ -52,6 +52,9 @@ export interface Engine {
   readonly commands: readonly AnyCommand[];
   readonly read: Read;
   running(): Revision;
+  /** Why FILE or a manifest was not taken in at the start, so that an older revision runs; the disk keeps that text
+   * until the next commit. Empty from then on. */
+  fileProblems(): readonly Problem[];
   /** Problems of a candidate: empty where it could be committed. */
   check(candidate: Candidate): Promise<readonly Problem[]>;
   plan(candidate: Candidate): Promise<PlanAnswer>;

@@ -10,6 +10,7 @@ export const faultCodes = {
   'not-supported': 'the kernel or a program lacks this feature',
   'table-full': 'a table has no room left',
   'disk-full': 'no room left on the disk',
+  unreadable: 'a file of the state folder does not hold what was written to it',
   refused: 'the kernel or a program refused the request',
   timeout: 'no answer in time',
   'not-verified': 'the world does not show what was applied',

@@ -51,7 +51,7 @@ test('what stands where files of the revision go: it is told, and the switch goe
   const engine = bench.engine();
   good(await engine.commit({ document: doc('b: {}'), manifests: { 'm.yaml': toy('m') } }, by));
   assert.deepEqual([textOf(bench.file), bench.names()], [doc('b: {}'), 'b m']);
-  symlinkSync('ann@host.1', join(bench.manifests, '.#m.yaml'));
+  assert.ok(readdirSync(bench.manifests).includes('.#m.yaml'), 'it is the editor that takes it away');
   await bench.again();
   assert.deepEqual([bench.engine().running().number, bench.names()], [2, 'b m']);
   const { notes } = good(
@@ -85,7 +85,7 @@ test('FILE that can not be read is told, and the last revision runs', async (t) 
   symlinkSync(bench.file, bench.file);
   await bench.again();
   assert.equal(bench.names(), 'b');
-  assert.match(bench.engine().fileProblems[0]?.message ?? '', /ELOOP/);
+  assert.match(bench.engine().fileProblems()[0]?.message ?? '', /ELOOP/);
 });
 
 test('manifests are read in the order of their names, whoever gives them in which: a restart finds the same', async (t) => {

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import type { Problem } from '../config/problem.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Ids } from './ids.ts';
@@ -36,6 +37,7 @@ export interface Live {
   compiled?: Compiled;
   reconciler?: Reconciler;
   drivers: ReadonlyMap<string, AnyDriver>;
+  fileProblems?: readonly Problem[];
   readonly listeners: Set<(revision: RevisionInfo) => void>;
 }
 

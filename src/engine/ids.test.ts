@@ -1,10 +1,24 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FaultError } from './faults.ts';
 import { openBaseMac, openIds } from './ids.ts';
+
+test('a file that does not hold what was written to it is a fault, and is left as it is', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mpt-ids-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const isTold = (error: unknown): boolean => error instanceof FaultError && error.fault.code === 'unreadable';
+  for (const text of ['', '{"port":{"a":1', 'null', '[]', '{"port":{"a":"1"}}', '\0\0\0']) {
+    const file = join(folder, 'file');
+    writeFileSync(file, text);
+    assert.throws(() => openIds(file), isTold, text);
+    assert.throws(() => openBaseMac(file, () => assert.fail('it is not made anew')), isTold, text);
+    assert.equal(readFileSync(file, 'utf8'), text);
+  }
+  assert.throws(() => openIds(folder), isTold);
+});
 
 test('an id is on disk before it is used, stays, and is freed an hour after its last use', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'mpt-ids-'));

@@ -1,9 +1,9 @@
 // Small numbers for names (ports, services): on disk before first use, the same for as long as the name is in use, and
 // not reused while a pinned map may still hold them.
-import { readFileSync } from 'node:fs';
-import { printMac } from '../lib/mac.ts';
+import { z } from 'zod';
+import { parseMac, printMac } from '../lib/mac.ts';
 import { FaultError } from './faults.ts';
-import { writeDurably } from './revision/disk.ts';
+import { jsonOf, readWritten, writeDurably } from './revision/disk.ts';
 
 export interface Ids {
   /** The id of a name, made and written down if it has none. Ids start at 1. FaultError 'table-full' when all below
@@ -23,9 +23,9 @@ type Table = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 const freeAfterMs = 3_600_000;
 
-/** Keeps the ids in a JSON file. */
+/** Keeps the ids in a JSON file. FaultError 'unreadable': it holds something else. */
 export function openIds(file: string): Ids {
-  let table = readTable(file);
+  let table: Table = readWritten(file, jsonOf(shape)) ?? {};
   let names = reversed(table);
   /** Since when a name is not in use. */
   const unused = new Map<string, number>();
@@ -87,22 +87,13 @@ function reversed(table: Table): Map<string, string> {
   );
 }
 
-function readTable(file: string): Table {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Table;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
-  }
-}
+const shape = z.record(z.string(), z.record(z.string(), z.int()));
 
-/** The switch's own MAC address: made once, locally administered, kept in a file. */
+/** The switch's own MAC address: made once, locally administered, kept in a file. FaultError 'unreadable': it holds
+ * something else. */
 export function openBaseMac(file: string, random: (bytes: number) => Uint8Array): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
+  const known = readWritten(file, (text) => (parseMac(text.trim()) === undefined ? undefined : text.trim()));
+  if (known !== undefined) return known;
   const bytes = random(6);
   bytes[0] = 0x02;
   const mac = printMac(bytes);

@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Problem } from '../config/problem.ts';
 import { serial } from '../lib/work/queue.ts';
 import { boot, confirmTimer, type ConfirmTimer } from './boot.ts';
 import { commit, type CommitContext, confirm, refuse, type Wanted } from './commit.ts';
@@ -22,8 +21,6 @@ import type { Host, Read } from './slice.ts';
 
 export interface OpenEngine extends Engine, AsyncDisposable {
   readonly host: Host;
-  /** Problems of FILE where it could not be taken in and an older revision runs. */
-  readonly fileProblems: readonly Problem[];
   /** Once all run.ts files have published: what nobody desires goes. */
   settled(): Promise<void>;
   /** No more changes: the next are refused, a commit that prepares is cancelled, one that switches is finished or goes
@@ -39,7 +36,8 @@ const mostWaiting = 1000;
 export async function openEngine(input: EngineInput): Promise<OpenEngine> {
   mkdirSync(input.state, { recursive: true, mode: 0o700 });
   // What a crash left of a file that was to take another's place.
-  for (const name of readdirSync(input.state)) if (name.endsWith('.tmp')) rmSync(join(input.state, name));
+  const halves = readdirSync(input.state).filter((name) => name.endsWith('.tmp'));
+  for (const name of halves) rmSync(join(input.state, name), { recursive: true });
   const history = openHistory(input.state);
   const live: Live = { drivers: new Map(), listeners: new Set() };
   const read = makeRead(input, live);
@@ -54,14 +52,14 @@ export async function openEngine(input: EngineInput): Promise<OpenEngine> {
   const timer = confirmTimer(context, input.clock, input.log, world.broken);
   const audits = auditing(input, reconciler, world);
   try {
-    const fileProblems = await boot(context, input, input.log);
+    live.fileProblems = await boot(context, input, input.log);
     timer.set();
     audits.begin();
     return {
       ...asking(input, context, read),
       ...changing(context, timer, world, input),
       host,
-      fileProblems,
+      fileProblems: () => live.fileProblems ?? [],
       settled: async () => void (await reconciler.settled()),
       onRevision: (listener) => host.onRevision(listener),
       [Symbol.asyncDispose]: () => close(context, log, timer, audits),
@@ -117,6 +115,7 @@ function contextOf(input: EngineInput, live: Live, history: History, reconciler:
     async writeFace(revision) {
       try {
         await writeFace(input, revision);
+        live.fileProblems = [];
         return undefined;
       } catch (error) {
         const fault = faultOf(error);

@@ -93,6 +93,7 @@ export function fakeEngine(clock: Clock, slices: readonly AnySlice[] = [portsSli
     commands: slices.flatMap((slice) => slice.commands ?? []),
     read: fakeRead(() => running().document),
     running,
+    fileProblems: () => [],
     check: async (candidate) => problemsOf(candidate.document),
     plan: async (candidate) => {
       const problems = problemsOf(candidate.document);

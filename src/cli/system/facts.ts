@@ -19,7 +19,6 @@ export const systemFacts = z.object({
     .meta({ description: 'how late the event loops are' }),
   capabilities: z.array(z.string()).meta({ description: 'effective capabilities of the daemon' }),
   missing: z.array(z.string()).meta({ description: 'capabilities that it needs and has not' }),
-  notes: z.array(z.string()).meta({ description: 'what the operator should know' }),
 });
 
 export type SystemFacts = z.infer<typeof systemFacts>;
@@ -30,12 +29,8 @@ export interface ProcessFacts extends Disposable {
 }
 
 /** Watches this thread's event loop. `needed` are the capabilities that the daemon is to have, `others` gives the other
- * threads' figures, `notes` what the start has to tell. */
-export function watchProcess(
-  needed: readonly string[],
-  others: () => readonly ThreadFacts[] = () => [],
-  notes: () => readonly string[] = () => [],
-): ProcessFacts {
+ * threads' figures. */
+export function watchProcess(needed: readonly string[], others: () => readonly ThreadFacts[] = () => []): ProcessFacts {
   const resolutionMs = 20;
   const histogram = monitorEventLoopDelay({ resolution: resolutionMs });
   histogram.enable();
@@ -59,7 +54,6 @@ export function watchProcess(
         threads: [{ name: 'main', delayMs }, ...others()],
         capabilities: [...effective],
         missing: needed.filter((name) => !effective.includes(name)),
-        notes: [...notes()],
       };
     },
     [Symbol.dispose]: () => void histogram.disable(),

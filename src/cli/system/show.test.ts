@@ -11,16 +11,14 @@ import { reachCommands, runTool } from './reach.ts';
 import { systemSchema } from './schema.ts';
 import { systemCommands } from './show.ts';
 
+const badFile = { file: '/etc/midplane/midplane.yaml', line: 3, column: 7, path: 'ports', message: 'not so' };
+
 function open() {
   const clock = fakeClock(Date.UTC(2026, 0, 2, 3, 4, 5));
   const base = fakeEngine(clock);
-  using facts = watchProcess(
-    ['NET_ADMIN'],
-    () => [],
-    () => ['FILE was edited and does not load: the last revision runs'],
-  );
+  using facts = watchProcess(['NET_ADMIN']);
   const own = systemCommands({
-    engine: () => base,
+    engine: () => ({ ...base, fileProblems: () => [badFile] }),
     version: '1.2.3',
     now: () => clock.now(),
     facts: () => facts.facts(),
@@ -98,7 +96,10 @@ test('version, system, log', async () => {
   const system = await answer('show system');
   assert.match(system.text, /pid: +\d+/);
   assert.match(system.text, /Thread +Delay p50/);
-  assert.match(system.text, /note: FILE was edited/);
+  assert.match(
+    system.text,
+    /^note: not taken in, and kept until the next commit: \/etc\/midplane\/midplane.yaml:3:7: .*not so/m,
+  );
   assert.equal((await answer('show log 2')).text, 'two ?[2J\nthree\n');
 });
 

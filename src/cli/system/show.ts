@@ -1,5 +1,6 @@
 // show configuration, history, revision, system, log: what the switch knows of itself.
 import { z } from 'zod';
+import { printProblem } from '../../config/problem.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { FaultError } from '../../engine/faults.ts';
 import { command, type AnyCommand, type Read } from '../../engine/slice.ts';
@@ -151,7 +152,11 @@ const system = systemFacts.extend({
   version: z.string(),
   revision: z.number(),
   failures: z.array(failure).meta({ description: 'resources that could not be made, or are not yet' }),
+  notes: z.array(z.string()).meta({ description: 'what the operator should know' }),
 });
+
+/** Of those of a file that was not taken in: the log has all. */
+const mostFileProblems = 10;
 
 async function systemData(sources: SystemSources, read: Read): Promise<z.infer<typeof system>> {
   const failures = read.failures().map(({ ref, fault, since }) => ({
@@ -160,8 +165,12 @@ async function systemData(sources: SystemSources, read: Read): Promise<z.infer<t
     why: fault.why,
     sinceMs: Math.max(0, sources.now() - since),
   }));
-  const { number } = sources.engine().running();
-  return { ...(await sources.facts()), instance: read.instance, version: sources.version, revision: number, failures };
+  const { instance } = read;
+  const { version } = sources;
+  const revision = sources.engine().running().number;
+  const file = sources.engine().fileProblems().slice(0, mostFileProblems).map(printProblem);
+  const notes = file.map((said) => `not taken in, and kept until the next commit: ${said}`);
+  return { ...(await sources.facts()), notes, instance, version, revision, failures };
 }
 
 function showSystem(sources: SystemSources): AnyCommand {

@@ -1,8 +1,8 @@
 // `midplane check FILE...` and `midplane plan FILE`: no daemon is changed.
-import { readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { readText } from '../../config/limits.ts';
 import { printProblem, type Problem } from '../../config/problem.ts';
+import { readNamed } from '../../engine/revision/candidate.ts';
 import { compile } from '../../engine/revision/compile.ts';
 import { loadCandidate } from '../../engine/revision/load.ts';
 import { slices } from '../../slices.ts';
@@ -40,7 +40,7 @@ export function problemsOf(
     document: loaded.document,
     instance: 'check',
     baseMac: '02:00:00:00:00:00',
-    file: (name) => readIf(() => readFileSync(join(dirname(file), name))),
+    file: (name) => readNamed(dirname(file), name),
   });
   return 'resources' in compiled ? [] : compiled;
 }

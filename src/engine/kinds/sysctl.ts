@@ -1,9 +1,9 @@
 // Kernel settings. A dropped one goes back to the value that we first saw, which is kept on disk.
-import { readFileSync } from 'node:fs';
+import { z } from 'zod';
 import type { Kernel } from '../../kernel/kernel.ts';
 import type { Link } from '../../kernel/netlink.ts';
 import { FaultError } from '../faults.ts';
-import { writeDurably } from '../revision/disk.ts';
+import { jsonOf, readWritten, writeDurably } from '../revision/disk.ts';
 import { type Driver, nameOf, type Ref } from '../resource.ts';
 import { watchLinks } from './links.ts';
 import { asFault } from './mark.ts';
@@ -14,7 +14,7 @@ export interface SysctlSpec {
 }
 
 export function sysctlDriver(kernel: Kernel, file: string): Driver<SysctlSpec, SysctlSpec> {
-  const first = readFirst(file);
+  const first = new Map(Object.entries(readWritten(file, jsonOf(shape)) ?? {}));
   const save = (): void => writeDurably(file, JSON.stringify(Object.fromEntries(first)));
   const actual = (ref: Ref): [Ref, SysctlSpec][] => {
     const value = asFault(ref, () => kernel.sysctl.read(nameOf(ref)));
@@ -75,11 +75,4 @@ const bornOf = (link: Link): string => `${link.index} ${link.mtu}`;
 /** The kernel separates several values by tabs, people by spaces. */
 const words = (value: string): string => value.trim().split(/\s+/).join(' ');
 
-function readFirst(file: string): Map<string, string> {
-  try {
-    return new Map(Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
-    throw error;
-  }
-}
+const shape = z.record(z.string(), z.string());

@@ -1,8 +1,8 @@
 // Candidate text -> what it makes, with every file that it names.
-import { readFileSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
 import type { Document } from '../../config/load.ts';
 import type { Problem } from '../../config/problem.ts';
+import { readRegular } from '../../lib/file.ts';
 import { inTurns } from '../../lib/work/turns.ts';
 import type { Candidate } from '../engine.ts';
 import type { AnySlice } from '../slice.ts';
@@ -53,7 +53,7 @@ export async function compileCandidate(
   known.candidate = document;
   const files: Record<string, Uint8Array> = {};
   const file = (name: string): Uint8Array | undefined => {
-    const bytes = stored === undefined ? readInside(context.folder, name) : stored[name];
+    const bytes = stored === undefined ? readNamed(context.folder, name) : stored[name];
     if (bytes !== undefined) files[name] = bytes;
     return bytes;
   };
@@ -70,15 +70,20 @@ function badName(name: string): Problem {
   return { file: name, line: 1, column: 1, path: '', message, hint: 'letters, digits, ".", "_" and "-", then .yaml' };
 }
 
-/** Files are named relative to FILE; a name that leads out of its folder reads nothing, nor does one that is too long
- * to be kept under in history. */
-function readInside(folder: string, name: string): Uint8Array | undefined {
+/** Of a file that a document names. */
+const mostNamedBytes = 16 << 20;
+
+/** A file that a document in this folder names, by its name relative to it. Undefined: there is none. A name that leads
+ * out of the folder reads nothing, nor does one that is too long to be kept under in history, one of no regular file,
+ * or of one with more than 16 MiB. */
+export function readNamed(folder: string, name: string): Uint8Array | undefined {
   const path = join(folder, name);
   const inner = relative(folder, path);
   if (isAbsolute(name) || inner === '' || inner.split('/')[0] === '..') return undefined;
   if (encodeURIComponent(name).length > 250) return undefined;
   try {
-    return readFileSync(path);
+    const bytes = readRegular(path, mostNamedBytes + 1);
+    return bytes.length > mostNamedBytes ? undefined : bytes;
   } catch {
     return undefined;
   }

@@ -1,12 +1,16 @@
 // Files that a crash leaves old or new, never half; what the disk refuses is a Fault.
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { z } from 'zod';
 import { FaultError } from '../faults.ts';
 
 const diskCodes = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EACCES', 'EPERM', 'EMFILE', 'ENFILE']);
+/** What is not answered to who asks rightly. */
+const mistakes = new Set(['EBADF', 'EFAULT', 'EINVAL']);
 
-/** Runs a call that writes; throws FaultError 'disk-full' where the disk has no room or cannot be written. */
+/** Runs a call that writes; throws FaultError 'disk-full' where the disk has no room or cannot be written, 'refused'
+ * for what people made of its folders. */
 export function onDisk<T>(what: string, call: () => T): T {
   try {
     return call();
@@ -15,10 +19,11 @@ export function onDisk<T>(what: string, call: () => T): T {
   }
 }
 
-/** The FaultError where it is the disk that refuses, else the error. */
+/** The FaultError where it is the disk that refuses, or somebody's folder, link or mount in the way; else the error. */
 export function refusal(what: string, error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === undefined || !diskCodes.has(code)) return error;
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined || mistakes.has(code)) return error;
+  if (!diskCodes.has(code)) return new FaultError('refused', what, message, true);
   return new FaultError('disk-full', what, `the disk does not take it: ${message}`, true);
 }
 
@@ -35,6 +40,37 @@ export function writeDurably(file: string, text: string): void {
       throw error;
     }
   });
+}
+
+/** What `writeDurably` wrote, read by `parse`; undefined where there is no file. FaultError 'unreadable' where the file
+ * holds something else, so that nobody takes it for an empty one. */
+export function readWritten<T>(file: string, parse: (text: string) => T | undefined): T | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code, syscall, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw syscall === undefined ? error : unreadable(file, message);
+  }
+  const value = parse(text);
+  if (value === undefined) throw unreadable(file, 'it does not hold what was written to it');
+  return value;
+}
+
+function unreadable(file: string, why: string): FaultError {
+  return new FaultError('unreadable', file, `${why}; without this file the switch begins anew`);
+}
+
+/** A reader of JSON of this shape, for `readWritten`. */
+export function jsonOf<T>(shape: z.ZodType<T>): (text: string) => T | undefined {
+  return (text) => {
+    try {
+      return shape.safeParse(JSON.parse(text)).data;
+    } catch {
+      return undefined;
+    }
+  };
 }
 
 function writeSynced(path: string, content: string): void {

@@ -2,10 +2,11 @@
 // history is somebody's edit. They are several files, so a mark in the state folder says while they are rewritten: what
 // a crash leaves mixed is then known for ours.
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readText } from '../../config/limits.ts';
-import { FaultError } from '../faults.ts';
+import { defaultLimits } from '../../config/limits.ts';
+import type { Problem } from '../../config/problem.ts';
+import { readRegular } from '../../lib/file.ts';
 import { refusal, replaceWhole } from './disk.ts';
 import type { History } from './history.ts';
 import type { FaceText } from './revision.ts';
@@ -17,24 +18,31 @@ export interface Face {
   readonly state: string;
 }
 
-const isManifest = (name: string): boolean => name.endsWith('.yaml') || name.endsWith('.yml');
+/** Names that begin with a dot are those of editors and of version control. */
+const isManifest = (name: string): boolean => /^[^.].*\.ya?ml$/s.test(name);
 const markOf = (face: Face): string => join(face.state, 'face-is-being-written');
 
-/** What stands on disk; undefined where FILE does not exist. Files of the folder's top level, in name order. FaultError
- * where it can't be read. */
-export function readFace(face: Face): FaceText | undefined {
-  try {
-    const document = readIf(face.file);
-    if (document === undefined) return undefined;
-    const manifests: Record<string, Uint8Array> = {};
-    for (const name of face.manifests === undefined ? [] : listIf(face.manifests)) {
-      const content = readIf(join(face.manifests ?? '', name));
-      if (content !== undefined) manifests[name] = content;
+/** What stands on disk: FILE, undefined where there is none, and the files of the folder's top level, in name order.
+ * What is there and cannot be read is a Problem. */
+export function readFace(face: Face): { readonly text: FaceText | undefined; readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const reading = <T>(path: string, read: (path: string) => T, otherwise: T): T => {
+    try {
+      return read(path);
+    } catch (error) {
+      const message = `it cannot be read: ${(error as Error).message}`;
+      problems.push({ file: path, line: 1, column: 1, path: '', message });
+      return otherwise;
     }
-    return { document, manifests };
-  } catch (error) {
-    throw faceFault(face, error);
-  }
+  };
+  const document = reading(face.file, readIf, undefined);
+  if (document === undefined) return { text: undefined, problems };
+  const { manifests: folder } = face;
+  const names = folder === undefined ? [] : reading(folder, listIf, []);
+  const manifests = Object.fromEntries(
+    names.map((name) => [name, reading(join(folder ?? '', name), readWhole, new Uint8Array())]),
+  );
+  return { text: { document, manifests }, problems };
 }
 
 /** Whether somebody edited it: no revision has this text, and it is not what a crash left of our own writing. A switch
@@ -63,15 +71,8 @@ export async function writeFace(
     for (const each of todo) await each();
     await rm(markOf(face), { force: true });
   } catch (error) {
-    throw faceFault(face, error);
+    throw refusal(face.file, error);
   }
-}
-
-/** People work in these folders: whatever they made of them, it is a Fault. */
-function faceFault(face: Face, error: unknown): unknown {
-  const refused = refusal(face.file, error);
-  const { code, message } = refused as NodeJS.ErrnoException;
-  return code === undefined ? refused : new FaultError('refused', face.file, message, true);
 }
 
 type Change = () => Promise<void>;
@@ -89,22 +90,27 @@ async function manifestChanges(
 }
 
 async function change(path: string, text: string): Promise<readonly Change[]> {
-  const there = await readFile(path).catch(absent);
-  return there?.equals(Buffer.from(text)) === true ? [] : [() => replaceWhole(path, text)];
+  const bytes = Buffer.from(text);
+  // What is not of its length is not read: it may be no file, and without an end.
+  const about = await stat(path).catch(absent);
+  const same = about?.isFile() === true && about.size === bytes.length && (await readFile(path)).equals(bytes);
+  return same ? [] : [() => replaceWhole(path, text)];
 }
 
-/** A folder is no file; nor is a link that leads nowhere, as editors leave them. */
 function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT' && error.code !== 'EISDIR') throw error;
+  if (error.code !== 'ENOENT') throw error;
 }
 
 function readIf(path: string): Uint8Array | undefined {
   try {
-    return readText(path);
+    return readWhole(path);
   } catch (error) {
     return absent(error as NodeJS.ErrnoException);
   }
 }
+
+/** As far as it need be read to be refused for its length. */
+const readWhole = (path: string): Uint8Array => readRegular(path, defaultLimits.bytes + 1);
 
 function listIf(folder: string): string[] {
   try {

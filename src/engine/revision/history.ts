@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import { refusal, syncNames, writeDurably, writeWhole } from './disk.ts';
 import type { FaceText, RevisionInfo, StoredRevision } from './revision.ts';
 
@@ -22,6 +23,7 @@ export type Confirm = Pick<Pending, 'previous' | 'confirmBy'>;
 export interface History {
   /** Newest first; the one that waits for a confirm says until when. */
   list(): readonly RevisionInfo[];
+  /** Undefined where there is none, or the disk does not give it back as it was recorded. */
   read(number: number): StoredRevision | undefined;
   /** 0 where there is none. */
   newest(): number;
@@ -59,7 +61,7 @@ export function openHistory(state: string): History {
   let last = 0;
   for (const name of readdirSync(folder).filter((each) => /^\d+$/.test(each))) {
     last = Math.max(last, Number(name));
-    const meta = readMeta(join(folder, name));
+    const meta = readMeta(folder, name);
     if (meta !== undefined) metas.set(meta.number, meta);
   }
   const newest = (): number => Math.max(0, ...metas.keys());
@@ -68,7 +70,7 @@ export function openHistory(state: string): History {
     list: () => [...metas.values()].toSorted((a, b) => b.number - a.number).map((meta) => shown(meta, pending())),
     read: (number) => {
       const meta = metas.get(number);
-      return meta === undefined ? undefined : readRevision(folder, shown(meta, pending()));
+      return meta === undefined ? undefined : readRevision(folder, meta, shown(meta, pending()));
     },
     newest,
     async record(revision, confirm) {
@@ -131,9 +133,19 @@ function nameOf(number: number): string {
   return String(number).padStart(6, '0');
 }
 
-function readMeta(folder: string): Meta | undefined {
+const metaShape = z.object({
+  number: z.int(),
+  when: z.number(),
+  by: z.string(),
+  comment: z.string(),
+  confirm: z.object({ previous: z.int(), confirmBy: z.number() }).optional(),
+  hashes: z.object({ document: z.string(), manifests: z.record(z.string(), z.string()) }),
+});
+
+function readMeta(folder: string, name: string): Meta | undefined {
   try {
-    return JSON.parse(readFileSync(join(folder, 'meta.json'), 'utf8')) as Meta;
+    const meta: unknown = JSON.parse(readFileSync(join(folder, name, 'meta.json'), 'utf8'));
+    return metaShape.safeParse(meta).success && nameOf((meta as Meta).number) === name ? (meta as Meta) : undefined;
   } catch {
     return undefined;
   }
@@ -180,16 +192,24 @@ async function everyOne<T>(items: readonly T[], call: (item: T) => Promise<void>
     if (outcome.status === 'rejected') throw outcome.reason;
 }
 
-function readRevision(folder: string, info: RevisionInfo): StoredRevision {
+function readRevision(folder: string, { hashes }: Meta, info: RevisionInfo): StoredRevision | undefined {
   const root = join(folder, nameOf(info.number));
-  const manifests = readFolder(join(root, 'manifests')).map(([name, bytes]) => [name, bytes.toString('utf8')]);
-  const files = readFolder(join(root, 'files')).map(([name, bytes]) => [decodeURIComponent(name), bytes]);
-  return {
-    ...info,
-    document: readFileSync(join(root, 'document.yaml'), 'utf8'),
-    manifests: Object.fromEntries(manifests) as Record<string, string>,
-    files: Object.fromEntries(files) as Record<string, Uint8Array>,
-  };
+  try {
+    const document = readFileSync(join(root, 'document.yaml'));
+    const manifests = Object.fromEntries(readFolder(join(root, 'manifests')));
+    if (JSON.stringify(hashesOf(document, manifests)) !== JSON.stringify(hashes)) return undefined;
+    return {
+      ...info,
+      document: document.toString('utf8'),
+      manifests: Object.fromEntries(Object.entries(manifests).map(([name, bytes]) => [name, bytes.toString('utf8')])),
+      files: Object.fromEntries(
+        readFolder(join(root, 'files')).map(([name, bytes]) => [decodeURIComponent(name), bytes]),
+      ),
+    };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    return undefined;
+  }
 }
 
 function readFolder(folder: string): [string, Buffer][] {

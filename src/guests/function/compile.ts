@@ -28,7 +28,7 @@ export function checkFunctions(functions: Functions, look: Look): readonly Probl
   return Object.entries(functions).flatMap(([name, entry]) => {
     const missing = look.file(entry.source) === undefined;
     const at = [owner, name, 'source'];
-    const hint = 'it is looked for beside the document, not outside its folder';
+    const hint = 'a file of at most 16 MiB is looked for beside the document, not outside its folder';
     return [
       ...(missing ? [look.problem(at, `there is no file ${entry.source}`, hint)] : []),
       ...checkGuest(owner, name, entry, look),
