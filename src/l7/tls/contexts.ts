@@ -49,7 +49,8 @@ function serverSpec(
     certificates: certificatesOf(host.certificates, secrets),
     ...rules,
     alpn: protocol === 'HTTPS' ? ['h2', 'http/1.1'] : [],
-    policy: hash('sha256', JSON.stringify([name, host.host, rules]), 'hex'),
+    // What is in a connection is of the policy too: one of HTTP is none of those that go on as they come.
+    policy: hash('sha256', JSON.stringify([name, protocol, host.host, rules]), 'hex'),
   };
 }
 

@@ -63,9 +63,9 @@ export class HostViews {
         const user = hostUser(listener, host);
         const { id, policy } = contexts.get(user)!;
         const { table, streams } = tables.get(host.routes)!;
-        const now = { table, streams, ...settingsOf(listener), context: id };
+        const now = { table, streams, port, ...settingsOf(listener), context: id };
         const old = this.byPolicy.get(policy);
-        const view = old === undefined ? { name, port, protocol, host: host.host, ...now } : Object.assign(old, now);
+        const view = old === undefined ? { name, protocol, host: host.host, ...now } : Object.assign(old, now);
         this.byPolicy.set(policy, view);
         this.policies.set(user, policy);
         retired.delete(policy);

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { eventually } from '../../../test/fake/eventually.ts';
-import { sleep, snapshot, stream, upstream } from '../../../test/fake/l7.ts';
+import { route, sleep, snapshot, stream, upstream } from '../../../test/fake/l7.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import type { Rig } from '../../../test/fake/l7-rig.ts';
 import { pki } from '../../../test/fake/pki.ts';
@@ -135,4 +135,26 @@ test('a PROXY header may stand before it, and go to the server; a host without a
     assert.deepEqual(lines, ['192.0.2.7 ', '192.0.2.7 tcp']);
   });
   assert.equal(r.log.find(({ route }) => route === '')?.flags, 'no-route');
+});
+
+test('a listener of HTTPS that becomes one of TCP over TLS, and the way back: each client gets what is there now', async () => {
+  await using up = await upstream((socket, piece) => socket.write(`got ${String(piece).slice(0, 3)}`));
+  using r = await rig();
+  r.endpoints('a', [up.port]);
+  const one = host('a.test', 'a');
+  const web = [{ domains: ['*'], name: '*', routes: [route('web', { kind: 'reply', status: 200, body: 'web' })] }];
+  const base = snapshot(r.port, [], [{ key: 'a' }]);
+  for (const protocol of ['HTTPS', 'TCPS', 'HTTPS', 'TCPS'] as const) {
+    r.apply({
+      ...base,
+      listeners: base.listeners.map((l) => ({ ...l, protocol, tls: [one] })),
+      routes: [...base.routes, { name: one.routes, hosts: web, streams: [stream('tcp', 'a')] }],
+      secrets,
+    });
+    const socket = dial(r, 'a.test');
+    socket.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    assert.match(await hear(socket), protocol === 'HTTPS' ? /^HTTP\/1.1 200 / : /^got GET$/);
+    socket.destroy();
+  }
+  assert.deepEqual(r.faults, []);
 });

@@ -69,6 +69,8 @@ export type FromWorker =
   | { type: 'parked' }
   | { type: 'stopped'; seq: number };
 
+type Prepare = Extract<ToWorker, { type: 'prepare' }>;
+
 /** Of work on a change between two turns. */
 const CHANGE_MS = 0.25;
 /** How often a stopping worker looks whether its connections are done, at first and later on. */
@@ -97,6 +99,8 @@ class L7Worker {
   private prepared: Prepared | undefined;
   private preparedSeq = 0;
   private preparing = new AbortController();
+  /** Ends when nothing is prepared: what one gives up is given back before the next takes something. */
+  private work: Promise<void> = Promise.resolve();
   /** Milliseconds of the longest piece of work on the last change. */
   private changeMs = 0;
 
@@ -140,11 +144,16 @@ class L7Worker {
   }
 
   /** Work on a change is done between the turns of the engine: requests are decided by what is in force meanwhile. */
-  private async prepare({ seq, steps, anew, clear }: Extract<ToWorker, { type: 'prepare' }>): Promise<void> {
+  private prepare(m: Prepare): void {
     this.abort();
-    this.changeMs = 0;
     const { signal } = (this.preparing = new AbortController());
+    this.work = this.work.then(() => this.compile(m, signal));
+  }
+
+  private async compile({ seq, steps, anew, clear }: Prepare, signal: AbortSignal): Promise<void> {
+    this.changeMs = 0;
     try {
+      signal.throwIfAborted();
       for (const stat of clear) this.counters.clear(stat);
       const work = this.listeners.prepare(unpack(steps), anew);
       const prepared = await inTurns(work, CHANGE_MS, { signal, spent: (ms) => this.spent(ms) });
@@ -235,7 +244,7 @@ class L7Worker {
   }
 
   hear(m: ToWorker): void {
-    if (m.type === 'prepare') void this.prepare(m);
+    if (m.type === 'prepare') this.prepare(m);
     else if (m.type === 'commit') this.commit(m.seq, m.sockets);
     else if (m.type === 'accept') this.listeners.accept(m.sockets);
     else if (m.type === 'abort') this.abort();
