@@ -162,15 +162,19 @@ export function healthyGuests(read: Read): readonly string[] {
 /** Statuses and endpoints of the running revision; endpoints are told again when a guest's health changes. */
 function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
   let built = atOnce(build(host.read.look()));
-  const told = new Map<string, string>();
+  /** By scope, and in it by cluster. */
+  const told = new Map<Scope, ReadonlyMap<string, string>>();
   const tell = (): void => {
-    const all = built.endpointsFor(health);
-    const named = new Set(all.map((endpoints) => endpoints.cluster));
-    for (const cluster of told.keys()) if (!named.has(cluster)) told.delete(cluster);
-    for (const endpoints of all) {
-      if (told.get(endpoints.cluster) === endpoints.version) continue;
-      told.set(endpoints.cluster, endpoints.version);
-      for (const consumer of Object.values(consumers)) consumer.endpoints(endpoints);
+    const all = new Map(built.endpointsFor(health).map((endpoints) => [endpoints.cluster, endpoints]));
+    for (const { scope, clusters } of built.snapshots) {
+      const before = told.get(scope);
+      const now = new Map<string, string>();
+      for (const { key } of clusters) {
+        const endpoints = all.get(key)!;
+        now.set(key, endpoints.version);
+        if (before?.get(key) !== endpoints.version) consumers[scope].endpoints(endpoints);
+      }
+      told.set(scope, now);
     }
   };
   const again = (): void => {

@@ -270,3 +270,26 @@ test('bounds of a listener hold over all workers, and what a worker had is free 
   await eventually(() => assert.equal(router.listenerStats()[0]?.connections, 0));
   assert.match(await get(port), /^HTTP\/1.1 200/);
 });
+
+test('endpoints of a cluster that is gone, or was only in what was refused, are kept for nobody', async () => {
+  await using up = await upstream();
+  const port = await freePort();
+  await using router = startRouter({ workers: 1, ackMs: patienceMs });
+  const told = (): void => router.endpoints({ cluster: 'a', version: '1', list: [endpoint(up.port)] });
+  const [named, other] = [snapshot(port, hosts(), [{ key: 'a' }]), snapshot(port, hosts(), [{ key: 'b' }])];
+  told();
+  await served(router, named);
+  assert.match(await get(port), /^HTTP\/1.1 200/);
+  await served(router, other);
+  assert.match(await get(port), /^HTTP\/1.1 500/);
+  await served(router, { ...named, version: 'again' });
+  assert.match(await get(port), /^HTTP\/1.1 503/);
+  told();
+  await eventually(async () => assert.match(await get(port), /^HTTP\/1.1 200/));
+  await served(router, { ...other, version: 'other' });
+  told();
+  const refused = { ...named, listeners: named.listeners.map((l) => ({ ...l, routes: 'none' })) };
+  assert.equal((await router.offer(refused)).ok, false);
+  await served(router, { ...named, version: 'third' });
+  assert.match(await get(port), /^HTTP\/1.1 503/);
+});

@@ -199,9 +199,19 @@ class WorkerRouter implements Router {
     if (this.stopping) return refuse('the router is stopping');
     const why = await this.putInForce(snapshot);
     this.stats.settle(why === undefined ? snapshot : this.inForce);
+    if (why === undefined) this.forget(this.inForce, snapshot);
+    else this.forget(snapshot, this.inForce);
     if (why !== undefined) return refuse(why);
     this.inForce = snapshot;
     return { ok: true, version };
+  }
+
+  /** Endpoints of clusters that are in the one and not in the other: nobody asks for them until they are told again. */
+  private forget(one: Snapshot | undefined, other: Snapshot | undefined): void {
+    const kept = new Set(other?.clusters.map(({ key }) => key));
+    for (const { key } of one?.clusters ?? []) {
+      if (!kept.has(key) && this.latest.has(key)) this.endpoints({ cluster: key, version: '', list: [] });
+    }
   }
 
   private async putInForce(snapshot: Snapshot): Promise<string | undefined> {

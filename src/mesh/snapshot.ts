@@ -286,6 +286,7 @@ export interface Nack {
  * refused. */
 export interface Consumer {
   offer(snapshot: Snapshot): Promise<Ack | Nack>;
+  /** Of clusters in force, or of those that the next offer brings; of one that is gone they are forgotten. */
   endpoints(endpoints: Endpoints): void;
 }
 

@@ -133,7 +133,7 @@ function openEngine() {
     return ids;
   };
   const engine = {
-    listener: (hello?: unknown, tag?: number) => next(listeners, { hello, tag, fds: new Set() }),
+    listener: (hello?: unknown, tag?: number) => next(listeners, { hello, tag, fds: new Set<number>() }),
     unlisten: (id: number) => assert.ok(listeners.delete(id)),
     limit: (id: number, bounds: Bounds) => void (listeners.get(id)!.bounds = bounds),
     accept: (id: number, fd: number) => void listeners.get(id)!.fds.add(fd),

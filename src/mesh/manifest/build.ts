@@ -8,7 +8,7 @@
 import { atOnce } from '../../lib/work/turns.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
-import { type Health, type Registry, type Service, serviceHosts } from '../registry/model.ts';
+import type { Health, Registry } from '../registry/model.ts';
 import type {
   Cluster,
   ClusterKey,
@@ -32,12 +32,12 @@ import { type Grants, grantsOf } from './gatewayapi/grant.ts';
 import { compileGrpcRoute } from './gatewayapi/grpcroute.ts';
 import { type CompiledRoute, compileHttpRoute } from './gatewayapi/httproute.ts';
 import { type CompiledStream, compileStreamRoute } from './gatewayapi/stream.ts';
-import { type OrderedRoutes, streamsOf, virtualHosts } from './hosts.ts';
+import { type OrderedRoutes, type Socket, socketName, streamsOf, virtualHosts } from './hosts.ts';
 import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
 import { trafficRules } from './istio/destinationrule.ts';
-import { compileVirtualService } from './istio/virtualservice.ts';
+import { type CompiledService, compileVirtualService } from './istio/virtualservice.ts';
 import { type ByKind, eachOfKind, kindName, kinds, ofKind } from './kinds.ts';
-import { plainRoute, type Policy, policyOf } from './mesh.ts';
+import { outbound, policyOf, steered } from './mesh.ts';
 import { listenerSettings, proxyVersions, type SettingsOf } from './policy/attach.ts';
 import { idleTimes } from './policy/idle.ts';
 import { bad, type ManifestStatus, type StatusBook, statusBook } from './status.ts';
@@ -106,11 +106,14 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
     grants,
     book,
   });
+  const virtual: CompiledService[] = [];
+  for (const service of eachOfKind(kinds.virtualService, byKind, refused)) {
+    virtual.push(idle.service(compileVirtualService(service, backends)));
+    yield;
+  }
   const istio = {
     gateways: ofKind(kinds.istioGateway, byKind, refused),
-    services: ofKind(kinds.virtualService, byKind, refused).map((v) =>
-      idle.service(compileVirtualService(v, backends)),
-    ),
+    services: virtual,
     gatewayAddress: input.gatewayAddress,
     secrets,
     book,
@@ -128,9 +131,9 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
   const scope = (name: Scope, all: readonly Socket[]) => snapshotOf(name, all, { ...parts, shared });
   const own = yield* socketsOf(sockets, (b) => b.addresses);
   return builtOf(input, book, backends, [
-    yield* scope('router', [...own, ...steered(services, policy)]),
+    yield* scope('router', [...own, ...(yield* steered(services, policy))]),
     yield* scope('gateway', yield* socketsOf(sockets, () => ['0.0.0.0'])),
-    yield* scope('sidecar', outbound(services, policy)),
+    yield* scope('sidecar', yield* outbound(services, policy)),
   ]);
 }
 
@@ -181,8 +184,6 @@ function streamRoutes(
     ofKind(known, manifests, refused).map((route) => compileStreamRoute(kind, route, backends, grants));
   return [...compiled('TCPRoute', kinds.tcpRoute), ...compiled('TLSRoute', kinds.tlsRoute)];
 }
-
-type Socket = readonly [Listener, ...RouteTable[]];
 
 interface Sockets {
   readonly bindings: readonly GatewayBinding[];
@@ -264,53 +265,6 @@ function onePerSocket(here: readonly (GatewayBinding | IstioBinding)[], name: st
     book.set(other.manifest, bad('Programmed', 'Invalid', message), other.part);
   }
   return protocol;
-}
-
-function socketName(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** Addresses of services with policy: the fast path steers their connections here. */
-function steered(services: Registry, policy: Policy): Socket[] {
-  return [...services.values()].flatMap((service) =>
-    service.ports.flatMap(({ port, protocol: declared }): Socket[] => {
-      const { routes, streams } = policy(service, port);
-      if (service.address === undefined || routes.length + streams.length === 0) return [];
-      const name = `steer:${socketName(service.address, port)}`;
-      const http = declared === 'auto' ? ('auto' as const) : ('HTTP' as const);
-      const protocol = routes.length > 0 ? http : ('TCP' as const);
-      const listener = { name, address: service.address, port, protocol, routes: name, steered: true };
-      const hosts = [{ name: '*', domains: ['*'], routes }];
-      return [
-        [listener, protocol === 'HTTP' ? { name, hosts } : { name, hosts: protocol === 'auto' ? hosts : [], streams }],
-      ];
-    }),
-  );
-}
-
-/** What a sidecar's workload connects to: one listener a port, on loopback, the services apart by Host. */
-function outbound(services: Registry, policy: Policy): Socket[] {
-  const byPort = new Map<number, Service[]>();
-  for (const service of services.values()) {
-    for (const { port, protocol } of service.ports) {
-      if (protocol === 'HTTP') byPort.set(port, [...(byPort.get(port) ?? []), service]);
-    }
-  }
-  return [...byPort].map(([port, list]): Socket => {
-    const name = `outbound:${port}`;
-    const hosts = list.map((service) => {
-      const { routes } = policy(service, port);
-      return {
-        name: `${service.namespace}/${service.name}`,
-        domains: serviceHosts(service),
-        routes: routes.length > 0 ? routes : [plainRoute(service, port)],
-      };
-    });
-    return [
-      { name, address: '127.0.0.1', port, protocol: 'HTTP', routes: name },
-      { name, hosts },
-    ];
-  });
 }
 
 interface Parts {

@@ -1,12 +1,19 @@
 // All that is bound to one socket -> the virtual hosts and streams of its route table.
 import type { Manifest } from '../../config/manifest.ts';
-import type { Route, StreamRoute, VirtualHost } from '../snapshot.ts';
+import type { Listener, Route, RouteTable, StreamRoute, VirtualHost } from '../snapshot.ts';
 import { compareAge, compareText, type FirstSeen } from './age.ts';
 import type { GatewayBinding } from './gatewayapi/gateway.ts';
 import { compareRank, type RankedRoute } from './gatewayapi/rank.ts';
 import type { CompiledStream } from './gatewayapi/stream.ts';
 import { compareHosts, coveringNames, covers } from './hostname.ts';
 import type { StatusBook } from './status.ts';
+
+/** Where connections come in, and its tables. */
+export type Socket = readonly [Listener, ...RouteTable[]];
+
+export function socketName(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
 
 /** Routes of an Istio VirtualService for one host, in the order of trying. */
 export interface OrderedRoutes {

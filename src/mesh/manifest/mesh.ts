@@ -1,13 +1,14 @@
 // Policy inside the mesh: what is attached to a service itself, not to a Gateway.
 import type { Manifest } from '../../config/manifest.ts';
-import { type Registry, type Service, serviceKey } from '../registry/model.ts';
-import type { Route, StreamRoute } from '../snapshot.ts';
+import { type Registry, type Service, serviceHosts, serviceKey } from '../registry/model.ts';
+import type { Route, StreamRoute, VirtualHost } from '../snapshot.ts';
 import { noEdits } from '../snapshot.ts';
 import { compareAge, type FirstSeen } from './age.ts';
 import type { CompiledRoute } from './gatewayapi/httproute.ts';
 import { compareRank } from './gatewayapi/rank.ts';
 import type { ParentRef } from './gatewayapi/schema.ts';
 import type { CompiledStream } from './gatewayapi/stream.ts';
+import { type Socket, socketName } from './hosts.ts';
 import { bad, good, type StatusBook } from './status.ts';
 
 /** Ordered routes of an Istio VirtualService for a service's port. */
@@ -34,18 +35,21 @@ export function* policyOf(
   book: StatusBook,
   firstSeen?: FirstSeen,
 ): Generator<undefined, Policy, undefined> {
-  const attached: { route: CompiledRoute | CompiledStream; ref: ParentRef; key: string }[] = [];
+  const attached = new Map<string, { route: CompiledRoute | CompiledStream; ref: ParentRef }[]>();
   for (const route of routes) {
     for (const ref of route.source.spec.parentRefs) {
       const isGateway = ref.kind === 'Gateway' && ref.group === 'gateway.networking.k8s.io';
       if (isGateway || !accept(route, ref, registry, book)) continue;
-      attached.push({ route, ref, key: serviceKey(ref.namespace ?? route.source.namespace, ref.name) });
+      const key = serviceKey(ref.namespace ?? route.source.namespace, ref.name);
+      const list = attached.get(key) ?? [];
+      attached.set(key, list);
+      list.push({ route, ref });
     }
     yield;
   }
   return (service, port) => {
     const key = serviceKey(service.namespace, service.name);
-    const own = attached.filter((a) => a.key === key && (a.ref.port === undefined || a.ref.port === port));
+    const own = (attached.get(key) ?? []).filter(({ ref }) => ref.port === undefined || ref.port === port);
     const all = [...new Set(own.map((a) => a.route))];
     const ranked = all
       .flatMap((route) => ('routes' in route ? route.routes(port) : []))
@@ -101,8 +105,60 @@ function accept(route: CompiledRoute | CompiledStream, ref: ParentRef, registry:
   return true;
 }
 
+/** Addresses of services with policy: the fast path steers their connections here. */
+export function* steered(services: Registry, policy: Policy): Generator<undefined, Socket[], undefined> {
+  const sockets: Socket[] = [];
+  for (const service of services.values()) {
+    for (const { port, protocol: declared } of service.ports) {
+      const { routes, streams } = policy(service, port);
+      if (service.address === undefined || routes.length + streams.length === 0) continue;
+      const name = `steer:${socketName(service.address, port)}`;
+      const http = declared === 'auto' ? ('auto' as const) : ('HTTP' as const);
+      const protocol = routes.length > 0 ? http : ('TCP' as const);
+      const listener = { name, address: service.address, port, protocol, routes: name, steered: true };
+      const hosts = [{ name: '*', domains: ['*'], routes }];
+      const table = protocol === 'HTTP' ? { name, hosts } : { name, hosts: protocol === 'auto' ? hosts : [], streams };
+      sockets.push([listener, table]);
+    }
+    yield;
+  }
+  return sockets;
+}
+
+/** What a sidecar's workload connects to: one listener a port, on loopback, the services apart by Host. */
+export function* outbound(services: Registry, policy: Policy): Generator<undefined, Socket[], undefined> {
+  const byPort = new Map<number, Service[]>();
+  for (const service of services.values()) {
+    for (const { port, protocol } of service.ports) {
+      if (protocol !== 'HTTP') continue;
+      const list = byPort.get(port) ?? [];
+      byPort.set(port, list);
+      list.push(service);
+    }
+  }
+  const sockets: Socket[] = [];
+  for (const [port, list] of byPort) {
+    const name = `outbound:${port}`;
+    const hosts: VirtualHost[] = [];
+    for (const service of list) {
+      const { routes } = policy(service, port);
+      hosts.push({
+        name: `${service.namespace}/${service.name}`,
+        domains: serviceHosts(service),
+        routes: routes.length > 0 ? routes : [plainRoute(service, port)],
+      });
+      yield;
+    }
+    sockets.push([
+      { name, address: '127.0.0.1', port, protocol: 'HTTP', routes: name },
+      { name, hosts },
+    ]);
+  }
+  return sockets;
+}
+
 /** The route of a service without policy: everything to its endpoints. */
-export function plainRoute(service: Service, port: number): Route {
+function plainRoute(service: Service, port: number): Route {
   const cluster = `${service.namespace}/${service.name}/${port}`;
   return {
     name: `service/${cluster}`,

@@ -1,7 +1,7 @@
 // What there is to be told, scope by scope, and who is to be told of a change.
 import { type Run, serial } from '../../lib/work/queue.ts';
 import { inTurns } from '../../lib/work/turns.ts';
-import type { Ack, Consumer, Endpoints, Scope, Snapshot } from '../snapshot.ts';
+import type { Ack, Cluster, Consumer, Endpoints, Scope, Snapshot } from '../snapshot.ts';
 import { emptySet, encodeEndpoints, encodingSnapshot, type ResourceSet, type XdsResource } from './encode/resources.ts';
 
 /** Scopes that proxies can have: the switch's own router is none of them. */
@@ -24,6 +24,8 @@ interface State {
   /** One snapshot after the other. */
   readonly inOrder: Run;
   snapshot: string | undefined;
+  /** What the snapshot names; some of it is not for proxies. */
+  clusters: readonly Cluster[];
   encoded: Omit<ResourceSet, 'eds'>;
   readonly endpoints: Map<string, { readonly version: string; readonly resource: XdsResource }>;
   set: ResourceSet;
@@ -36,6 +38,7 @@ export function openScopes(): Scopes {
   const fresh = (): State => ({
     inOrder: serial(),
     snapshot: undefined,
+    clusters: [],
     encoded: emptySet,
     endpoints: new Map(),
     set: emptySet,
@@ -71,10 +74,11 @@ function consumerOf(scope: ProxyScope, state: State): Consumer {
 
 async function take(state: State, snapshot: Snapshot): Promise<void> {
   if (snapshot.version === state.snapshot) return;
-  const before = state.encoded;
   state.encoded = await inTurns(encodingSnapshot(snapshot), turnMs);
   state.snapshot = snapshot.version;
-  for (const name of before.cds.keys()) if (!state.encoded.cds.has(name)) state.endpoints.delete(name);
+  const kept = new Set(snapshot.clusters.map(({ key }) => key));
+  for (const { key } of state.clusters) if (!kept.has(key)) state.endpoints.delete(key);
+  state.clusters = snapshot.clusters;
   change(state);
 }
 

@@ -1,4 +1,5 @@
 // One VirtualService -> routes in its own order. What it is bound to is gateway.ts's and build.ts's business.
+import { same } from '../../../lib/compare/same.ts';
 import type {
   HeaderEdits,
   HeaderMatch,
@@ -40,7 +41,14 @@ export function compileVirtualService(source: Typed<VirtualServiceSpec>, backend
   );
   const absolute = (gateway: string): string =>
     gateway === 'mesh' || gateway.includes('/') ? gateway.replace(/^\.\//, `${namespace}/`) : `${namespace}/${gateway}`;
-  const routes = (gateway: string, port: number): Route[] =>
+  const made = madeOf(source, clusters);
+  const routes = (gateway: string, port: number): readonly Route[] => {
+    const place = `${gateway}:${port}`;
+    const list = made.get(place) ?? routesAt(gateway, port);
+    made.set(place, list);
+    return list;
+  };
+  const routesAt = (gateway: string, port: number): Route[] =>
     spec.http.flatMap((http, h) => {
       const matches: readonly (HttpMatch | undefined)[] = http.match.length > 0 ? http.match : [undefined];
       return matches.flatMap((match, m): Route[] => {
@@ -52,6 +60,24 @@ export function compileVirtualService(source: Typed<VirtualServiceSpec>, backend
   const gateways = [...new Set(spec.gateways.map(absolute))];
   const streams = compileStreams(source, backends, absolute, troubles);
   return { source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), gateways, routes, streams };
+}
+
+type Clusters = readonly (readonly WeightedCluster[])[];
+type Made = Map<string, readonly Route[]>;
+
+/** Routes of a spec, which never changes, by gateway and port, and what its destinations came to then: as long as that
+ * is the same the routes are. */
+const madeBefore = new WeakMap<
+  VirtualServiceSpec,
+  { readonly key: string; readonly clusters: Clusters; readonly made: Made }
+>();
+
+function madeOf({ key, spec }: Typed<VirtualServiceSpec>, clusters: Clusters): Made {
+  const before = madeBefore.get(spec);
+  if (before !== undefined && before.key === key && same(before.clusters, clusters)) return before.made;
+  const made: Made = new Map();
+  madeBefore.set(spec, { key, clusters, made });
+  return made;
 }
 
 /** Whether a route takes every request. */

@@ -24,16 +24,15 @@ export function idleTimes(
   firstSeen?: FirstSeen,
 ): IdleTimes {
   const times = new Map<string, number>();
+  const there = policies.length === 0 ? new Set<string>() : new Set(manifests.map(targetOf));
   for (const { manifest, namespace, spec } of policies.toSorted((a, b) =>
     compareAge(a.manifest, b.manifest, firstSeen),
   )) {
     for (const ref of spec.targetRefs) {
       const key = keyOf(ref.kind, `${namespace}/${ref.name}`);
       const part = `${ref.kind} ${namespace}/${ref.name}`;
-      const isTarget = ({ apiVersion, kind, metadata }: Manifest): boolean =>
-        apiVersion.startsWith(`${ref.group}/`) && keyOf(kind, `${metadata.namespace}/${metadata.name}`) === key;
       const none = bad('Accepted', 'TargetNotFound', `there is no ${part}`);
-      book.set(manifest, manifests.some(isTarget) ? good('Accepted') : none, part);
+      book.set(manifest, there.has(`${ref.group}/${key}`) ? good('Accepted') : none, part);
       if ((times.get(key) ?? spec.timeout.idle) !== spec.timeout.idle) {
         const message = `an older RoutePolicy says otherwise of ${part}`;
         book.set(manifest, { type: 'Conflicted', status: 'True', reason: 'Conflicted', message }, part);
@@ -66,6 +65,12 @@ export function idleTimes(
       };
     },
   };
+}
+
+/** Of what a policy may name: there may be thousands of both. */
+function targetOf({ apiVersion, kind, metadata }: Manifest): string {
+  const group = apiVersion.slice(0, Math.max(0, apiVersion.lastIndexOf('/')));
+  return `${group}/${keyOf(kind, `${metadata.namespace}/${metadata.name}`)}`;
 }
 
 function keyOf(kind: string, name: string): string {
