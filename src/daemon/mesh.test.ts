@@ -275,7 +275,7 @@ function openReader() {
       }));
       const bytes = [];
       for (const scope of ['gateway', 'sidecar'] as const) {
-        const { snapshot } = resources.get(`snapshot/${scope}`)?.spec as { readonly snapshot: Snapshot };
+        const { snapshot } = resources.get(`snapshot/${scope}`)!.spec as { readonly snapshot: Snapshot };
         if (applied) await scopes.consumer(scope).offer(snapshot);
         bytes.push(
           applied ? { ...scopes.current(scope), eds: undefined } : { ...encodeSnapshot(snapshot), eds: undefined },
