@@ -30,12 +30,12 @@ import { withBackendTls } from './gatewayapi/backendtls.ts';
 import { bindGateways, type GatewayBinding } from './gatewayapi/gateway.ts';
 import { type Grants, grantsOf } from './gatewayapi/grant.ts';
 import { compileGrpcRoute } from './gatewayapi/grpcroute.ts';
-import { type CompiledRoute, compileHttpRoute } from './gatewayapi/httproute.ts';
+import { compileHttpRoute } from './gatewayapi/httproute.ts';
 import { type CompiledStream, compileStreamRoute } from './gatewayapi/stream.ts';
 import { type OrderedRoutes, type Socket, socketName, streamsOf, virtualHosts } from './hosts.ts';
 import { bindIstio, type IstioBinding, meshServices } from './istio/gateway.ts';
 import { trafficRules } from './istio/destinationrule.ts';
-import { type CompiledService, compileVirtualService } from './istio/virtualservice.ts';
+import { compileVirtualService } from './istio/virtualservice.ts';
 import { type ByKind, eachOfKind, kindName, kinds, ofKind } from './kinds.ts';
 import { outbound, policyOf, steered } from './mesh.ts';
 import { listenerSettings, proxyVersions, type SettingsOf } from './policy/attach.ts';
@@ -86,12 +86,12 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
   const backends = backendsFor(input, byKind, secrets, book, refused);
   const grants = grantsOf(ofKind(kinds.referenceGrant, byKind, refused));
   const idle = idleTimes(ofKind(kinds.routePolicy, byKind, refused), input.manifests, book, firstSeen);
-  const calls = ofKind(kinds.grpcRoute, byKind, refused).map((r) => compileGrpcRoute(r, backends, grants));
-  const web: CompiledRoute[] = [];
-  for (const route of eachOfKind(kinds.httpRoute, byKind, refused)) {
-    web.push(idle.http(compileHttpRoute(route, backends, grants)));
-    yield;
-  }
+  const calls = yield* inSteps(eachOfKind(kinds.grpcRoute, byKind, refused), (route) =>
+    compileGrpcRoute(route, backends, grants),
+  );
+  const web = yield* inSteps(eachOfKind(kinds.httpRoute, byKind, refused), (route) =>
+    idle.http(compileHttpRoute(route, backends, grants)),
+  );
   const routes = [
     ...calls.map((r) => idle.http(r)),
     ...web,
@@ -106,14 +106,11 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
     grants,
     book,
   });
-  const virtual: CompiledService[] = [];
-  for (const service of eachOfKind(kinds.virtualService, byKind, refused)) {
-    virtual.push(idle.service(compileVirtualService(service, backends)));
-    yield;
-  }
   const istio = {
     gateways: ofKind(kinds.istioGateway, byKind, refused),
-    services: virtual,
+    services: yield* inSteps(eachOfKind(kinds.virtualService, byKind, refused), (service) =>
+      idle.service(compileVirtualService(service, backends)),
+    ),
     gatewayAddress: input.gatewayAddress,
     secrets,
     book,
@@ -135,6 +132,16 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
     yield* scope('gateway', yield* socketsOf(sockets, () => ['0.0.0.0'])),
     yield* scope('sidecar', yield* outbound(services, policy)),
   ]);
+}
+
+/** What is made of each, one a step. */
+function* inSteps<T, U>(items: Iterable<T>, made: (item: T) => U): Generator<undefined, readonly U[], undefined> {
+  const all: U[] = [];
+  for (const item of items) {
+    all.push(made(item));
+    yield;
+  }
+  return all;
 }
 
 function builtOf({ health }: BuildInput, book: StatusBook, backends: Backends, snapshots: readonly Snapshot[]): Built {
