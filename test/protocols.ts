@@ -287,6 +287,18 @@ const tls: readonly Short[] = [
     'RFC 8446 6.1',
   ],
   [
+    'TLS before HTTP, then before TCP at the same port',
+    'src/l7/tls/stream.test.ts',
+    'a listener of HTTPS that becomes one of TCP over TLS, and the way back: each client gets what is there now',
+    'RFC 8446 6.1',
+  ],
+  [
+    'odd connections while everything changes',
+    'src/l7/odd.test.ts',
+    'whatever connections do while everything changes, nothing is left of it',
+    'Node HTTP/2',
+  ],
+  [
     'TLS before TCP: certificates of clients',
     'src/l7/tls/stream.test.ts',
     'who does not shake hands, or has no certificate where one must be, gets no connection to a server',

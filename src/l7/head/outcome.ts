@@ -39,6 +39,7 @@ export interface ListenerView {
 /** One host of a listener with TLS: a view of its own, with its own routes. */
 export interface TlsHostView extends ListenerView {
   readonly host: string;
+  /** Of the engine; 0: nobody has these rules any more. */
   context: number;
 }
 

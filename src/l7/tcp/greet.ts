@@ -159,6 +159,7 @@ export class Greeter {
 
   private terminate(base: number, x: Exchange, host: TlsHostView | undefined): void {
     if (host === undefined) return this.refuse(base, x, 'no-host');
+    if (host.context === 0) return this.refuse(base, x, 'other-rules');
     x.secured = host.protocol === 'TCPS';
     x.greeted = !x.secured;
     this.rows[base + t.W_ACTION] = t.TLS;

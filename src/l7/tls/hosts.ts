@@ -73,7 +73,12 @@ export class HostViews {
       });
       all.set(name, new TlsHosts(views));
     }
-    for (const policy of retired) this.byPolicy.delete(policy);
+    for (const policy of retired) {
+      // Who came by a listener that is gone and has said nothing yet may still ask for it.
+      const view = this.byPolicy.get(policy);
+      if (view !== undefined) view.context = 0;
+      this.byPolicy.delete(policy);
+    }
     return all;
   }
 

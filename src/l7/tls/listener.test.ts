@@ -1,8 +1,11 @@
 // Listeners with TLS in the router: who gets which host, and what changes under open connections.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as dial } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
+import { eventually } from '../../../test/fake/eventually.ts';
 import { endpoint, forward, host, route, sleep, snapshot, upstream, patienceMs } from '../../../test/fake/l7.ts';
 import { rig } from '../../../test/fake/l7-rig.ts';
 import { pki } from '../../../test/fake/pki.ts';
@@ -124,6 +127,20 @@ test('a new certificate is for new connections; one that stands goes on, with ne
   assert.equal(two.socket.getPeerCertificate().subject.CN, 'fresh');
   assert.deepEqual([await two.get('a.test'), await one.get('a.test')], ['200 new', '200 new']);
   for (const { socket } of [one, two]) socket.destroy();
+});
+
+test('whose listener goes before it has said its ClientHello is closed, and that is no fault', async () => {
+  using r = await rig();
+  r.apply(secure(r.port, [tlsHost('a.test', 'a')]));
+  const plain = dial({ port: r.port, host: '127.0.0.1' });
+  await once(plain, 'connect');
+  await eventually(() => assert.equal(r.engine.stats().connections, 1));
+  r.apply({ ...secure(r.port, []), listeners: [] });
+  const late = tls.connect({ socket: plain, ca: ours.ca, servername: 'a.test' });
+  late.on('error', () => {});
+  await new Promise((resolve) => late.on('close', resolve));
+  await eventually(() => assert.equal(r.log.at(-1)?.flags, 'other-rules'));
+  assert.equal(r.engine.stats().refusedRows, 0);
 });
 
 test('who came without a certificate does not stay when one is asked for from now on', async () => {
