@@ -12,7 +12,7 @@ import { kindNames } from '../mesh/manifest/kinds.ts';
 import { registryOf } from '../mesh/registry/compile.ts';
 import type { Health } from '../mesh/registry/model.ts';
 import { servicesSchema } from '../mesh/registry/schema.ts';
-import type { Consumer, Scope, Snapshot } from '../mesh/snapshot.ts';
+import type { Consumer, Endpoints, Scope, Snapshot } from '../mesh/snapshot.ts';
 import { type Crew, crewDriver, crewResource } from '../mesh/workers.ts';
 import type { Router } from '../l7/router.ts';
 import { portsSchema } from '../switch/l1/port/schema.ts';
@@ -163,16 +163,20 @@ export function healthyGuests(read: Read): readonly string[] {
 function followHealth(host: Host, consumers: Consumers, health: Health): AsyncDisposable & { readonly live: MeshLive } {
   let built = atOnce(build(host.read.look()));
   /** By scope, and in it by cluster. */
-  const told = new Map<Scope, ReadonlyMap<string, string>>();
+  const told = new Map<Scope, ReadonlyMap<string, Endpoints>>();
+  let last: ReadonlyMap<string, Endpoints> = new Map();
   const tell = (): void => {
-    const all = new Map(built.endpointsFor(health).map((endpoints) => [endpoints.cluster, endpoints]));
+    const all = new Map(
+      built.places.map((place) => [place.cluster, endpointsAt(place, health, last.get(place.cluster))]),
+    );
+    last = all;
     for (const { scope, clusters } of built.snapshots) {
       const before = told.get(scope);
-      const now = new Map<string, string>();
+      const now = new Map<string, Endpoints>();
       for (const { key } of clusters) {
         const endpoints = all.get(key)!;
-        now.set(key, endpoints.version);
-        if (before?.get(key) !== endpoints.version) consumers[scope].endpoints(endpoints);
+        now.set(key, endpoints);
+        if (before?.get(key) !== endpoints) consumers[scope].endpoints(endpoints);
       }
       told.set(scope, now);
     }

@@ -1,4 +1,5 @@
 // Looks at a slice's guests each second: tells their state and health, and starts again what has ended.
+import { FaultError } from '../engine/faults.ts';
 import type { Ref, Resource } from '../engine/resource.ts';
 import { nameOf } from '../engine/resource.ts';
 import type { Host } from '../engine/slice.ts';
@@ -108,9 +109,11 @@ export function supervise<S extends GuestSpec>(input: SuperviseInput<S>): Superv
     },
     refresh,
     async restart(ref, timeoutMs) {
-      const spec = host.read.desired().get(ref)?.spec as S;
       await input.starts.cancel(ref);
-      input.start(ref, spec, true);
+      // A commit may have come between.
+      const resource = host.read.desired().get(ref);
+      if (resource === undefined) throw new FaultError('not-found', ref, 'it is no guest any more');
+      input.start(ref, resource.spec as S, true);
       await input.starts.settled(ref, AbortSignal.timeout(timeoutMs));
       await refresh();
     },

@@ -1,6 +1,7 @@
 // From what a manifest names (a service, a port, a subset) to a cluster, its policy and its endpoints.
 import type { Cluster, ClusterKey, ClusterTls, Endpoint, Endpoints } from '../snapshot.ts';
 import { type Health, type Registry, type Service, type ServiceEndpoint, serviceKey } from '../registry/model.ts';
+import { same } from '../../lib/compare/same.ts';
 import { versionOf } from '../version.ts';
 
 /** What a DestinationRule says of a service. */
@@ -48,9 +49,11 @@ export interface Places {
   readonly list: readonly (Omit<Endpoint, 'healthy'> & Pick<ServiceEndpoint, 'guest'>)[];
 }
 
-/** The endpoints at those places, given the health of guests. */
-export function endpointsAt({ cluster, list }: Places, health: Health): Endpoints {
+/** The endpoints at those places, given the health of guests. `before`: of the same cluster; they are given where
+ * nothing has changed. */
+export function endpointsAt({ cluster, list }: Places, health: Health, before?: Endpoints): Endpoints {
   const endpoints = list.map(({ guest, ...place }) => ({ ...place, healthy: guest === undefined || health(guest) }));
+  if (before !== undefined && same(before.list, endpoints)) return before;
   return { cluster, version: versionOf(endpoints), list: endpoints };
 }
 

@@ -5,6 +5,7 @@
 //  3. Gateways and the routes attached to them (gatewayapi/, istio/) -> bindings
 //  4. bindings on one socket -> a listener and its hosts (hosts.ts); policy before services (mesh.ts)
 //  5. per scope: listeners, tables, the clusters that they name; endpoints beside them
+import { same } from '../../lib/compare/same.ts';
 import { atOnce } from '../../lib/work/turns.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { Manifest } from '../../config/manifest.ts';
@@ -116,7 +117,7 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
     book,
     firstSeen,
   };
-  const servers = bindIstio(istio);
+  const servers = yield* bindIstio(istio);
   const policies = ofKind(kinds.listenerPolicy, byKind, refused);
   const settings = listenerSettings(policies, [...bindings, ...servers], book, firstSeen);
   const sockets: Sockets = { bindings, istio: servers, settings, hosts: [], book, firstSeen };
@@ -124,7 +125,7 @@ export function* building(input: BuildInput): Generator<undefined, Built, undefi
   const policy = yield* policyOf(routes, meshServices(istio, services), services, book, firstSeen);
 
   const parts = { backends, secrets, paths: input.paths, grpc: new Set(calls.flatMap((route) => route.clusters)) };
-  const shared = sharedHosts(before);
+  const shared = { host: sharedHosts(before), cluster: sharedClusters(before) };
   const scope = (name: Scope, all: readonly Socket[]) => snapshotOf(name, all, { ...parts, shared });
   const own = yield* socketsOf(sockets, (b) => b.addresses);
   return builtOf(input, book, backends, [
@@ -280,7 +281,10 @@ interface Parts {
   readonly paths: PathNormalization | undefined;
   /** Clusters that get calls of gRPC. */
   readonly grpc: ReadonlySet<ClusterKey>;
-  readonly shared: ReturnType<typeof sharedHosts>;
+  readonly shared: {
+    readonly host: ReturnType<typeof sharedHosts>;
+    readonly cluster: ReturnType<typeof sharedClusters>;
+  };
 }
 
 function* snapshotOf(
@@ -294,7 +298,7 @@ function* snapshotOf(
   for (const table of sorted.flatMap(([, ...tables]) => tables)) {
     const hosts: VirtualHost[] = [];
     for (const host of table.hosts) {
-      const one = deepFreeze(shared(host));
+      const one = deepFreeze(shared.host(host));
       factsOf(one);
       hosts.push(one);
       yield;
@@ -302,7 +306,7 @@ function* snapshotOf(
     routes.push({ ...table, hosts });
   }
   const listeners = sorted.map(([listener]) => (paths === undefined ? listener : { ...listener, paths }));
-  const clusters = clusterKeys(routes).map((key) => backends.cluster(key, grpc.has(key)));
+  const clusters = clusterKeys(routes).map((key) => shared.cluster(backends.cluster(key, grpc.has(key))));
   // Keys go to who terminates TLS, and to nobody else.
   const named = scope === 'router' ? secrets.named(secretNames(listeners, clusters)) : [];
   const content = { listeners, routes, clusters, secrets: named };
@@ -313,14 +317,26 @@ function* snapshotOf(
 /** Gives, in place of a host, the one with the same routes that is known: one of those before, or that came here. */
 function sharedHosts(before: readonly Snapshot[]): (host: VirtualHost) => VirtualHost {
   const all = before.flatMap(({ routes }) => routes.flatMap(({ hosts }) => hosts));
-  const known = Map.groupBy(new Set(all), (host) => host.name);
-  const isAlike = (a: VirtualHost, b: VirtualHost): boolean =>
-    a === b || (sameItems(a.routes, b.routes) && sameItems(a.domains, b.domains));
+  // Tables of thousands of services have a host of one name each.
+  const nameOf = ({ name, routes }: VirtualHost): string => `${name} ${routes[0]?.name}`;
+  const known = Map.groupBy(new Set(all), nameOf);
   return (host) => {
-    const list = known.get(host.name) ?? [];
-    const alike = list.find((other) => isAlike(other, host));
-    if (alike === undefined) known.set(host.name, [...list, host]);
+    const name = nameOf(host);
+    const list = known.get(name) ?? [];
+    const alike = list.find((other) => same(other, host));
+    if (alike === undefined) known.set(name, [...list, host]);
     return alike ?? host;
+  };
+}
+
+/** The same for clusters. */
+function sharedClusters(before: readonly Snapshot[]): (cluster: Cluster) => Cluster {
+  const known = new Map(before.flatMap(({ clusters }) => clusters.map((cluster) => [cluster.key, cluster])));
+  return (cluster) => {
+    const there = known.get(cluster.key);
+    if (there !== undefined && same(there, cluster)) return there;
+    known.set(cluster.key, cluster);
+    return cluster;
   };
 }
 

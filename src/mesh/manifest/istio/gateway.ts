@@ -41,8 +41,11 @@ export interface IstioInput {
   readonly firstSeen: FirstSeen | undefined;
 }
 
-/** The servers of all Istio Gateways. A selector matches whatever it says: this switch is the only gateway. */
-export function bindIstio(input: IstioInput): readonly IstioBinding[] {
+type Steps<T> = Generator<undefined, T, undefined>;
+
+/** The servers of all Istio Gateways, VirtualService by VirtualService: there may be thousands. A selector matches
+ * whatever it says: this switch is the only gateway. */
+export function* bindIstio(input: IstioInput): Steps<readonly IstioBinding[]> {
   const { gateways, book } = input;
   const services = input.services.toSorted((a, b) => compareAge(a.source.manifest, b.source.manifest, input.firstSeen));
   const known = new Set(gateways.map((gateway) => gateway.key));
@@ -52,64 +55,88 @@ export function bindIstio(input: IstioInput): readonly IstioBinding[] {
       const reason = bad('Accepted', 'NoMatchingParent', `there is no Istio Gateway ${name}`);
       book.set(source.manifest, reason, `Gateway ${name}`);
     }
+    yield;
   }
-  return gateways.flatMap((gateway) => bindGateway(gateway, services, input));
+  const bindings: IstioBinding[] = [];
+  for (const gateway of gateways) bindings.push(...(yield* bindGateway(gateway, services, input)));
+  return bindings;
 }
 
-function bindGateway(
+const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither bind nor gateway.address names one');
+
+function* bindGateway(
   gateway: Typed<IstioGatewaySpec>,
   services: readonly CompiledService[],
   input: IstioInput,
-): IstioBinding[] {
-  const { book, gatewayAddress } = input;
+): Steps<readonly IstioBinding[]> {
+  const { book } = input;
   const { manifest, spec } = gateway;
   const used = new Set<CompiledService>();
-  const noAddress = bad('Programmed', 'AddressNotAssigned', 'neither bind nor gateway.address names one');
-  const bindings = spec.servers.flatMap((server, i): IstioBinding[] => {
-    const part = server.name ?? server.port.name ?? `server ${i}`;
-    const protocol = protocolOf(server);
-    if (protocol === undefined) {
-      const bare = /^(https|tls)$/i.test(server.port.protocol) && server.tls?.mode === undefined;
-      const message = bare
-        ? 'tls.mode is missing: SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH'
-        : `protocol ${server.port.protocol} is not supported: HTTP, HTTP2, GRPC, HTTPS, TCP, MONGO and TLS are`;
-      book.set(manifest, bad('Accepted', 'UnsupportedProtocol', message), part);
-      book.set(manifest, bad('Programmed', 'Invalid', message), part);
-      return [];
-    }
-    const secured =
-      protocol === 'HTTPS' || protocol === 'TCPS' ? serverTls(server, gateway.namespace, input.secrets) : undefined;
-    if (typeof secured === 'string') {
-      book.set(manifest, bad('ResolvedRefs', 'InvalidCertificateRef', secured), part);
-      book.set(manifest, bad('Programmed', 'Invalid', secured), part);
-      return [];
-    }
-    const address = server.bind ?? gatewayAddress;
-    if (address !== undefined) book.address(manifest, address);
-    book.set(manifest, good('Accepted'), part);
-    book.set(manifest, address === undefined ? noAddress : good('Programmed'), part);
-    const bound = services.filter((s) => s.gateways.includes(gateway.key) && hostsOn(server, gateway, s).length > 0);
-    for (const service of bound) {
-      used.add(service);
-      book.attach(manifest, part, service.source.key);
-    }
-    const here = { manifest, part, protocol, port: server.port.number };
-    const addresses = address === undefined ? [] : [address];
-    const ordered = server.tls?.httpsRedirect === true ? toHttps(server, gateway) : merge(server, gateway, bound);
-    const streams = bound.flatMap((service) => streamsOn(protocol, server, gateway, service));
-    const http = protocol === 'HTTP' || protocol === 'HTTPS';
-    const hosts = [...new Set(server.hosts.map((text) => text.slice(text.indexOf('/') + 1).toLowerCase()))];
-    return [{ ...here, addresses, ordered: http ? ordered : [], streams, hosts, ...(secured && { tls: secured }) }];
-  });
+  const mine = services.filter((s) => s.gateways.includes(gateway.key));
+  const bindings: IstioBinding[] = [];
+  for (const [i, server] of spec.servers.entries()) {
+    const binding = yield* bindServer(gateway, server, i, mine, used, input);
+    if (binding !== undefined) bindings.push(binding);
+  }
   const all = bindings.length === spec.servers.length;
   book.set(manifest, all ? good('Accepted') : { ...good('Accepted'), reason: 'ListenersNotValid' });
   if (bindings.length === 0) book.set(manifest, bad('Programmed', 'Invalid', 'none of its servers can be served'));
   else book.set(manifest, bindings.some((b) => b.addresses.length === 0) ? noAddress : good('Programmed'));
-  for (const service of services.filter((s) => s.gateways.includes(gateway.key))) {
+  for (const service of mine) {
     const none = bad('Accepted', 'NoMatchingListenerHostname', 'none of its hosts is one of the servers');
     book.set(service.source.manifest, used.has(service) ? good('Accepted') : none, `Gateway ${gateway.key}`);
+    yield;
   }
   return bindings;
+}
+
+/** Undefined where it can't be served. Adds those that it binds to `used`. */
+function* bindServer(
+  gateway: Typed<IstioGatewaySpec>,
+  server: IstioServer,
+  i: number,
+  services: readonly CompiledService[],
+  used: Set<CompiledService>,
+  { book, gatewayAddress, secrets }: IstioInput,
+): Steps<IstioBinding | undefined> {
+  const { manifest } = gateway;
+  const part = server.name ?? server.port.name ?? `server ${i}`;
+  const protocol = protocolOf(server);
+  if (protocol === undefined) {
+    const bare = /^(https|tls)$/i.test(server.port.protocol) && server.tls?.mode === undefined;
+    const message = bare
+      ? 'tls.mode is missing: SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH'
+      : `protocol ${server.port.protocol} is not supported: HTTP, HTTP2, GRPC, HTTPS, TCP, MONGO and TLS are`;
+    book.set(manifest, bad('Accepted', 'UnsupportedProtocol', message), part);
+    book.set(manifest, bad('Programmed', 'Invalid', message), part);
+    return undefined;
+  }
+  const secured =
+    protocol === 'HTTPS' || protocol === 'TCPS' ? serverTls(server, gateway.namespace, secrets) : undefined;
+  if (typeof secured === 'string') {
+    book.set(manifest, bad('ResolvedRefs', 'InvalidCertificateRef', secured), part);
+    book.set(manifest, bad('Programmed', 'Invalid', secured), part);
+    return undefined;
+  }
+  const address = server.bind ?? gatewayAddress;
+  if (address !== undefined) book.address(manifest, address);
+  book.set(manifest, good('Accepted'), part);
+  book.set(manifest, address === undefined ? noAddress : good('Programmed'), part);
+  const bound: CompiledService[] = [];
+  for (const service of services) {
+    yield;
+    if (hostsOn(server, gateway, service).length === 0) continue;
+    bound.push(service);
+    used.add(service);
+    book.attach(manifest, part, service.source.key);
+  }
+  const here = { manifest, part, protocol, port: server.port.number };
+  const addresses = address === undefined ? [] : [address];
+  const ordered = server.tls?.httpsRedirect === true ? toHttps(server, gateway) : yield* merge(server, gateway, bound);
+  const streams = bound.flatMap((service) => streamsOn(protocol, server, gateway, service));
+  const http = protocol === 'HTTP' || protocol === 'HTTPS';
+  const hosts = [...new Set(server.hosts.map((text) => text.slice(text.indexOf('/') + 1).toLowerCase()))];
+  return { ...here, addresses, ordered: http ? ordered : [], streams, hosts, ...(secured && { tls: secured }) };
 }
 
 /** What a server speaks; undefined where it can't be served. */
@@ -156,16 +183,18 @@ function hostsOn(
 }
 
 /** VirtualServices of one host merge: the older one first, what takes every request last. */
-function merge(
+function* merge(
   server: IstioServer,
   gateway: Typed<IstioGatewaySpec>,
   services: readonly CompiledService[],
-): readonly OrderedRoutes[] {
-  const parts = services.flatMap((service) => {
+): Steps<readonly OrderedRoutes[]> {
+  const parts: OrderedRoutes[] = [];
+  for (const service of services) {
     const routes = service.routes(gateway.key, server.port.number);
     const { manifest } = service.source;
-    return hostsOn(server, gateway, service).map((host) => ({ host, manifest, routes }));
-  });
+    for (const host of hostsOn(server, gateway, service)) parts.push({ host, manifest, routes });
+    yield;
+  }
   const only = (keep: (route: Route) => boolean) =>
     parts.map((part) => ({ ...part, routes: part.routes.filter(keep) })).filter((part) => part.routes.length > 0);
   return [...only((route) => !isCatchAll(route)), ...only(isCatchAll)];

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { create, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, AnySchema } from '@bufbuild/protobuf/wkt';
 import { atOnce } from '../../../lib/work/turns.ts';
-import type { Endpoints, Snapshot } from '../../snapshot.ts';
+import type { Cluster, Endpoints, Snapshot } from '../../snapshot.ts';
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
@@ -45,7 +45,7 @@ export function encodeSnapshot(snapshot: Snapshot): Omit<ResourceSet, 'eds'> {
   return atOnce(encodingSnapshot(snapshot));
 }
 
-/** The same, host by host. */
+/** The same, route by route. */
 export function* encodingSnapshot(snapshot: Snapshot): Generator<undefined, Omit<ResourceSet, 'eds'>, undefined> {
   const served = snapshot.listeners.filter(
     ({ steered, tls, proxyFrom }) => steered !== true && tls === undefined && proxyFrom === undefined,
@@ -65,30 +65,26 @@ export function* encodingSnapshot(snapshot: Snapshot): Generator<undefined, Omit
     const typeUrl = typeUrls.rds;
     rds.set(table.name, { name: table.name, ...bodyOf(create(AnySchema, { typeUrl, value })) });
   }
+  const cds = new Map<string, XdsResource>();
+  for (const cluster of clusters) {
+    const known = encodedClusters.get(cluster) ?? encode(ClusterSchema, cluster.key, clusterOf(cluster));
+    encodedClusters.set(cluster, known);
+    cds.set(cluster.key, known);
+    yield;
+  }
   return {
-    cds: encodeAll(ClusterSchema, clusters, (c) => c.key, clusterOf),
-    lds: encodeAll(
-      ListenerSchema,
-      listeners,
-      (l) => l.name,
-      (l) => listenerOf(l, tableOf.get(l.routes)!),
-    ),
+    cds,
+    lds: new Map(listeners.map((l) => [l.name, encode(ListenerSchema, l.name, listenerOf(l, tableOf.get(l.routes)!))])),
     rds,
   };
 }
 
+/** A cluster never changes. */
+const encodedClusters = new WeakMap<Cluster, XdsResource>();
+
 /** Encodes the endpoints of one cluster. */
 export function encodeEndpoints(endpoints: Endpoints): XdsResource {
   return encode(ClusterLoadAssignmentSchema, endpoints.cluster, loadAssignment(endpoints));
-}
-
-function encodeAll<T, D extends DescMessage>(
-  schema: D,
-  list: readonly T[],
-  nameOf: (item: T) => string,
-  messageOf: (item: T) => MessageShape<D>,
-): Resources {
-  return new Map(list.map((item) => [nameOf(item), encode(schema, nameOf(item), messageOf(item))]));
 }
 
 function encode<D extends DescMessage>(schema: D, name: string, message: MessageShape<D>): XdsResource {

@@ -1,5 +1,6 @@
 // RouteTable -> envoy.config.route.v3.RouteConfiguration. Semantics: the comments of mesh/snapshot.ts.
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type {
   HeaderEdits,
   HeaderMatch,
@@ -18,6 +19,7 @@ import { type RouteConfiguration, RouteConfigurationSchema } from '../gen/envoy/
 import {
   RedirectAction_RedirectResponseCode as RedirectCode,
   RouteAction_ClusterNotFoundResponseCode as NotFoundCode,
+  VirtualHostSchema,
 } from '../gen/envoy/config/route/v3/route_components_pb.ts';
 import type {
   HeaderMatcherSchema,
@@ -25,7 +27,6 @@ import type {
   RouteActionSchema,
   RouteMatchSchema,
   RouteSchema,
-  VirtualHostSchema,
 } from '../gen/envoy/config/route/v3/route_components_pb.ts';
 import type { RegexMatchAndSubstituteSchema } from '../gen/envoy/type/matcher/v3/regex_pb.ts';
 import type { StringMatcherSchema } from '../gen/envoy/type/matcher/v3/string_pb.ts';
@@ -45,7 +46,7 @@ export function* encodeTable(table: RouteTable): Generator<undefined, Uint8Array
   // Bytes of messages that are put together are those of one message with the fields of all of them.
   const parts = [toBinary(RouteConfigurationSchema, create(RouteConfigurationSchema, { name }))];
   for (const host of table.hosts) {
-    const known = encodedHosts.get(host) ?? encodeHost(host);
+    const known = encodedHosts.get(host) ?? (yield* encodeHost(host));
     encodedHosts.set(host, known);
     parts.push(known);
     yield;
@@ -54,11 +55,26 @@ export function* encodeTable(table: RouteTable): Generator<undefined, Uint8Array
   return Buffer.concat(parts);
 }
 
-/** Of hosts, which never change: each as the one host of a table without a name. */
+/** Of hosts and routes, which never change: each as the one of what it is in. */
 const encodedHosts = new WeakMap<VirtualHost, Uint8Array<ArrayBuffer>>();
+const encodedRoutes = new WeakMap<Route, Uint8Array<ArrayBuffer>>();
 
-function encodeHost(host: VirtualHost): Uint8Array<ArrayBuffer> {
-  return toBinary(RouteConfigurationSchema, create(RouteConfigurationSchema, { virtualHosts: [hostOf(host)] }));
+/** Route by route: a host may have thousands too. */
+function* encodeHost({ name, domains, routes }: VirtualHost): Generator<undefined, Uint8Array<ArrayBuffer>, undefined> {
+  const init = { name, domains: [...domains] };
+  const parts = [toBinary(VirtualHostSchema, create(VirtualHostSchema, init))];
+  for (const route of routes) {
+    const known = encodedRoutes.get(route) ?? encodeRoute(route);
+    encodedRoutes.set(route, known);
+    parts.push(known);
+    yield;
+  }
+  const { number } = RouteConfigurationSchema.field.virtualHosts;
+  return new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(Buffer.concat(parts)).finish();
+}
+
+function encodeRoute(route: Route): Uint8Array<ArrayBuffer> {
+  return toBinary(VirtualHostSchema, create(VirtualHostSchema, { routes: [routeOf(route)] }));
 }
 
 function hostOf({ name, domains, routes }: VirtualHost): Init<typeof VirtualHostSchema> {
