@@ -9,10 +9,13 @@ export interface Asked {
   readonly host: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** The backend that the route has, or the status that it answers with. */
+  readonly to: string;
 }
 
 interface Shape {
   readonly route: string;
+  readonly to: string;
   readonly path: string;
   /** Whether more may follow the path. */
   readonly prefix?: boolean;
@@ -28,22 +31,31 @@ const shop = 'shop.example.com';
 const gold = { 'x-tier': 'gold' };
 
 const shapes: readonly Shape[] = [
-  { route: 'exact', path: '/exact', misses: [{ path: '/exact/' }, { path: '/exac' }, { path: '/Exact' }] },
-  { route: 'prefix', path: '/pre/fix', prefix: true, misses: [{ path: '/pre/fixx' }, { path: '/pre/fi' }] },
-  { route: 'short prefix', path: '/pre', prefix: true, misses: [{ path: '/prex' }, { path: '/pr' }] },
-  { route: 'regex', path: '/r/12', misses: [{ path: '/r/' }, { path: '/r/1x' }, { path: '/r/12/xx' }] },
-  { route: 'regex, longer', path: '/r/7/x', misses: [{ path: '/r/7/y' }, { path: '/r/7/x/' }] },
+  { route: 'exact', to: 'one', path: '/exact', misses: [{ path: '/exact/' }, { path: '/exac' }, { path: '/Exact' }] },
+  { route: 'prefix', to: 'two', path: '/pre/fix', prefix: true, misses: [{ path: '/pre/fixx' }, { path: '/pre/fi' }] },
+  { route: 'short prefix', to: 'three', path: '/pre', prefix: true, misses: [{ path: '/prex' }, { path: '/pr' }] },
+  { route: 'regex', to: 'one', path: '/r/12', misses: [{ path: '/r/' }, { path: '/r/1x' }, { path: '/r/12/xx' }] },
+  { route: 'regex, longer', to: 'one', path: '/r/7/x', misses: [{ path: '/r/7/y' }, { path: '/r/7/x/' }] },
   {
     route: 'two headers',
+    to: 'one',
     path: '/head',
     prefix: true,
     headers: { ...gold, 'x-eu': 'yes' },
     misses: [{ headers: { ...gold, 'x-eu': 'no' } }, { headers: { 'x-tier': 'golden', 'x-eu': 'yes' } }],
   },
-  { route: 'one header', path: '/head', prefix: true, headers: gold, misses: [{ headers: { 'x-tier': 'Gold' } }] },
-  { route: 'no header', path: '/head', prefix: true, misses: [{ path: '/headd' }, { headers: gold }] },
+  {
+    route: 'one header',
+    to: 'two',
+    path: '/head',
+    prefix: true,
+    headers: gold,
+    misses: [{ headers: { 'x-tier': 'Gold' } }],
+  },
+  { route: 'no header', to: 'three', path: '/head', prefix: true, misses: [{ path: '/headd' }, { headers: gold }] },
   {
     route: 'two parameters',
+    to: 'one',
     path: '/ask',
     prefix: true,
     query: 'v=2&Beta=on',
@@ -51,26 +63,49 @@ const shapes: readonly Shape[] = [
   },
   {
     route: 'one parameter',
+    to: 'two',
     path: '/ask',
     prefix: true,
     query: 'v=2',
     misses: [{ path: '/ask?v=22' }, { path: '/ask?V=2' }, { path: '/ask?x=1&v=2' }, { path: '/ask' }],
   },
-  { route: 'PUT', path: '/do', prefix: true, method: 'PUT', misses: [{ method: 'POST' }, { method: 'DELETE' }] },
-  { route: 'DELETE', path: '/do', prefix: true, method: 'DELETE', misses: [{ method: 'GET' }, { method: 'PUT' }] },
+  {
+    route: 'PUT',
+    to: 'one',
+    path: '/do',
+    prefix: true,
+    method: 'PUT',
+    misses: [{ method: 'POST' }, { method: 'DELETE' }],
+  },
+  {
+    route: 'DELETE',
+    to: 'two',
+    path: '/do',
+    prefix: true,
+    method: 'DELETE',
+    misses: [{ method: 'GET' }, { method: 'PUT' }],
+  },
   {
     route: 'edits',
+    to: 'one',
     path: '/edit',
     prefix: true,
     headers: { 'x-set': 'client', 'x-add': 'client', 'x-gone': '1', 'x-stays': '1' },
     misses: [{ path: '/edi' }, { path: '/edited' }],
   },
-  { route: 'rewrite of a prefix', path: '/cut', prefix: true, misses: [{ path: '/cuts' }, { host: 'x.example.com' }] },
-  { route: 'rewrite of a path', path: '/new', prefix: true, misses: [{ path: '/ne' }, { path: '/news' }] },
-  { route: 'redirect', path: '/moved', prefix: true, misses: [{ path: '/move' }, { path: '/movedd' }] },
-  { route: 'redirect to https', path: '/secure', prefix: true, misses: [{ path: '/secured' }] },
+  {
+    route: 'rewrite of a prefix',
+    to: 'two',
+    path: '/cut',
+    prefix: true,
+    misses: [{ path: '/cuts' }, { host: 'x.example.com' }],
+  },
+  { route: 'rewrite of a path', to: 'three', path: '/new', prefix: true, misses: [{ path: '/ne' }, { path: '/news' }] },
+  { route: 'redirect', to: '301', path: '/moved', prefix: true, misses: [{ path: '/move' }, { path: '/movedd' }] },
+  { route: 'redirect to https', to: '302', path: '/secure', prefix: true, misses: [{ path: '/secured' }] },
   {
     route: 'wildcard',
+    to: 'two',
     path: '/any',
     prefix: true,
     host: 'cart.example.com',
@@ -78,6 +113,7 @@ const shapes: readonly Shape[] = [
   },
   {
     route: 'deeper wildcard',
+    to: 'three',
     path: '/any',
     prefix: true,
     host: 'a.deep.example.com',
@@ -105,12 +141,13 @@ function join(path: string, ...query: readonly string[]): string {
 }
 
 function asked(shape: Shape, i: number, miss?: Shape['misses'][number]): Asked {
-  const { route, method = 'GET', headers = {}, query = '' } = shape;
+  const { route, to, method = 'GET', headers = {}, query = '' } = shape;
   const ending = shape.prefix === true ? endings[i % endings.length]! : '';
   const names = hosts(miss?.host ?? shape.host ?? shop);
   const path = miss?.path ?? join(`${shape.path}${ending}`, query);
   return {
     route,
+    to,
     miss: miss !== undefined,
     method: miss?.method ?? method,
     host: names[i % names.length]!,
