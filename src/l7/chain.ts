@@ -9,6 +9,8 @@ import type { Act, Target } from './head/act.ts';
 import { nextTarget } from './head/act.ts';
 import { noChange } from './head/edits.ts';
 import { Emitter } from './head/emit.ts';
+import { readControls } from './head/controls.ts';
+import type { Controls } from './head/controls.ts';
 import { C_CLOSE, C_KEEP_ALIVE, head } from './head/fields.ts';
 import { Exchange, adopt, endings, labelOf, recordOf } from './head/outcome.ts';
 import type { Label, ListenerView } from './head/outcome.ts';
@@ -17,7 +19,7 @@ import { END_TEMPLATE, emitRequest, endTemplate, frameLength, frameRequest, upgr
 import { emitResponse, keepAliveSeconds, responseBody, responseFlags } from './head/response.ts';
 import { callOf, deadlineMs, emitGrpcStatus } from './head/grpc.ts';
 import { normalisePath } from './head/path.ts';
-import { CONNECT, HEAD, OTHER, headBounds, parseRequest, parseResponse } from './http1.ts';
+import { CONNECT, HEAD, OTHER, headBounds, nothingNew, parseRequest, parseResponse } from './http1.ts';
 import type { AccessLog } from './record/log.ts';
 import { find } from './match.ts';
 import type { Http2 } from './http2/http2.ts';
@@ -59,6 +61,9 @@ export class Chain {
   private readonly e: Emitter;
   private readonly greeter: Greeter;
   private readonly exchanges: Exchange[] = [];
+  /** Milliseconds since 1970, 0: not asked for in this turn. */
+  private now = 0;
+  private readonly controls: (base: number) => Controls;
 
   constructor(engine: t.Engine, o: ChainOptions) {
     this.engine = engine;
@@ -66,6 +71,7 @@ export class Chain {
     this.arena = engine.arena;
     this.rows = engine.rows;
     this.e = new Emitter(engine.arena, engine.rows);
+    this.controls = readControls(engine);
     this.greeter = new Greeter(engine, this.e, o);
     engine.template(END_TEMPLATE, endTemplate);
     engine.template(CONNECT_TEMPLATE, connectTemplate);
@@ -73,6 +79,7 @@ export class Chain {
 
   /** Fills the out words of rows 0..n-1. */
   onBatch(n: number): void {
+    this.now = 0;
     this.e.batch();
     this.o.http2?.batch();
     for (let i = 0; i < n; i += 1) {
@@ -116,13 +123,6 @@ export class Chain {
     emitReply(this.e, to, status, body, this.o.clock.now());
   }
 
-  /** A head that came in pieces is read again only when a line of it has ended. */
-  private nothingNew(x: Exchange, off: number, len: number, most: number): boolean {
-    if (x.scanned === 0 || len > t.ROW_BYTES - 1 || len > most) return false;
-    for (let p = off + x.scanned; p < off + len; p += 1) if (this.arena[p] === 10) return false;
-    return true;
-  }
-
   /** Over TLS a connection has the routes of the host that it was made for, and no others. */
   private listenerOf(base: number, x: Exchange): ListenerView | undefined {
     const listener = this.o.listener(this.rows[base + t.W_LISTENER]!);
@@ -146,11 +146,11 @@ export class Chain {
     if (x.requests === 0 && this.o.http2?.server.begins(base) === true) return;
     const listener = this.listenerOf(base, x);
     const bounds = listener?.bounds ?? headBounds;
-    if (this.nothingNew(x, off, len, bounds.bytes)) {
+    if (nothingNew(this.arena, off, x.scanned, len, bounds.bytes)) {
       x.scanned = len;
       return;
     }
-    const got = parseRequest(this.arena, off, off + len, bounds);
+    const got = parseRequest(this.arena, off, off + len, bounds, this.controls(base));
     if (got === 0) {
       x.scanned = len;
       return;
@@ -178,7 +178,7 @@ export class Chain {
     if (head.method === CONNECT) x.keep = false;
     x.upgrade = upgrades(this.arena);
     frameRequest(this.rows, base);
-    if (this.o.log !== undefined) this.remember(x);
+    if (this.o.log !== undefined) x.remember(this.arena);
     this.route(base, x);
   }
 
@@ -193,11 +193,6 @@ export class Chain {
     x.flags = 'bad-request';
     swallow(this.e, base, len);
     this.answer(x, base, status, Buffer.from(head.why), false);
-  }
-
-  private remember(x: Exchange): void {
-    const { authorityOff: host, authorityLen: hostLength, targetOff: path, targetLen: pathLength } = head;
-    x.subject.set(this.arena, head.methodOff, head.methodLen, host, hostLength, path, pathLength);
   }
 
   /** An early this.answer may go on with the connection unless the client waits to be told to send its body. */
@@ -269,7 +264,7 @@ export class Chain {
 
   private response(base: number, x: Exchange): void {
     const off = this.rows[base + t.W_OFF]!;
-    const got = parseResponse(this.arena, off, off + this.rows[base + t.W_LEN]!);
+    const got = parseResponse(this.arena, off, off + this.rows[base + t.W_LEN]!, this.controls(base));
     if (got === 0) return;
     const open = (this.rows[base + t.W_IN]! & t.IN_REQUEST_OPEN) !== 0;
     if (got < 0) return this.badResponse(base, x, open);
@@ -373,8 +368,10 @@ export class Chain {
     const bytesIn = t.wide(this.rows[base + t.W_DONE_IN_LO]!, this.rows[base + t.W_DONE_IN_HI]!);
     const bytesOut = t.wide(this.rows[base + t.W_DONE_OUT_LO]!, this.rows[base + t.W_DONE_OUT_HI]!);
     this.o.counters.done((x.act ?? x.stream)?.stat ?? NO_ROUTE, x.status, us, bytesIn, bytesOut, why !== t.WHY_NONE);
-    if (this.o.log !== undefined)
-      this.o.log.write(recordOf(x, this.engine.peer(x.conn), { now: this.o.clock.now(), us, bytesIn, bytesOut, why }));
+    if (this.o.log !== undefined) {
+      const now = (this.now ||= this.o.clock.now());
+      this.o.log.write(recordOf(x, this.engine.peer(x.conn), { now, us, bytesIn, bytesOut, why }));
+    }
     x.release();
   }
 

@@ -5,9 +5,9 @@ import {
   F_VALUE,
   F_VALUE_LEN,
   HOSTNAME,
+  QUERY,
   TARGET,
   TOKEN,
-  VALUE,
   bytesAre,
   bytesAreFolded,
   classes,
@@ -18,6 +18,8 @@ import {
   parseFields,
   refuse,
 } from './head/fields.ts';
+import { plainEnd, unnoted } from './head/controls.ts';
+import { ROW_BYTES } from './transport.ts';
 
 /** Line and fields of a message, and its target, in bytes: what nginx takes (large_client_header_buffers 4 8k). */
 export const MAX_HEAD = 32 * 1024;
@@ -62,9 +64,17 @@ function version(a: Uint8Array, p: number, end: number): number {
   return p + 8;
 }
 
+/** Of a head that comes in pieces and had `scanned` bytes before: none of its lines has ended since, so that to parse
+ * it again would say nothing new. */
+export function nothingNew(a: Uint8Array, off: number, scanned: number, len: number, most: number): boolean {
+  if (scanned === 0 || len > ROW_BYTES - 1 || len > most) return false;
+  for (let p = off + scanned; p < off + len; p += 1) if (a[p] === 10) return false;
+  return true;
+}
+
 /** Parses a request head at [off, end). Gives its length, 0 where more bytes are needed, or minus the status to refuse
  * with (head.why says why). */
-export function parseRequest(a: Uint8Array, off: number, end: number, most = headBounds): number {
+export function parseRequest(a: Uint8Array, off: number, end: number, most = headBounds, controls = unnoted): number {
   let p = off;
   // RFC 9112 2.2: one empty line before the request line is ignored.
   if (p < end && a[p] === 13) {
@@ -76,7 +86,7 @@ export function parseRequest(a: Uint8Array, off: number, end: number, most = hea
   if (p === 0) return more(end - off, most.bytes);
   if (p < 0) return p;
   head.line = p;
-  p = parseFields(a, p, end, most.fields);
+  p = parseFields(a, p, end, most.fields, controls);
   if (p === 0) return more(end - off, most.bytes);
   if (p < 0) return p;
   if (p - off > most.bytes) return more(p - off, most.bytes);
@@ -95,7 +105,13 @@ function requestLine(a: Uint8Array, start: number, end: number, most: number): n
   head.methodLen = p - start;
   p += 1;
   head.targetOff = p;
-  while (p < end && (classes[a[p]!]! & TARGET) !== 0) p += 1;
+  let seen = 0;
+  for (; p < end; p += 1) {
+    const is = classes[a[p]!]!;
+    if ((is & TARGET) === 0) break;
+    seen |= is;
+  }
+  head.targetBits = seen;
   if (p - head.targetOff > most) return refuse(414, `target longer than ${most} bytes`);
   if (p >= end) return 0;
   if (a[p] !== 32 || p === head.targetOff) return refuse(400, 'bad target');
@@ -135,6 +151,7 @@ function splitQuery(a: Uint8Array): void {
   head.pathLen = head.targetLen;
   head.queryOff = -1;
   head.queryLen = 0;
+  if ((head.targetBits & QUERY) === 0) return;
   const end = head.targetOff + head.targetLen;
   for (let p = head.targetOff; p < end; p += 1) {
     if (a[p] !== 63) continue;
@@ -210,7 +227,7 @@ function hexOrColon(c: number): boolean {
 }
 
 /** Parses a response head at [off, end): like parseRequest, but every refusal is -502. */
-export function parseResponse(a: Uint8Array, off: number, end: number): number {
+export function parseResponse(a: Uint8Array, off: number, end: number, controls = unnoted): number {
   let p = version(a, off, end);
   if (p < 0) return refuse(502, head.why);
   if (p === 0 || p + 4 > end) return 0;
@@ -227,11 +244,11 @@ export function parseResponse(a: Uint8Array, off: number, end: number): number {
   if (status < 100 || status > 599 || (a[p] !== 32 && a[p] !== 13)) return refuse(502, 'bad status');
   head.status = status;
   head.start = off;
-  while (p < end && (classes[a[p]!]! & VALUE) !== 0) p += 1;
+  p = plainEnd(a, p, end, controls);
   if (p + 1 >= end) return end - off > MAX_HEAD ? refuse(502, 'head too large') : 0;
   if (a[p] !== 13 || a[p + 1] !== 10) return refuse(502, 'bad status line');
   head.line = p + 2;
-  p = parseFields(a, p + 2, end);
+  p = parseFields(a, p + 2, end, FIELDS, controls);
   if (p === 0) return end - off > MAX_HEAD ? refuse(502, 'head too large') : 0;
   if (p < 0 || p - off > MAX_HEAD) return refuse(502, p < 0 ? head.why : 'head too large');
   head.length = p - off;

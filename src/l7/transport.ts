@@ -20,7 +20,11 @@ export const SCRATCH_ROW = 12 * 1024;
 export const SCRATCH_END = READ_BYTES + READ_BYTES + ROWS * SCRATCH_ROW;
 /** Behind scratch, for what is sent by send(). */
 export const FRAME_BYTES = 1 << 20;
-export const ARENA_BYTES = SCRATCH_END + FRAME_BYTES;
+/** Behind that, for places of control bytes (W_CONTROLS), four bytes each, at most so many of one row. */
+export const CONTROLS_AT = SCRATCH_END + FRAME_BYTES;
+export const CONTROLS = 16_384;
+export const ROW_CONTROLS = 1024;
+export const ARENA_BYTES = CONTROLS_AT + 4 * CONTROLS;
 
 // Words that the engine fills.
 /** Connection: slot in the low 16 bits, generation above. */
@@ -56,6 +60,11 @@ export const W_DONE_IN_LO = 8;
 export const W_DONE_IN_HI = 9;
 export const W_DONE_OUT_LO = 10;
 export const W_DONE_OUT_HI = 11;
+
+// REQUEST, RESPONSE: where in the part for them the places of its control bytes begin and end: in order, without tabs
+// and an LF right behind a CR, up to a head's empty line or as many as there was room for. None: nobody looked.
+export const W_CONTROLS = 16;
+export const W_CONTROLS_END = 17;
 
 // W_KIND.
 /** Bytes at the beginning of a request. Answers: wait, forward, reply, hold, bytes, close. */

@@ -22,11 +22,12 @@ import type { Upstream } from './l7.ts';
 import { freePort } from './port.ts';
 
 /** A record with its subject as text. */
-export type Logged = Omit<AccessRecord, 'subject' | 'route'> & Record<'route' | 'method' | 'host' | 'path', string>;
+export type Logged = Omit<AccessRecord, 'subject' | 'route' | 'upstream'> &
+  Record<'route' | 'upstream' | 'method' | 'host' | 'path', string>;
 
-function logged({ subject, route: piece, ...rest }: AccessRecord): Logged {
-  const name = JSON.parse(/^".*?"(?=,"method)/.exec(Buffer.from(piece).toString())![0]) as string;
-  return { ...rest, route: name, method: subject.method(), host: subject.host(), path: subject.path() };
+function logged({ subject, route: { route }, upstream: { upstream: to }, ...rest }: AccessRecord): Logged {
+  const asked = { method: subject.method(), host: subject.host(), path: subject.path() };
+  return { ...rest, ...asked, route, upstream: to };
 }
 
 export interface Rig extends Disposable {

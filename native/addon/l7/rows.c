@@ -1,5 +1,6 @@
 // Lays out what happened as rows and calls onBatch once. Bytes are read straight into the arena.
 #include "l7.h"
+#include "base/controls.h"
 #include "tls/tls.h"
 
 #include <stdlib.h>
@@ -103,6 +104,16 @@ static bool fill_bytes(struct engine *e, struct conn *c, uint8_t kind, int32_t *
 	return kept + more > 0 || (kind == HELLO && !c->asked && !c->s.ended && !c->s.lost);
 }
 
+// Says where the row's control bytes are. `next` is the first place that is free.
+static void note_controls(struct engine *e, int32_t *row, struct given given, uint32_t *next)
+{
+	uint32_t most = CONTROLS - *next < ROW_CONTROLS ? CONTROLS - *next : ROW_CONTROLS;
+	int32_t *places = (int32_t *)(e->arena + CONTROLS_AT) + *next;
+	row[W_CONTROLS] = (int32_t)*next;
+	*next += controls_of(given.bytes, given.size, (int32_t)(given.bytes - e->arena), places, most);
+	row[W_CONTROLS_END] = (int32_t)*next;
+}
+
 // What it means that a connection has no bytes to lay out: its end, its loss, or nothing.
 static void nothing(struct engine *e, struct conn *c, uint8_t kind)
 {
@@ -132,7 +143,7 @@ static int32_t flags_of(const struct conn *c, uint8_t kind)
 }
 
 // Lays out row i. False: the row says nothing after all.
-static bool lay_out(struct engine *e, struct queued q, uint32_t i, size_t used)
+static bool lay_out(struct engine *e, struct queued q, uint32_t i, size_t used, uint32_t *controls)
 {
 	struct conn *c = q.conn;
 	int32_t *row = row_at(e, i);
@@ -145,6 +156,8 @@ static bool lay_out(struct engine *e, struct queued q, uint32_t i, size_t used)
 		nothing(e, c, q.kind);
 		return false;
 	}
+	if (q.kind == REQUEST || q.kind == RESPONSE)
+		note_controls(e, row, e->given[i], controls);
 	c->resumed = false;
 	row[W_CONN] = (int32_t)c->id;
 	row[W_KIND] = q.kind;
@@ -181,14 +194,14 @@ static void call(struct engine *e, uint32_t n)
 void batch(struct engine *e)
 {
 	uint8_t kinds[ROWS], whys[ROWS];
-	uint32_t n = 0;
+	uint32_t n = 0, controls = 0;
 	size_t used = 0;
 	// What is queued while rows are laid out is for the next batch: no bytes are laid out twice before they are taken.
 	for (uint32_t left = e->queue_last - e->queue_first; left > 0 && n < ROWS; left--) {
 		if (used + ROW_BYTES > READ_BYTES)
 			break;
 		struct queued q = e->queue[e->queue_first++];
-		if (!lay_out(e, q, n, used)) {
+		if (!lay_out(e, q, n, used, &controls)) {
 			q.conn->rows -= 1;
 			continue;
 		}

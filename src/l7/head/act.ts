@@ -1,7 +1,7 @@
 // A route's action, compiled: everything that a request needs once its route is known.
 import type { PathMatch, Route, RouteAction } from '../../mesh/snapshot.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
-import { routePiece } from '../record/line.ts';
+import { RoutePiece } from '../record/line.ts';
 import { checkedHost, foldEdits } from './edits.ts';
 import type { Edits } from './edits.ts';
 import type { RequestChange } from './request.ts';
@@ -21,7 +21,7 @@ export interface Target {
 export interface Act {
   readonly name: string;
   /** The name, for the access log. */
-  readonly logged: Uint8Array;
+  readonly logged: RoutePiece;
   /** Row of the counters. */
   readonly stat: number;
   readonly kind: RouteAction['kind'];
@@ -57,7 +57,7 @@ export function compileAct(
     const targets = forward === undefined ? [] : compileTargets(route, forward.clusters, o.cluster);
     return {
       name: route.name,
-      logged: routePiece(route.name),
+      logged: new RoutePiece(route.name),
       stat: o.stat,
       kind: action.kind,
       match: route.match.path,

@@ -1,5 +1,7 @@
 // The fields of a head (RFC 9112 section 5) as words of one table, and what they say about framing and the connection.
 // Field names are lowered in place. One parser a thread: the result stands until the next call.
+import { plainEnd, unnoted } from './controls.ts';
+import type { Controls } from './controls.ts';
 
 /** As many as Envoy takes where nothing else is said, and as many as can be. */
 export const FIELDS = 100;
@@ -70,6 +72,8 @@ export const head = {
   pathLen: 0,
   queryOff: -1,
   queryLen: 0,
+  /** Bits of `classes` of all bytes of the target as it came. */
+  targetBits: 0,
   /** The target does not stand in the arena as it is to go on: it was absolute ("http://host/path") or made normal. */
   absolute: false,
   /** Host with its port, and without. */
@@ -96,6 +100,14 @@ export const TOKEN = 1;
 export const VALUE = 2;
 export const TARGET = 4;
 export const HOSTNAME = 8;
+// Of TARGET:
+/** JSON would escape it. */
+export const QUOTED = 16;
+/** The question mark. */
+export const QUERY = 32;
+export const DOT = 64;
+/** A path with it may have to change, whatever stands beside it. */
+export const ODD = 128;
 /** What a byte may be part of. */
 export const classes = new Uint8Array(256);
 /** Lower case of a byte. */
@@ -111,17 +123,26 @@ for (let c = 0; c < 256; c += 1) {
   }
   if (c === 9 || (c >= 32 && c !== 127)) classes[c] = classes[c]! | VALUE;
   if (c > 32 && c < 127 && s !== '#') classes[c] = classes[c]! | TARGET;
+  if ('"\\'.includes(s)) classes[c] = classes[c]! | QUOTED;
+  if ('"<>^`{|}%\\'.includes(s)) classes[c] = classes[c]! | ODD;
+  if (s === '?') classes[c] = classes[c]! | QUERY;
+  if (s === '.') classes[c] = classes[c]! | DOT;
   if (/[A-Za-z0-9\-._~!$&'()*+,;=%]/.test(s)) classes[c] = classes[c]! | HOSTNAME;
 }
 
-/** Hash of a lowered name, as F_HASH has it. */
-export function nameHash(name: string): number {
-  let h = 0;
-  for (let i = 0; i < name.length; i += 1) h = (Math.imul(h, 31) + name.charCodeAt(i)) | 0;
-  return h;
+/** Hash of a name in lower case, as F_HASH has it: of its length and three of its bytes. Who compares hashes compares
+ * bytes too. */
+export function hashAt(a: Uint8Array, off: number, len: number): number {
+  if (len === 0) return 0;
+  const h = Math.imul((len << 24) ^ (a[off]! << 16) ^ (a[off + (len >> 1)]! << 8) ^ a[off + len - 1]!, 0x9e3779b1);
+  return h ^ (h >>> 16);
 }
 
-const PROBES = 64;
+export function nameHash(name: string): number {
+  return hashAt(Buffer.from(name, 'latin1'), 0, name.length);
+}
+
+const PROBES = 256;
 const knownHash = new Int32Array(PROBES);
 const knownId = new Uint8Array(PROBES);
 const knownBytes = ['', ...known].map((name) => Buffer.from(name, 'latin1'));
@@ -165,7 +186,7 @@ export function refuse(status: number, why: string): number {
 }
 
 /** Gives the place after the empty line, 0 incomplete, negative refused. Fills `fields` and head.count. */
-export function parseFields(a: Uint8Array, start: number, end: number, most = FIELDS): number {
+export function parseFields(a: Uint8Array, start: number, end: number, most = FIELDS, controls = unnoted): number {
   let p = start;
   let n = 0;
   for (;;) {
@@ -178,64 +199,31 @@ export function parseFields(a: Uint8Array, start: number, end: number, most = FI
     }
     if (n === most) return refuse(431, `more than ${most} fields`);
     const nameOff = p;
-    let hash = 0;
     for (; p < end; p += 1) {
       const b = a[p]!;
       const c = names[b]!;
       if (c === 0) break;
       if (c !== b) a[p] = c;
-      hash = (Math.imul(hash, 31) + c) | 0;
     }
     if (p >= end) return 0;
     if (a[p] !== 58 || p === nameOff) return refuse(400, 'bad field name');
     const at = n * FIELD_WORDS;
+    const hash = hashAt(a, nameOff, p - nameOff);
     fields[at + F_NAME] = nameOff;
     fields[at + F_NAME_LEN] = p - nameOff;
     fields[at + F_HASH] = hash;
     fields[at + F_ID] = identify(a, nameOff, p - nameOff, hash);
-    p = fieldValue(a, p + 1, end, at);
+    p = fieldValue(a, p + 1, end, at, controls);
     if (p <= 0) return p;
     n += 1;
   }
 }
 
-let seen: Uint8Array | undefined;
-let words: Int32Array = new Int32Array(0);
-
-/** The arena as words; none where it does not begin at one. */
-function look(a: Uint8Array): void {
-  seen = a;
-  words = a.byteOffset % 4 === 0 ? new Int32Array(a.buffer, a.byteOffset, a.length >> 2) : new Int32Array(0);
-}
-
-/** The first place at or behind p whose byte may not stand in a value (RFC 9110 5.5). Four bytes at a time as long as
- * each is 32 or more and none is 127: the rest is looked at one by one. */
-function plainEnd(a: Uint8Array, start: number, end: number): number {
-  let p = start;
-  if (seen !== a) look(a);
-  for (;;) {
-    while (p < end && ((p & 3) !== 0 || p + 4 > end || p >> 2 >= words.length)) {
-      if ((classes[a[p]!]! & VALUE) === 0) return p;
-      p += 1;
-    }
-    if (p >= end) return p;
-    let w = words[p >> 2]!;
-    let d = w ^ 0x7f7f7f7f;
-    while (((((w - 0x20202020) & ~w) | ((d - 0x01010101) & ~d)) & 0x80808080) === 0) {
-      p += 4;
-      if (p + 4 > end) break;
-      w = words[p >> 2]!;
-      d = w ^ 0x7f7f7f7f;
-    }
-    for (let i = 0; i < 4 && p < end; i += 1, p += 1) if ((classes[a[p]!]! & VALUE) === 0) return p;
-  }
-}
-
-function fieldValue(a: Uint8Array, start: number, end: number, at: number): number {
+function fieldValue(a: Uint8Array, start: number, end: number, at: number, controls: Controls): number {
   let p = start;
   while (p < end && (a[p] === 32 || a[p] === 9)) p += 1;
   const off = p;
-  p = plainEnd(a, p, end);
+  p = plainEnd(a, p, end, controls);
   let last = p;
   while (last > off && (a[last - 1] === 32 || a[last - 1] === 9)) last -= 1;
   if (p >= end) return 0;

@@ -1,7 +1,7 @@
 // What is known of a request on its way, and how it ended.
 import type { Prefix } from '../../lib/prefix.ts';
 import type { CertificateDetail, Listener, PathNormalization } from '../../mesh/snapshot.ts';
-import { Subject, routePiece } from '../record/line.ts';
+import { RoutePiece, Subject, UpstreamPiece } from '../record/line.ts';
 import type { AccessRecord } from '../record/line.ts';
 import type { HeadBounds } from '../http1.ts';
 import type { Table } from '../match.ts';
@@ -11,6 +11,7 @@ import type { Stream, StreamTable } from '../tcp/stream.ts';
 import type { SessionState } from '../move/session.ts';
 import * as t from '../transport.ts';
 import type { Act, Target } from './act.ts';
+import { QUOTED, head } from './fields.ts';
 import type { Call } from './grpc.ts';
 
 /** A listener in force, or one that was: requests find their table by it. */
@@ -78,6 +79,13 @@ export class Exchange {
   flags = '';
   /** Who the client is, where a PROXY header said it. */
   client: readonly [address: string, port: number] | undefined;
+
+  /** Keeps what the parsed head in `a` asks for. */
+  remember(a: Uint8Array): void {
+    const { authorityOff: host, authorityLen: hostLength, targetOff: path, targetLen: pathLength } = head;
+    const plain = (head.targetBits & QUOTED) === 0 && !head.absolute;
+    this.subject.set(a, head.methodOff, head.methodLen, host, hostLength, path, pathLength, plain);
+  }
 
   /** For a connection that is new in its slot. */
   begin(conn: number): void {
@@ -148,7 +156,8 @@ export interface Measure {
   readonly why: number;
 }
 
-const noRoute = routePiece('');
+const noRoute = new RoutePiece('');
+const noUpstream = new UpstreamPiece('');
 
 const record: AccessRecord = {
   timeMs: 0,
@@ -159,7 +168,7 @@ const record: AccessRecord = {
   bytesIn: 0,
   bytesOut: 0,
   durationMs: 0,
-  upstream: '',
+  upstream: noUpstream,
   client: '',
   port: 0,
   flags: '',
@@ -175,7 +184,7 @@ export function recordOf(x: Exchange, peer: t.Peer, m: Measure): AccessRecord {
   record.bytesIn = m.bytesIn;
   record.bytesOut = m.bytesOut;
   record.durationMs = m.us / 1000;
-  record.upstream = x.backend?.name ?? '';
+  record.upstream = x.backend?.logged ?? noUpstream;
   record.client = peer.address;
   record.port = peer.mark & 0xffff;
   record.flags = flagsOf(x, m.why);
@@ -203,7 +212,7 @@ export function labelOf(x: Exchange): Uint8Array {
     subject: [subject.method(), subject.host(), subject.path()],
     status,
     flags,
-    upstream: x.backend?.name ?? '',
+    upstream: x.backend?.logged.upstream ?? '',
     ...(x.client !== undefined && { client: x.client }),
   };
   return Buffer.from(JSON.stringify(label));
@@ -242,8 +251,16 @@ export function adopt(
   x.listener = listener;
   x.status = label.status;
   x.flags = label.flags;
-  x.stream = { name: label.route, logged: routePiece(label.route), stat, turn: 0, targets: [], total: 0, idleMs: 0 };
+  x.stream = {
+    name: label.route,
+    logged: new RoutePiece(label.route),
+    stat,
+    turn: 0,
+    targets: [],
+    total: 0,
+    idleMs: 0,
+  };
   // Stands for the one that is connected: this worker may not have it.
-  const name = label.upstream;
-  x.backend = { id: 0, address: '', port: 0, weight: 0, name, healthy: false, active: 1, idleMs: undefined, owed: 0 };
+  const logged = new UpstreamPiece(label.upstream);
+  x.backend = { id: 0, address: '', port: 0, weight: 0, logged, healthy: false, active: 1, idleMs: undefined, owed: 0 };
 }

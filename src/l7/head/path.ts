@@ -3,12 +3,12 @@
 // nothing more.
 import type { PathNormalization } from '../../mesh/snapshot.ts';
 import { CONNECT, OPTIONS } from '../http1.ts';
-import { head, refuse } from './fields.ts';
+import { DOT, ODD, classes, head, refuse } from './fields.ts';
 import type { Emitter } from './emit.ts';
 
 const SLASH = 47;
 const ASTERISK = 42;
-const DOT = 46;
+const PERIOD = 46;
 const SEMICOLON = 59;
 const BACKSLASH = 92;
 const PERCENT = 37;
@@ -20,14 +20,11 @@ const MAX_GROWTH = 512;
 const ESCAPED = 1;
 /** Written as it is where it comes as an escape (RFC 3986 2.3). */
 const PLAIN = 2;
-/** A path with this byte may have to change, whatever stands beside it. */
-const ODD = 4;
 const kinds = new Uint8Array(128);
 for (let c = 0; c < 128; c += 1) {
   const s = String.fromCharCode(c);
-  if ('"<>^`{|}'.includes(s)) kinds[c] = ESCAPED | ODD;
+  if ('"<>^`{|}'.includes(s)) kinds[c] = ESCAPED;
   else if (/[A-Za-z0-9\-._~]/.test(s)) kinds[c] = PLAIN;
-  else if (c === PERCENT || c === BACKSLASH) kinds[c] = ODD;
 }
 
 const hexDigits = Buffer.from('0123456789ABCDEF');
@@ -41,12 +38,14 @@ function hex(c: number | undefined): number {
 }
 
 function needsChange(a: Uint8Array, merge: boolean): boolean {
+  // Most have nothing of the kind.
+  if ((head.targetBits & (ODD | DOT)) === 0 && !merge) return false;
   const end = head.pathOff + head.pathLen;
   let before = 0;
   for (let p = head.pathOff; p < end; p += 1) {
     const c = a[p]!;
-    if ((kinds[c]! & ODD) !== 0) return true;
-    if (before === SLASH && (c === DOT || (merge && c === SLASH))) return true;
+    if ((classes[c]! & ODD) !== 0) return true;
+    if (before === SLASH && ((classes[c]! & DOT) !== 0 || (merge && c === SLASH))) return true;
     before = c;
   }
   return false;
@@ -75,7 +74,7 @@ function put(a: Uint8Array, c: number): void {
  * leave out. */
 function endElement(a: Uint8Array): boolean {
   let dots = 0;
-  while (element + dots < to && a[element + dots] === DOT) dots += 1;
+  while (element + dots < to && a[element + dots] === PERIOD) dots += 1;
   const alone = element + dots === to || a[element + dots] === SEMICOLON;
   if (!alone || dots === 0 || dots > 2) return false;
   to = element;

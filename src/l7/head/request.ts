@@ -105,8 +105,12 @@ export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, cli
     e.bytes(websocket);
     e.bytes(crlf);
   }
-  if (!edits.forwardedFor) emitForwarded(e, forwarded, client.address);
-  if (!edits.forwardedProto) e.bytes(by?.protocol === 'HTTPS' ? protoSecure : proto);
+  const secure = by?.protocol === 'HTTPS';
+  if (forwarded === 0 && !edits.forwardedFor && !edits.forwardedProto) e.bytes(introduction(client.address, secure));
+  else {
+    if (!edits.forwardedFor) emitForwarded(e, forwarded, client.address);
+    if (!edits.forwardedProto) e.bytes(secure ? protoSecure : proto);
+  }
   const certificate = client.tls?.certificate;
   if (certificate !== undefined && by?.details !== undefined && !edits.clientCert) {
     e.bytes(certificateLine(certificate, by.details));
@@ -135,6 +139,21 @@ function canonicalLine(e: Emitter, at: number): void {
   e.text(': ');
   e.keep(fields[at + F_VALUE]!, fields[at + F_VALUE]! + fields[at + F_VALUE_LEN]!);
   e.bytes(crlf);
+}
+
+/** Both lines of a client that comes straight to us, kept by its address: made anew they would cost more than all the
+ * rest of the head. */
+const KNOWN = 4096;
+const introductions = { plain: new Map<string, Uint8Array>(), secure: new Map<string, Uint8Array>() };
+
+function introduction(client: string, secure: boolean): Uint8Array {
+  const known = secure ? introductions.secure : introductions.plain;
+  const found = known.get(client);
+  if (found !== undefined) return found;
+  if (known.size >= KNOWN) known.clear();
+  const piece = Buffer.concat([forwardedFor, Buffer.from(client, 'latin1'), crlf, secure ? protoSecure : proto]);
+  known.set(client, piece);
+  return piece;
 }
 
 function emitForwarded(e: Emitter, before: number, client: string): void {

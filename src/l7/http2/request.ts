@@ -1,7 +1,15 @@
 // The fields of a request as they come out of HPACK, made a head of HTTP/1.1 so that routing sees one kind of request.
 // What RFC 9113 8.2 and 8.3 call malformed is found here: nothing that a server behind could read in another way gets
 // through.
-import { CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING } from '../head/fields.ts';
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  HOST,
+  KEEP_ALIVE,
+  PROXY_CONNECTION,
+  TRANSFER_ENCODING,
+  hashAt,
+} from '../head/fields.ts';
 import {
   TARGET,
   TE,
@@ -62,13 +70,11 @@ export function isValue(a: Uint8Array, off: number, len: number): boolean {
 
 /** Hash of a lower-case name as nameHash has it, NaN where it is no such name. */
 export function nameHashOf(a: Uint8Array, off: number, len: number): number {
-  let hash = 0;
   for (let i = 0; i < len; i += 1) {
     const c = a[off + i]!;
     if ((classes[c]! & TOKEN) === 0 || lower[c] !== c) return NaN;
-    hash = (Math.imul(hash, 31) + c) | 0;
   }
-  return len > 0 ? hash : NaN;
+  return len > 0 ? hashAt(a, off, len) : NaN;
 }
 
 /** Builds one head after another, each in the same place. */

@@ -1,20 +1,26 @@
 // One line of the access log, a JSON object, written as bytes: strings would cost more than all else that the router
-// itself does for a request.
+// itself does for a request. What comes again is kept as pieces, and a piece is copied by one call.
 import { Buffer } from 'node:buffer';
 
 const none = new Uint8Array(0);
 /** A subject that had more room than this gives it back when it is done. */
 const KEPT = 1024;
 
-/** What a request asked for: method, host and path behind each other, as they came. A connection keeps one and uses it
- * for each of its requests. */
+const between = { host: Buffer.from('","host":"'), path: Buffer.from('","path":"') } as const;
+const nothing = Buffer.concat([between.host, between.path]);
+
+/** What a request asked for: method, host and path as they came, laid out as a line has them. A connection keeps one
+ * and uses it for each of its requests. */
 export class Subject {
   bytes: Uint8Array = none;
   methodEnd = 0;
   hostEnd = 0;
-  pathEnd = 0;
+  /** 0: nothing is known. */
+  end = 0;
+  /** All of it may stand in a JSON string as it is. */
+  plain = false;
 
-  /** Copies the three out of `a`; each is an offset and a length. */
+  /** Copies the three out of `a`; each is an offset and a length. `plain`: JSON would escape nothing of them. */
   set(
     a: Uint8Array,
     method: number,
@@ -23,19 +29,23 @@ export class Subject {
     hostLength: number,
     path: number,
     pathLength: number,
+    plain = false,
   ): void {
-    const size = methodLength + hostLength + pathLength;
-    if (this.bytes.length < size) this.bytes = new Uint8Array(Math.max(128, size));
     this.methodEnd = methodLength;
-    this.hostEnd = methodLength + hostLength;
-    this.pathEnd = size;
-    copy(a, method, methodLength, this.bytes, 0);
-    copy(a, host, hostLength, this.bytes, this.methodEnd);
-    copy(a, path, pathLength, this.bytes, this.hostEnd);
+    this.hostEnd = methodLength + between.host.length + hostLength;
+    this.end = this.hostEnd + between.path.length + pathLength;
+    this.plain = plain;
+    if (this.bytes.length < this.end) this.bytes = new Uint8Array(Math.max(128, this.end));
+    const to = this.bytes;
+    copy(a, method, methodLength, to, 0);
+    copy(between.host, 0, between.host.length, to, methodLength);
+    copy(a, host, hostLength, to, this.hostEnd - hostLength);
+    copy(between.path, 0, between.path.length, to, this.hostEnd);
+    copy(a, path, pathLength, to, this.end - pathLength);
   }
 
   clear(): void {
-    this.methodEnd = this.hostEnd = this.pathEnd = 0;
+    this.methodEnd = this.hostEnd = this.end = 0;
     if (this.bytes.length > KEPT) this.bytes = none;
   }
 
@@ -44,11 +54,11 @@ export class Subject {
   }
 
   host(): string {
-    return this.text(this.methodEnd, this.hostEnd);
+    return this.text(this.methodEnd + between.host.length, this.hostEnd);
   }
 
   path(): string {
-    return this.text(this.hostEnd, this.pathEnd);
+    return this.text(this.hostEnd + between.path.length, this.end);
   }
 
   private text(start: number, end: number): string {
@@ -60,18 +70,49 @@ function copy(a: Uint8Array, off: number, length: number, to: Uint8Array, at: nu
   for (let i = 0; i < length; i += 1) to[at + i] = a[off + i]!;
 }
 
+/** The piece of a line that says which listener and route: kept with the route. */
+export class RoutePiece {
+  readonly route: string;
+  private listener = '';
+  private bytes: Uint8Array = none;
+
+  constructor(route: string) {
+    this.route = route;
+  }
+
+  /** As a rule a route has one listener. */
+  of(listener: string): Uint8Array {
+    if (this.listener !== listener || this.bytes === none) {
+      this.listener = listener;
+      const [by, to] = [listener, this.route].map((name) => JSON.stringify(name));
+      this.bytes = Buffer.from(`Z","listener":${by},"route":${to},"method":"`);
+    }
+    return this.bytes;
+  }
+}
+
+/** The piece of a line that says which endpoint took it, kept with the endpoint. */
+export class UpstreamPiece {
+  readonly upstream: string;
+  readonly bytes: Uint8Array;
+
+  constructor(upstream: string) {
+    this.upstream = upstream;
+    this.bytes = Buffer.from(`,"upstream":${JSON.stringify(upstream)},"client":`);
+  }
+}
+
 export interface AccessRecord {
   /** Milliseconds since 1970, when the request was taken. */
   timeMs: number;
   listener: string;
-  /** Of the name of the route, by routePiece(). */
-  route: Uint8Array;
+  route: RoutePiece;
   subject: Subject;
   status: number;
   bytesIn: number;
   bytesOut: number;
   durationMs: number;
-  upstream: string;
+  upstream: UpstreamPiece;
   client: string;
   /** Ingress port id. */
   port: number;
@@ -79,50 +120,52 @@ export interface AccessRecord {
   flags: string;
 }
 
-/** What comes again and again (addresses, names of listeners), as a piece of a line, by the text that it is made of. */
+/** Names of ingress ports by id; "" in a line where the connection came by none, or by one unknown. */
+export type PortNames = ReadonlyMap<number, string>;
+
+/** What comes again and again, as a piece of a line, by what it is made of. */
 const KNOWN = 8192;
+const clients = new Map<string, Uint8Array>();
 
-function kept(make: (text: string) => string): (text: string) => Uint8Array {
-  const known = new Map<string, Uint8Array>();
-  return (text) => {
-    const found = known.get(text);
-    if (found !== undefined) return found;
-    if (known.size >= KNOWN) known.clear();
-    const bytes = Buffer.from(make(text));
-    known.set(text, bytes);
-    return bytes;
-  };
+function clientPiece(address: string): Uint8Array {
+  const found = clients.get(address);
+  if (found !== undefined) return found;
+  if (clients.size >= KNOWN) clients.clear();
+  const bytes = Buffer.from(JSON.stringify(address));
+  clients.set(address, bytes);
+  return bytes;
 }
 
-/** The piece of a line that says which route: kept with the route, since there may be more of them than KNOWN. */
-export function routePiece(name: string): Uint8Array {
-  return Buffer.from(`${JSON.stringify(name)},"method":"`);
+const statuses: Uint8Array[] = [];
+
+function statusPiece(status: number): Uint8Array {
+  return (statuses[status] ??= Buffer.from(`","status":${status},"bytes_in":`));
 }
 
-const listenerKey = kept((name) => `Z","listener":${JSON.stringify(name)},"route":`);
-const upstreamKey = kept((name) => `,"upstream":${JSON.stringify(name)},"client":`);
-const clientKey = kept((name) => JSON.stringify(name));
-
-const key = (name: string): Uint8Array => Buffer.from(`,"${name}":`);
-const keys = {
-  host: Buffer.from('","host":"'),
-  path: Buffer.from('","path":"'),
-  status: Buffer.from('","status":'),
-  bytesIn: key('bytes_in'),
-  bytesOut: key('bytes_out'),
-  duration: key('duration_ms'),
-  time: Buffer.from('{"time":"'),
-};
+const bytesOut = Buffer.from(',"bytes_out":');
+const duration = Buffer.from(',"duration_ms":');
 
 /** The last line's end: most lines of a switch have the same. */
-const end = { port: -1, portName: '', flags: '', bytes: none };
+const end = { port: -1, names: new Map() as PortNames, flags: '', bytes: none };
 
-function endOf(port: number, portName: string, flags: string): Uint8Array {
-  if (end.port !== port || end.portName !== portName || end.flags !== flags) {
-    const text = `,"port":${port},"port_name":${JSON.stringify(portName)},"flags":${JSON.stringify(flags)}}\n`;
-    Object.assign(end, { port, portName, flags, bytes: Buffer.from(text) });
+function endPiece(port: number, names: PortNames, flags: string): Uint8Array {
+  if (end.port !== port || end.names !== names || end.flags !== flags) {
+    const name = JSON.stringify(names.get(port) ?? '');
+    const bytes = Buffer.from(`,"port":${port},"port_name":${name},"flags":${JSON.stringify(flags)}}\n`);
+    Object.assign(end, { port, names, flags, bytes });
   }
   return end.bytes;
+}
+
+/** The last line's time, down to the second. */
+const time = { second: -1, bytes: none };
+
+function secondPiece(second: number): Uint8Array {
+  if (second !== time.second) {
+    time.second = second;
+    time.bytes = Buffer.from(`{"time":"${new Date(second * 1000).toISOString().slice(0, -4)}`);
+  }
+  return time.bytes;
 }
 
 const hex = Buffer.from('0123456789abcdef');
@@ -132,24 +175,17 @@ for (let c = 32; c < 127; c += 1) plain[c] = c === 34 || c === 92 ? 0 : 1;
 
 let out: Uint8Array = none;
 let at = 0;
-let secondAt = -1;
-let secondBytes: Uint8Array = none;
 
 function put(bytes: Uint8Array): void {
-  const { length } = bytes;
-  const to = out;
-  const from = at;
-  // A call costs as much as a dozen bytes one by one.
-  if (length > 12) to.set(bytes, from);
-  else for (let i = 0; i < length; i += 1) to[from + i] = bytes[i]!;
-  at = from + length;
+  out.set(bytes, at);
+  at += bytes.length;
 }
 
 /** A piece of the subject, as the inside of a JSON string: what is not plain ASCII as \u00xx. */
-function putPiece(a: Uint8Array, start: number, end: number): void {
+function putEscaped(a: Uint8Array, start: number, stop: number): void {
   const to = out;
   let p = at;
-  for (let i = start; i < end; i += 1) {
+  for (let i = start; i < stop; i += 1) {
     const c = a[i]!;
     if (plain[c] === 1) {
       to[p] = c;
@@ -166,35 +202,41 @@ function putPiece(a: Uint8Array, start: number, end: number): void {
   at = p;
 }
 
+function putSubject(subject: Subject): void {
+  const { bytes, end: stop, methodEnd, hostEnd } = subject;
+  if (stop === 0) return put(nothing);
+  if (subject.plain) {
+    // All that it has room for, in one call: what is too much is written over.
+    out.set(bytes, at);
+    at += stop;
+    return;
+  }
+  putEscaped(bytes, 0, methodEnd);
+  put(between.host);
+  putEscaped(bytes, methodEnd + between.host.length, hostEnd);
+  put(between.path);
+  putEscaped(bytes, hostEnd + between.path.length, stop);
+}
+
 /** A whole number, at least so many digits of it. */
 function putNumber(n: number, least: number): void {
   let digits = 1;
   for (let limit = 10; n >= limit || digits < least; limit *= 10) digits += 1;
   let rest = n;
   for (let i = digits - 1; i >= 0; i -= 1) {
-    const next = Math.floor(rest / 10);
+    // Of a small number in whole numbers alone.
+    const next = rest <= 0x7fffffff ? (rest / 10) | 0 : Math.floor(rest / 10);
     out[at + i] = 48 + (rest - next * 10);
     rest = next;
   }
   at += digits;
 }
 
-function putDot(): void {
-  out[at] = 46;
-  at += 1;
-}
-
-/** ISO 8601 in UTC; the part down to the second is kept for the next line. */
+/** ISO 8601 in UTC. */
 function putTime(ms: number): void {
-  const whole = Math.floor(ms);
-  const second = Math.floor(whole / 1000);
-  if (second !== secondAt) {
-    secondAt = second;
-    secondBytes = Buffer.from(new Date(second * 1000).toISOString().slice(0, -5));
-  }
-  put(secondBytes);
-  putDot();
-  putNumber(whole - second * 1000, 3);
+  const second = Math.floor(ms / 1000);
+  put(secondPiece(second));
+  putNumber(Math.floor(ms) - second * 1000, 3);
 }
 
 /** Milliseconds with three decimals. */
@@ -202,41 +244,32 @@ function putMillis(ms: number): void {
   const us = Math.round(ms * 1000);
   const whole = Math.floor(us / 1000);
   putNumber(whole, 1);
-  putDot();
+  out[at] = 46;
+  at += 1;
   putNumber(us - whole * 1000, 3);
 }
 
 /** Bytes that a line may take at most. */
-export function lineBytes(r: AccessRecord, portName: string): number {
-  const names = r.listener.length + r.route.length + r.upstream.length + r.client.length + r.flags.length;
-  return 512 + 6 * (r.subject.pathEnd + names + portName.length);
+export function lineBytes(r: AccessRecord, names: PortNames): number {
+  const pieces = r.route.of(r.listener).length + r.upstream.bytes.length + endPiece(r.port, names, r.flags).length;
+  return 256 + 6 * (r.subject.end + r.client.length) + r.subject.bytes.length + pieces;
 }
 
-/** Writes the line of a record at `from`, where lineBytes are free. Gives the place behind it. `portName`: of the
- * ingress port; "" where the connection came by none, or by one unknown. */
-export function writeLine(to: Uint8Array, from: number, r: AccessRecord, portName: string): number {
-  const { subject } = r;
+/** Writes the line of a record at `from`, where lineBytes are free. Gives the place behind it. */
+export function writeLine(to: Uint8Array, from: number, r: AccessRecord, names: PortNames): number {
   out = to;
   at = from;
-  put(keys.time);
   putTime(r.timeMs);
-  put(listenerKey(r.listener));
-  put(r.route);
-  putPiece(subject.bytes, 0, subject.methodEnd);
-  put(keys.host);
-  putPiece(subject.bytes, subject.methodEnd, subject.hostEnd);
-  put(keys.path);
-  putPiece(subject.bytes, subject.hostEnd, subject.pathEnd);
-  put(keys.status);
-  putNumber(r.status, 1);
-  put(keys.bytesIn);
+  put(r.route.of(r.listener));
+  putSubject(r.subject);
+  put(statusPiece(r.status));
   putNumber(r.bytesIn, 1);
-  put(keys.bytesOut);
+  put(bytesOut);
   putNumber(r.bytesOut, 1);
-  put(keys.duration);
+  put(duration);
   putMillis(r.durationMs);
-  put(upstreamKey(r.upstream));
-  put(clientKey(r.client));
-  put(endOf(r.port, portName, r.flags));
+  put(r.upstream.bytes);
+  put(clientPiece(r.client));
+  put(endPiece(r.port, names, r.flags));
   return at;
 }

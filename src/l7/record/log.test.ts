@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '../../../test/fake/eventually.ts';
 import { openAccessLog } from './log.ts';
-import { Subject, lineBytes, routePiece, writeLine } from './line.ts';
-import type { AccessRecord } from './line.ts';
+import { RoutePiece, Subject, UpstreamPiece, lineBytes, writeLine } from './line.ts';
+import type { AccessRecord, PortNames } from './line.ts';
 
 function subject(method: string, host: string, path: string): Subject {
   const made = new Subject();
@@ -15,21 +15,23 @@ function subject(method: string, host: string, path: string): Subject {
   return made;
 }
 
-function accessLine(r: AccessRecord, portName = ''): string {
-  const bytes = Buffer.alloc(lineBytes(r, portName));
-  return bytes.toString('utf8', 0, writeLine(bytes, 0, r, portName));
+const noNames: PortNames = new Map();
+
+function accessLine(r: AccessRecord): string {
+  const bytes = Buffer.alloc(lineBytes(r, noNames));
+  return bytes.toString('utf8', 0, writeLine(bytes, 0, r, noNames));
 }
 
 const record: AccessRecord = {
   timeMs: 0,
   listener: 'l',
-  route: routePiece('r'),
+  route: new RoutePiece('r'),
   subject: subject('GET', 'h', '/'),
   status: 200,
   bytesIn: 1,
   bytesOut: 2,
   durationMs: 1.23456,
-  upstream: 'u',
+  upstream: new UpstreamPiece('u'),
   client: 'c',
   port: 3,
   flags: '',

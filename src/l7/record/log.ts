@@ -5,13 +5,13 @@ import fs from 'node:fs';
 import { systemClock } from '../../lib/clock.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { lineBytes, writeLine } from './line.ts';
-import type { AccessRecord } from './line.ts';
+import type { AccessRecord, PortNames } from './line.ts';
 
 const FLUSH_MS = 200;
 /** A batch of this size does not wait. */
-const BATCH = 128 * 1024;
+const BATCH = 256 * 1024;
 /** Batches that may wait for the disk, at most. */
-const MAX_WAITING = 32;
+const MAX_WAITING = 16;
 
 export interface AccessLog {
   /** The record may be used again afterwards. */
@@ -19,7 +19,7 @@ export interface AccessLog {
   /** Lines that were not written. */
   dropped(): number;
   /** Names of ingress ports by id, from now on. */
-  ports(names: ReadonlyMap<number, string>): void;
+  ports(names: PortNames): void;
   /** Opens the file anew, after someone moved it away. */
   reopen(): void;
   /** Writes what waits and closes. */
@@ -50,7 +50,7 @@ class LogFile implements AccessLog {
   private writing = false;
   private timer: Disposable | undefined;
   private idle: (() => void) | undefined;
-  private names: ReadonlyMap<number, string> = new Map();
+  private names: PortNames = new Map();
 
   constructor(file: string, clock: Clock) {
     this.file = file;
@@ -100,17 +100,16 @@ class LogFile implements AccessLog {
   }
 
   write(record: AccessRecord): void {
-    const portName = this.names.get(record.port) ?? '';
-    const batch = this.room(lineBytes(record, portName));
+    const batch = this.room(lineBytes(record, this.names));
     if (batch === undefined) {
       this.lost += 1;
       return;
     }
-    batch.size = writeLine(batch.bytes, batch.size, record, portName);
+    batch.size = writeLine(batch.bytes, batch.size, record, this.names);
     batch.lines += 1;
   }
 
-  ports(names: ReadonlyMap<number, string>): void {
+  ports(names: PortNames): void {
     this.names = names;
   }
 

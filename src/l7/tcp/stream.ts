@@ -1,7 +1,7 @@
 // Routes of connections that go on as they come, compiled: which one takes a connection, and where it goes.
 import type { Listener, StreamRoute } from '../../mesh/snapshot.ts';
 import type { Split } from '../head/act.ts';
-import { routePiece } from '../record/line.ts';
+import { RoutePiece } from '../record/line.ts';
 import type { HelloMode } from '../transport.ts';
 import type { ClusterState } from '../upstream/upstream.ts';
 
@@ -15,7 +15,7 @@ interface StreamTarget {
 export interface Stream extends Split<StreamTarget> {
   readonly name: string;
   /** The name, for the access log. */
-  readonly logged: Uint8Array;
+  readonly logged: RoutePiece;
   /** Row of the counters. */
   readonly stat: number;
   /** 0: as the engine has it. */
@@ -65,7 +65,7 @@ function compileStream(route: StreamRoute, { stat, turn, cluster }: StreamContex
     return { cluster: cluster(key), until: total };
   });
   const idleMs = route.idleMs ?? 0;
-  return { name: route.name, logged: routePiece(route.name), stat, turn, targets, total, idleMs };
+  return { name: route.name, logged: new RoutePiece(route.name), stat, turn, targets, total, idleMs };
 }
 
 /** All streams of a table, some of them more than once. */

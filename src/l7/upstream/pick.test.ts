@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { choiceOf, createRandom, pick } from './pick.ts';
 import type { Backend } from './pick.ts';
+import { UpstreamPiece } from '../record/line.ts';
 
 function backend(id: number, weight: number, more: Partial<Backend> = {}): Backend {
   return {
@@ -9,7 +10,7 @@ function backend(id: number, weight: number, more: Partial<Backend> = {}): Backe
     address: '127.0.0.1',
     port: id,
     weight,
-    name: `e${id}`,
+    logged: new UpstreamPiece(`e${id}`),
     healthy: true,
     active: 0,
     owed: 0,

@@ -1,5 +1,6 @@
 // Which endpoint of a cluster takes the next request. Only healthy ones are asked.
 import type { Cluster } from '../../mesh/snapshot.ts';
+import type { UpstreamPiece } from '../record/line.ts';
 
 /** An endpoint with what the worker knows of it. */
 export interface Backend {
@@ -8,7 +9,8 @@ export interface Backend {
   readonly address: string;
   readonly port: number;
   weight: number;
-  name: string;
+  /** Its name, for the access log. */
+  logged: UpstreamPiece;
   healthy: boolean;
   /** Requests under way. */
   active: number;

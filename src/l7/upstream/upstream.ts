@@ -5,6 +5,7 @@ import type { Overlay } from '../worker/overlay.ts';
 import type { Cluster, ClusterKey, Endpoint, Endpoints } from '../../mesh/snapshot.ts';
 import { choiceOf, pick } from './pick.ts';
 import type { Backend, Choice } from './pick.ts';
+import { UpstreamPiece } from '../record/line.ts';
 import { clusterUser } from '../tls/contexts.ts';
 import type { Context } from '../tls/contexts.ts';
 import type { EndpointTls } from '../tls/spec.ts';
@@ -86,11 +87,13 @@ export class Upstreams {
         // A connection that is introduced by the PROXY protocol is one client's.
         if (state.protocol === 'HTTP/2' && state.proxyProtocol === undefined) this.engine.script(id);
         if (state.grpcWeb) this.translated?.(id);
-        state.backends.set(at, { ...endpoint, id, active: 0, owed: 0, idleMs: undefined });
+        const { address, port, weight, healthy, name } = endpoint;
+        const fresh = { id, address, port, weight, healthy, active: 0, idleMs: undefined, owed: 0 };
+        state.backends.set(at, { ...fresh, logged: new UpstreamPiece(name) });
       } else {
         backend.weight = endpoint.weight;
         backend.healthy = endpoint.healthy;
-        backend.name = endpoint.name;
+        if (backend.logged.upstream !== endpoint.name) backend.logged = new UpstreamPiece(endpoint.name);
         backend.owed = 0;
       }
     }
