@@ -76,7 +76,9 @@ test('what llhttp refuses is not taken, but for what has a name', (t) => {
   corpus.forEach(judge);
   const until = performance.now() + (process.env['MIDPLANE_TEST_LONG'] === '1' ? 600_000 : 3_000);
   let tries = 0;
-  for (; performance.now() < until; tries += 1) judge(change(corpus[random() % corpus.length]!, random));
+  // On a machine that has no time for us, until it is enough.
+  for (; performance.now() < until || (taken <= 1000 && tries < 100_000); tries += 1)
+    judge(change(corpus[random() % corpus.length]!, random));
   for (const [why, count] of named) t.diagnostic(`${count} x ${why}`);
   t.diagnostic(`${tries} changed requests, ${taken} taken`);
   assert.deepEqual(unnamed.slice(0, 10), []);

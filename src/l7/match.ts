@@ -129,6 +129,19 @@ function hashOf(domain: Uint8Array): number {
 
 const none: readonly FieldTest[] = [];
 
+/** Many hosts have the same paths: bytes that are there once are near when another host has been looked at. */
+const KNOWN = 4096;
+const paths = new Map<string, Uint8Array>();
+
+function pathBytes(path: string): Uint8Array {
+  const found = paths.get(path);
+  if (found !== undefined) return found;
+  if (paths.size >= KNOWN) paths.clear();
+  const bytes = Buffer.from(path, 'latin1');
+  paths.set(path, bytes);
+  return bytes;
+}
+
 /** Compiles a route; `value` is what find() gives. Throws an Error that names the route where a pattern is no regular
  * expression or too long. */
 export function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
@@ -136,7 +149,7 @@ export function compileRoute<T>(route: Route, value: T): CompiledRoute<T> {
   try {
     return {
       path: path === undefined ? 'any' : path.kind,
-      bytes: Buffer.from(path?.value ?? '', 'latin1'),
+      bytes: pathBytes(path?.value ?? ''),
       regex: path?.kind === 'regex' ? regexOf(path.value) : undefined,
       method: method === undefined ? undefined : Buffer.from(method, 'latin1'),
       headers: headers.length === 0 ? none : headers.map(compileField),

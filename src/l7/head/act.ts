@@ -44,6 +44,9 @@ export interface Act {
 
 /** What routes have in common is there once: what is far away in memory takes longer to look at. */
 const none = Buffer.alloc(0);
+const asItCame: RequestChange = { match: undefined, path: undefined, host: undefined };
+
+type Forward = Extract<RouteAction, { kind: 'forward' }>;
 
 /** Compiles one route. Throws an Error that names the route where it can't be served. */
 export function compileAct(
@@ -61,11 +64,7 @@ export function compileAct(
       stat: o.stat,
       kind: action.kind,
       match: route.match.path,
-      change: {
-        match: route.match.path,
-        path: forward?.path,
-        host: forward?.host === undefined ? undefined : checkedHost(forward.host),
-      },
+      change: changeOf(route.match.path, forward),
       targets,
       total: targets.at(-1)?.until ?? 0,
       timeoutMs: forward?.timeoutMs ?? 0,
@@ -81,10 +80,15 @@ export function compileAct(
   }
 }
 
+function changeOf(match: PathMatch | undefined, to: Forward | undefined): RequestChange {
+  if (to === undefined || (to.path === undefined && to.host === undefined)) return asItCame;
+  return { match, path: to.path, host: to.host === undefined ? undefined : checkedHost(to.host) };
+}
+
 /** Edits of the route come first, then those of the cluster. */
 function compileTargets(
   route: Route,
-  clusters: Extract<RouteAction, { kind: 'forward' }>['clusters'],
+  clusters: Forward['clusters'],
   cluster: (key: string) => ClusterState | undefined,
 ): Target[] {
   let until = 0;
