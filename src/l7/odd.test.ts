@@ -3,16 +3,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2 from 'node:http2';
-import type { ServerHttp2Stream } from 'node:http2';
-import { connect as dial } from 'node:net';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { connect as dial, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { eventually } from '../../test/fake/eventually.ts';
-import { END_STREAM, frame, get as fields, headers, post, preface, u32 } from '../../test/fake/http2.ts';
+import { frame, get as fields, headers, post, preface, u32 } from '../../test/fake/http2.ts';
 import { connect, endpoint, forward, get, host, route, sleep, snapshot, stream, upstream } from '../../test/fake/l7.ts';
 import { rig } from '../../test/fake/l7-rig.ts';
 import type { Rig } from '../../test/fake/l7-rig.ts';
+import type { Fields } from '../../test/fake/http2.ts';
 import { pki } from '../../test/fake/pki.ts';
 import type { Cluster, Listener, Snapshot, TlsHost } from '../mesh/snapshot.ts';
 import { createRandom } from './upstream/pick.ts';
@@ -38,7 +39,7 @@ class Dice {
   }
 }
 
-const protocols = ['HTTP', 'HTTP', 'HTTPS', 'HTTPS', 'TCP', 'TCPS', 'TLS', 'auto'] as const;
+const protocols = ['HTTP', 'HTTP', 'HTTP', 'HTTPS', 'HTTPS', 'HTTPS', 'TCP', 'TCPS', 'TLS', 'auto'] as const;
 
 function anything(port: number, dice: Dice): Snapshot {
   const cluster: Partial<Cluster> = dice.one([{}, { protocol: 'HTTP/2' }, { protocol: 'HTTP/2', grpcWeb: true }]);
@@ -82,33 +83,56 @@ const web = body.replace('Host: a', 'Host: a\r\nContent-Type: application/grpc-w
 const ws =
   'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\nhello';
 const said: readonly Buffer[] = [
-  ...[
-    `GET / HTTP/1.1\r\nHost: a\r\n\r\n${body}`,
-    `${body}${web}`,
-    ws,
-    'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n',
-    'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n',
-    'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello',
-    '\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00',
-    '\r\n\r\n\0\xff',
-  ].map((text) => Buffer.from(text, 'latin1')),
-  Buffer.concat([
-    preface,
-    frame('SETTINGS', 0, 0, Buffer.from([0, 4, 0, 0, 0, 3])),
-    headers(1, post, 0),
-    frame('DATA', 0, 1, Buffer.from('abc')),
-    frame('DATA', END_STREAM, 1),
-    headers(3, fields),
-    headers(5, post, 0),
-    frame('RST_STREAM', 0, 5, u32(8)),
-    frame('WINDOW_UPDATE', 0, 1, u32(50)),
-    frame('WINDOW_UPDATE', 0, 3, u32(50)),
-    headers(7, [[':method', 'CONNECT'], [':protocol', 'websocket'], ...fields.slice(1)], 0),
-    frame('DATA', 0, 7, Buffer.from('hello')),
-    frame('PING', 0, 0, Buffer.alloc(8)),
-    frame('GOAWAY', 0, 0, Buffer.alloc(8)),
-  ]),
-];
+  `GET / HTTP/1.1\r\nHost: a\r\n\r\n${body}`,
+  `${body}${web}`,
+  ws,
+  'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n',
+  'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n',
+  'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello',
+  '\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00',
+  '\r\n\r\n\0\xff',
+].map((text) => Buffer.from(text, 'latin1'));
+
+/** A body that looks like a request. */
+const hidden = Buffer.from('GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n');
+const websocket: Fields = [[':method', 'CONNECT'], [':protocol', 'websocket'], ...fields.slice(1)];
+const grpc: Fields = [...post, ['content-type', 'application/grpc-web+proto']];
+
+/** A frame of that stream; now and then one that may be of none. */
+function anyFrame(dice: Dice, id: number): Uint8Array {
+  const end = dice.below(2);
+  const usual: readonly (() => Uint8Array)[] = [
+    () => frame('DATA', end, id, dice.one([hidden, Buffer.from('abc'), Buffer.alloc(0), Buffer.alloc(9000)])),
+    () => frame('DATA', 0, id, hidden),
+    () => frame('DATA', 8 | end, id, Buffer.from([2, 97, 0, 0])),
+    () => frame('WINDOW_UPDATE', 0, dice.one([0, id]), u32(1 + dice.below(100_000))),
+    () => frame('SETTINGS', 0, 0, Buffer.from([0, 4, 0, 0, dice.below(256), dice.below(256)])),
+    () => frame('PRIORITY', 0, id, Buffer.from([0, 0, 0, 0, 1])),
+    () => frame('PING', 0, 0, Buffer.alloc(8)),
+  ];
+  const rare: readonly (() => Uint8Array)[] = [
+    () => headers(id, [['x-t', '1']]),
+    () => frame('RST_STREAM', 0, id, u32(dice.below(14))),
+    () => frame('GOAWAY', 0, 0, Buffer.alloc(8)),
+    () => headers(id, fields, end),
+    () => frame(dice.below(256), dice.below(256), id, Buffer.alloc(dice.below(10))),
+  ];
+  return dice.one(dice.below(10) === 0 ? rare : usual)();
+}
+
+/** Requests on one connection, with the frames of each between those of others. */
+function someFrames(dice: Dice): Buffer {
+  const all: Uint8Array[] = [preface, frame('SETTINGS', 0, 0, Buffer.from([0, 4, 0, 0, 0, dice.one([3, 255])]))];
+  let open = 0;
+  for (let left = 1 + dice.below(40); left > 0; left -= 1) {
+    if (open === 0 || dice.below(4) === 0) {
+      const length: Fields = [...post, ['content-length', '35']];
+      all.push(headers(1 + 2 * open, dice.one([fields, post, length, websocket, grpc]), dice.below(2)));
+      open += 1;
+    } else all.push(anyFrame(dice, 1 + 2 * dice.below(open)));
+  }
+  return Buffer.concat(all);
+}
 
 /** Says some of it in pieces, in the clear or over TLS, and ends in some way. */
 async function odd(port: number, dice: Dice): Promise<void> {
@@ -122,13 +146,14 @@ async function odd(port: number, dice: Dice): Promise<void> {
     dice.below(2) === 0 ? plain : tls.connect({ socket: plain, ...chosen, rejectUnauthorized: false });
   socket.on('error', () => {});
   if (dice.below(8) > 0) socket.resume();
-  const all = dice.one(said);
-  for (let p = 0; p < all.length && !socket.destroyed;) {
-    const size = 1 + dice.below(dice.one([4, all.length]));
+  const all = dice.below(3) === 0 ? dice.one(said) : someFrames(dice);
+  const most = Math.ceil(all.length / dice.one([1, 8, 40]));
+  const cut = dice.below(4) === 0 ? dice.below(all.length) : all.length;
+  for (let p = 0; p < cut && !socket.destroyed;) {
+    const size = Math.min(cut - p, 1 + dice.below(most));
     socket.write(all.subarray(p, p + size));
     p += size;
     if (dice.below(3) === 0) await sleep(dice.below(4));
-    if (dice.below(12) === 0) break;
   }
   const how = dice.below(5);
   if (how === 0) socket.destroy();
@@ -155,12 +180,13 @@ function answering(dice: Dice) {
   };
 }
 
-async function http2Server(dice: Dice): Promise<{ port: number } & Disposable> {
+async function http2Server(dice: Dice, asked: string[]): Promise<{ port: number } & Disposable> {
   const server = http2.createServer({ settings: { enableConnectProtocol: true } });
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => open.add(socket.on('error', () => {})));
   server.on('session', (session) => session.on('error', () => {}));
-  server.on('stream', (s: ServerHttp2Stream) => {
+  server.on('stream', (s: ServerHttp2Stream, head: IncomingHttpHeaders) => {
+    asked.push(String(head[':path']));
     s.on('error', () => {});
     const how = dice.below(6);
     if (how === 0) s.close(2);
@@ -172,6 +198,34 @@ async function http2Server(dice: Dice): Promise<{ port: number } & Disposable> {
       s.end('ok');
     }
     if (how === 3) s.close(0);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.dispose]() {
+      for (const socket of open) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+/** Of HTTP/2: says any frames, in no order, to whatever comes. */
+async function oddServer(dice: Dice): Promise<{ port: number } & Disposable> {
+  const open = new Set<Socket>();
+  const ok: Fields = [[':status', '200']];
+  const server = createServer((socket) => {
+    open.add(socket.on('error', () => {}));
+    socket.on('close', () => open.delete(socket));
+    socket.write(frame('SETTINGS', 0, 0, Buffer.from([0, 3, 0, 0, 0, dice.below(4)])));
+    let next = 1;
+    socket.on('data', () => {
+      const id = dice.below(4) === 0 ? 1 + 2 * dice.below(6) : next;
+      if (dice.below(2) === 0) next += 2;
+      const said = dice.below(2) === 0 ? headers(id, ok, dice.below(2)) : anyFrame(dice, id);
+      socket.write(said);
+      if (dice.below(10) === 0) socket.end();
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -201,20 +255,29 @@ test('whatever connections do while everything changes, nothing is left of it', 
   t.diagnostic(`MIDPLANE_TEST_SEED=${seed}`);
   const dice = new Dice(seed);
   await using one = await upstream(answering(dice));
-  using two = await http2Server(dice);
+  const asked: string[] = [];
+  using two = await http2Server(dice, asked);
+  using three = await oddServer(dice);
   using r = await rig({ times: { stallMs: 300, headMs: 200, idleMs: 300, lingerMs: 100, upstreamIdleMs: 200 } });
   const running = new Set<Promise<void>>();
+  let spoken = '';
   const endpoints = (): void => {
-    const ports = dice.one([[one.port], [two.port], [], [one.port, 1], [two.port, 1]]);
+    // Mostly who speaks what is spoken to them.
+    const fits = (spoken === 'HTTP/2') !== (dice.below(8) === 0);
+    const ports = dice.one(fits ? [[two.port], [two.port], [three.port], [two.port, 1]] : [[one.port], [one.port, 1]]);
     r.endpoints(
       'a',
-      ports.map((port) => endpoint(port)),
+      (dice.below(8) === 0 ? [] : ports).map((port) => endpoint(port)),
     );
   };
   for (let i = 0; i < rounds; i += 1) {
-    if (dice.below(2) === 0) r.apply(anything(r.port, dice));
+    if (dice.below(5) === 0) {
+      const next = anything(r.port, dice);
+      r.apply(next);
+      spoken = next.clusters[0]?.protocol ?? '';
+    }
     if (dice.below(3) === 0) endpoints();
-    for (let k = dice.below(4); k > 0; k -= 1) {
+    for (let k = dice.below(5); k > 0; k -= 1) {
       const each = odd(r.port, dice).finally(() => running.delete(each));
       running.add(each);
     }
@@ -223,6 +286,9 @@ test('whatever connections do while everything changes, nothing is left of it', 
   }
   await Promise.all(running);
   await settled(r);
+  assert.ok(!asked.includes('/hidden'), 'a body was taken for a request');
+  t.diagnostic(`${asked.length} requests got to the server of HTTP/2`);
+  if (long) assert.ok(asked.length > rounds / 20);
   // And it serves as if nothing had been.
   r.serve([host(['*'], route('all', { kind: 'reply', status: 200, body: 'ok' }))]);
   assert.match(await get(r.port), /^HTTP\/1\.1 200 /);
