@@ -43,8 +43,9 @@ export interface Supervisor extends AsyncDisposable {
   onChange(listener: () => void): Disposable;
   /** Looks now. */
   refresh(): Promise<void>;
-  /** Ends what runs and starts it, all of it as one start, so that nobody else starts it meanwhile. FaultError where it
-   * fails or takes longer. */
+  /** Ends what runs and starts it, all of it as one start, so that nobody else starts it meanwhile. One that is being
+   * started is waited for: a commit may wait for it too. FaultError where it fails or takes longer; 'busy' where a change
+   * has just ended it, which must not come back by this. */
   restart(ref: Ref, timeoutMs: number): Promise<void>;
 }
 
@@ -109,12 +110,12 @@ export function supervise<S extends GuestSpec>(input: SuperviseInput<S>): Superv
     },
     refresh,
     async restart(ref, timeoutMs) {
-      await input.starts.cancel(ref);
-      // A commit may have come between.
-      const resource = host.read.desired().get(ref);
-      if (resource === undefined) throw new FaultError('not-found', ref, 'it is no guest any more');
-      input.start(ref, resource.spec as S, true);
-      await input.starts.settled(ref, AbortSignal.timeout(timeoutMs));
+      const { starts } = input;
+      const wanted = host.read.desired().get(ref);
+      if (wanted === undefined) throw new FaultError('not-found', ref, 'it is no guest any more');
+      if (starts.left(ref)) throw new FaultError('busy', ref, 'a change takes it away', true);
+      if (starts.pending(ref) === undefined) input.start(ref, wanted.spec as S, true);
+      await starts.settled(ref, AbortSignal.timeout(timeoutMs));
       await refresh();
     },
     async [Symbol.asyncDispose]() {

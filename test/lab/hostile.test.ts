@@ -23,6 +23,11 @@ interface Refused {
   readonly problems: readonly Problem[];
 }
 
+interface Answered {
+  readonly status: number;
+  readonly body: Refused;
+}
+
 /** Begins a body of so many bytes; the status that it is answered by before it has come. */
 function begin(sw: TestSwitch, bytes: number): Promise<number> {
   const socketPath = `/run/midplane/${sw.instance}/api.sock`;
@@ -38,6 +43,24 @@ function begin(sw: TestSwitch, bytes: number): Promise<number> {
   });
 }
 
+/** Ticks of a hundredth of a second that the daemon has had of processors (proc_pid_stat(5)). */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
+/** What the daemon answers, and what that cost it: at the least of three times, since it has else to do as well. */
+async function soonest(sw: TestSwitch, body: object): Promise<{ answer: Answered; ms: number }> {
+  let best: { answer: Answered; ms: number } | undefined;
+  for (let i = 0; i < 3 && (best === undefined || best.ms >= 1000); i += 1) {
+    const before = cpuMs(sw.pid());
+    const answer = await sw.api<Refused>('POST', '/v1/commit', body);
+    const ms = cpuMs(sw.pid()) - before;
+    if (best === undefined || ms < best.ms) best = { answer, ms };
+  }
+  return best ?? assert.fail();
+}
+
 await test('hostile texts at the API', async (t) => {
   await using sw = await openSwitch({ document, hosts });
   await atRest(sw, 'at first');
@@ -48,10 +71,9 @@ await test('hostile texts at the API', async (t) => {
 
   let longest = { ms: 0, what: '' };
   const refuse = async (what: string, body: object): Promise<readonly Problem[]> => {
-    const begun = performance.now();
-    const answer = await sw.api<Refused>('POST', '/v1/commit', body);
-    const ms = performance.now() - begun;
+    const { answer, ms } = await soonest(sw, body);
     if (ms > longest.ms) longest = { ms, what };
+    assert.ok(ms < 1000, `${what}: ${ms.toFixed(0)} ms of a processor`);
     assert.ok([400, 413, 422].includes(answer.status), `${what}: ${answer.status}`);
     const { problems } = answer.body;
     assert.ok(
@@ -80,6 +102,8 @@ await test('hostile texts at the API', async (t) => {
   t.diagnostic(
     `slowest: ${longest.what}, ${longest.ms.toFixed(0)} ms; ${first.toFixed(0)} MB before, ${rss().toFixed(0)} MB at most`,
   );
+  const grown = rss() - first;
+  assert.ok(grown < 200, `${grown.toFixed(0)} MB more at the most`);
   assert.equal(sw.pid(), pid);
   assert.deepEqual(await runningOf(sw), running);
   assert.deepEqual([faceOf(sw).document, halfWritten(sw)], [document, []]);
