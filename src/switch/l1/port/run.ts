@@ -3,6 +3,7 @@
 import { decodeDev, devKinds, encodePortState, portStateFlags } from '../../../kernel/abi.ts';
 import { type PortCounters, readCounters } from '../../../kernel/counters.ts';
 import type { Link, Netlink } from '../../../kernel/netlink.ts';
+import { rowRef } from '../../../engine/kinds/row.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { u32 } from '../../../lib/bytes.ts';
 import { autoXdp, refusedXdp } from './auto.ts';
@@ -16,7 +17,7 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
   const nl = host.kernel.netlink();
   const statuses = new Map<string, PortStatus>();
   const listeners = new Set<() => void>();
-  const written = new Map<number, string>();
+  const written = new Map<number, Uint8Array>();
   const refused = new Set<string>();
   const devices = followLinks(nl, () => refresh());
   const refresh = (): void => {
@@ -32,8 +33,11 @@ export function runPorts(host: Host): AsyncDisposable & { live: PortsLive } {
   };
   const revision = host.onRevision(refresh);
   refresh();
-  // A refusal is known only after it was tried.
-  const again = setInterval(refresh, retryMs);
+  // A refusal is known only after it was tried; that somebody else wrote into a table, only after a look.
+  const again = setInterval(() => {
+    auditStates(host, written);
+    refresh();
+  }, retryMs);
   again.unref();
   return {
     live: {
@@ -132,14 +136,16 @@ function beingMade(host: Host, links: ReadonlyMap<string, Link>): State[] {
   });
 }
 
-function writeStates(host: Host, states: readonly State[], written: Map<number, string>): void {
+function writeStates(host: Host, states: readonly State[], written: Map<number, Uint8Array>): void {
   const map = host.kernel.datapath?.map('port_state');
   if (map === undefined) return;
   const gone = new Set(written.keys());
   const write = (id: number, flags: number, mtu: number): void => {
-    if (written.get(id) === `${flags} ${mtu}`) return;
-    map.update(u32(id), encodePortState({ flags, mtu }));
-    written.set(id, `${flags} ${mtu}`);
+    const row = encodePortState({ flags, mtu });
+    const before = written.get(id);
+    if (before !== undefined && sameBytes(before, row)) return;
+    map.update(u32(id), row);
+    written.set(id, row);
   };
   for (const { id, up, mtu } of states) {
     gone.delete(id);
@@ -147,6 +153,21 @@ function writeStates(host: Host, states: readonly State[], written: Map<number, 
   }
   for (const id of gone) write(id, 0, 0);
 }
+
+/** Rows that are not as they were written are written again, and told. */
+function auditStates(host: Host, written: ReadonlyMap<number, Uint8Array>): void {
+  const map = host.kernel.datapath?.map('port_state');
+  if (map === undefined) return;
+  for (const [id, row] of written) {
+    const there = map.lookup(u32(id));
+    if (there !== undefined && sameBytes(there, row)) continue;
+    map.update(u32(id), row);
+    const ref = rowRef('port_state', host.ids.name('port', id) ?? `#${id}`);
+    host.log.info({ ref, action: `put ${ref} (update)` }, 'repaired');
+  }
+}
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 function countersOf(host: Host, id: number | undefined): PortCounters | undefined {
   const map = host.kernel.datapath?.map('counters');

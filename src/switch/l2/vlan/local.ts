@@ -6,20 +6,25 @@ import { rowRef } from '../../../engine/kinds/row.ts';
 import type { Host } from '../../../engine/slice.ts';
 import { encodeLocal, encodeLocalKey, localKeySize } from '../../../kernel/abi.ts';
 import type { BpfMap } from '../../../kernel/bpf.ts';
+import { every } from '../../../lib/clock.ts';
 import { parsePrefix } from '../../../lib/prefix.ts';
 
+/** No event tells that somebody else wrote into the map. */
+const auditMs = 30_000;
+
 /** Keeps the map at what the kernel has until it is disposed. */
-export function followAddresses({ kernel, log }: Pick<Host, 'kernel' | 'log'>): Disposable {
+export function followAddresses({ kernel, log, clock }: Pick<Host, 'kernel' | 'log' | 'clock'>): Disposable {
   const map = kernel.datapath?.map('local');
   if (map === undefined) return { [Symbol.dispose]: () => undefined };
   const nl = kernel.netlink();
   let state: 'followed' | 'due' | 'ended' = 'followed';
   let said: string | undefined;
-  const follow = (): void => {
-    const fault = fill(map, wantedOf(nl.addresses().map(({ cidr }) => cidr)));
+  const follow = (): number => {
+    const { fault, written } = fill(map, wantedOf(nl.addresses().map(({ cidr }) => cidr)));
     if (fault !== undefined && fault.why !== said) log.error({ fault }, 'failed');
     if (fault === undefined && said !== undefined) log.info({ table: map.name }, 'recovered');
     said = fault?.why;
+    return written;
   };
   // A reader of events calls many times in a turn.
   const soon = (): void => {
@@ -33,9 +38,15 @@ export function followAddresses({ kernel, log }: Pick<Host, 'kernel' | 'log'>): 
   };
   follow();
   const watch = nl.watch(['address'], soon);
+  const audits = every(clock, auditMs, () => {
+    // What an event has told of and is not done yet is no repair.
+    const rows = state === 'followed' ? follow() : 0;
+    if (rows > 0) log.info({ ref: rowRef(map.name, '*'), rows }, 'repaired');
+  });
   return {
     [Symbol.dispose]() {
       state = 'ended';
+      audits[Symbol.dispose]();
       watch[Symbol.dispose]();
     },
   };
@@ -47,29 +58,40 @@ function wantedOf(cidrs: readonly string[]): ReadonlyMap<string, Uint8Array> {
   return new Map(keys.map((key) => [Buffer.from(key).toString('hex'), key]));
 }
 
+interface Filled {
+  readonly fault?: Fault;
+  /** Rows that were put or taken away. */
+  readonly written: number;
+}
+
 /** Makes the map hold these, as far as it has room; what goes makes room for what comes. */
-function fill(map: BpfMap, wanted: ReadonlyMap<string, Uint8Array>): Fault | undefined {
+function fill(map: BpfMap, wanted: ReadonlyMap<string, Uint8Array>): Filled {
   const { count, keys } = map.dump();
   const there = new Set<string>();
+  let written = 0;
   for (let i = 0; i < count; i += 1) {
     const key = keys.subarray(i * localKeySize, (i + 1) * localKeySize);
     const hex = Buffer.from(key).toString('hex');
     if (wanted.has(hex)) there.add(hex);
-    else map.delete(key);
+    else {
+      map.delete(key);
+      written += 1;
+    }
   }
   for (const [hex, key] of wanted) {
     if (there.has(hex)) continue;
     try {
       asFault(rowRef(map.name, hex), () => map.update(key, encodeLocal({ count: 1 })));
       there.add(hex);
+      written += 1;
     } catch (error) {
       const fault = faultOf(error);
-      if (fault.code !== 'table-full') return fault;
+      if (fault.code !== 'table-full') return { fault, written };
       const why = `${wanted.size - there.size} of the switch's addresses have no room in its ${map.maxEntries} rows`;
-      return { ...fault, what: `table ${map.name}`, why, retry: true };
+      return { fault: { ...fault, what: `table ${map.name}`, why, retry: true }, written };
     }
   }
-  return undefined;
+  return { written };
 }
 
 /** IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
