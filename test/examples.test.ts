@@ -121,6 +121,20 @@ test('every document is good, alone and with its manifests', () => {
   for (const file of manifests) assert.deepEqual(problemsWith(file, read(file)), [], file);
 });
 
+test('names that every object of JavaScript has are names like others, where they are given and where they are not', () => {
+  const file = 'configs/examples/functions.yaml';
+  const named = `ports: { constructor: { vlan: { access: constructor } } }
+vlans: { constructor: { id: 10, address: [10.0.10.1/24] } }
+services: { constructor: { port: 80, endpoints: { constructor: { address: 10.0.10.9, port: 80 } } } }
+functions:
+  f1: { source: functions/hello.ts, port: { vlan: constructor }, address: [10.0.10.2/24], service: { name: constructor, port: 80 } }
+`;
+  assert.deepEqual(problemsWith(file, named), []);
+  const nowhere = 'vlans: { web: { id: 10 } }\nports: { swp1: { vlan: { access: constructor } } }\n';
+  const [problem] = problemsWith(file, nowhere);
+  assert.deepEqual([problem?.line, problem?.column, problem?.path], [2, 34, 'ports.swp1.vlan.access']);
+});
+
 test('the hosts of the lab are good, and each is plugged into a port that there is', () => {
   const lab = parse(read('configs/lab.yaml')) as { ports: Record<string, unknown> };
   for (const [name, host] of Object.entries(hostsSchema.parse(parse(read(hosts))))) {

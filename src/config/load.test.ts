@@ -52,7 +52,7 @@ test('a good document: defaults are in, addresses are canonical, all is frozen, 
   const result = load({ bytes: Buffer.from(good), file: 'm.yaml', sections });
   assert.ok(result.ok);
   const { document } = result;
-  assert.deepEqual(document.sections['system'], { hostname: 'leaf1', banner: false });
+  assert.deepEqual({ ...(document.sections['system'] as object) }, { hostname: 'leaf1', banner: false });
   const ports = document.sections['ports'] as Record<string, z.infer<typeof port>>;
   assert.deepEqual(ports['swp3']?.address, ['192.0.2.1/31', 'fd00::1/64']);
   assert.equal(ports['swp2']?.mtu, 1500);
@@ -61,12 +61,20 @@ test('a good document: defaults are in, addresses are canonical, all is frozen, 
   assert.deepEqual(document.at(['ports', 'swp9', 'mtu']), { line: 3, column: 3 });
 });
 
+test('a section has the names that were written, and none of Object’s', () => {
+  const result = load({ bytes: Buffer.from('ports: { constructor: { mtu: 1400 } }\n'), file: 'm.yaml', sections });
+  assert.ok(result.ok);
+  const { ports, routes } = result.document.sections as Record<string, Record<string, unknown>>;
+  assert.deepEqual(Object.keys(ports ?? {}), ['constructor']);
+  assert.deepEqual([ports?.['toString'], routes?.['constructor']], [undefined, undefined]);
+});
+
 test('absent and empty sections have their defaults', () => {
   for (const text of ['', '# nothing\n', 'ports:\nsystem:\n']) {
     const result = load({ bytes: Buffer.from(text), file: 'm.yaml', sections });
     assert.ok(result.ok, text);
     const expected = { system: { hostname: 'switch', banner: false }, ports: {}, routes: {}, strict: undefined };
-    assert.deepEqual(result.document.sections, expected);
+    assert.deepEqual(structuredClone(result.document.sections), expected);
   }
 });
 

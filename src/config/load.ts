@@ -88,7 +88,7 @@ function readSections(
   }
   for (const [name, schema] of Object.entries(schemas)) {
     const judged = judgeSection(schema, Object.hasOwn(top, name) ? Reflect.get(top, name) : undefined);
-    if ('value' in judged) sections[name] = freeze(judged.value);
+    if ('value' in judged) sections[name] = closedSection(judged.value);
     else findings.push(...judged.findings.map((finding) => ({ ...finding, path: [name, ...finding.path] })));
   }
   const known = new Set(tree.problems.map((problem) => problem.path));
@@ -121,6 +121,13 @@ function bounded(problems: readonly Problem[], most: number): readonly Problem[]
   if (problems.length <= most || !last) return problems;
   const rest = problems.length - most + 1;
   return [...problems.slice(0, most - 1), { ...last, path: '', message: `and ${rest} more problems from here on` }];
+}
+
+/** A section, frozen. What it holds by name is what was written and nothing else: whoever asks for the VLAN
+ * "constructor" finds none of Object's. */
+export function closedSection(value: unknown): unknown {
+  const map = typeof value === 'object' && value !== null && isPlain(value);
+  return freeze(map ? Object.setPrototypeOf(value, null) : value);
 }
 
 /** Freezes plain maps and lists all the way down. */

@@ -20,6 +20,15 @@ test('a file that does not hold what was written to it is a fault, and is left a
   assert.throws(() => openIds(folder), isTold);
 });
 
+test('a name that Object has too is a name like others', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mpt-ids-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const ids = openIds(join(folder, 'ids.json'));
+  assert.equal(ids.id('port', 'a', 4), 1);
+  assert.deepEqual([ids.find('port', 'constructor'), ids.id('port', 'constructor', 4)], [undefined, 2]);
+  assert.equal(openIds(join(folder, 'ids.json')).find('port', 'constructor'), 2);
+});
+
 test('an id is on disk before it is used, stays, and is freed an hour after its last use', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'mpt-ids-'));
   t.after(() => rmSync(folder, { recursive: true }));

@@ -39,7 +39,7 @@ export function openIds(file: string): Ids {
   return {
     id(space, name, limit) {
       const there = table[space] ?? {};
-      const known = there[name];
+      const known = Object.hasOwn(there, name) ? there[name] : undefined;
       if (known !== undefined) return known;
       const used = new Set(Object.values(there));
       let id = 1;
@@ -64,7 +64,7 @@ export function openIds(file: string): Ids {
         }
       }
     },
-    find: (space, name) => table[space]?.[name],
+    find: (space, name) => (Object.hasOwn(table[space] ?? {}, name) ? table[space]?.[name] : undefined),
     name: (space, id) => names.get(`${space}/${id}`),
     retain(space, inUse, now) {
       const entries = Object.entries(table[space] ?? {});

@@ -93,15 +93,17 @@ export function attachGuest(owner: string, name: string, guest: Guest, look: Loo
  * namespace directly (a tap, or a guest that forwards for others). */
 export function deriveGuests(guests: Readonly<Record<string, Guest>>, bridged: boolean): Derived {
   const ports: Record<string, unknown> = {};
-  const services: Record<string, { endpoints: Record<string, unknown> }> = {};
+  const endpoints = new Map<string, Record<string, unknown>>();
   for (const [name, guest] of Object.entries(guests)) {
     ports[name] = portOfGuest(name, guest.port, bridged);
     const address = mainAddress(guest);
     if (guest.service === undefined || address === undefined) continue;
     const { name: service, port, labels } = guest.service;
-    (services[service] ??= { endpoints: {} }).endpoints[name] = { address, port, labels, guest: name };
+    const own = endpoints.get(service) ?? {};
+    endpoints.set(service, { ...own, [name]: { address, port, labels, guest: name } });
   }
-  return Object.keys(services).length === 0 ? { ports } : { ports, services };
+  if (endpoints.size === 0) return { ports };
+  return { ports, services: Object.fromEntries([...endpoints].map(([name, own]) => [name, { endpoints: own }])) };
 }
 
 /** Rules that hold for every guest. `owner` is the section's key. */

@@ -1,7 +1,7 @@
 // Text to desired resources: parse every section, let slices add entries to other sections, check across sections,
 // compile. Pure but for reading the files that the document names, which come in as a function.
 import type { z } from 'zod';
-import type { Document } from '../../config/load.ts';
+import { closedSection, type Document } from '../../config/load.ts';
 import type { Problem } from '../../config/problem.ts';
 import { atOnce, type Work, workOn } from '../../lib/work/turns.ts';
 import type { Ref, Resource } from '../resource.ts';
@@ -88,7 +88,7 @@ interface MergeContext {
 function merge(into: Json, from: Json, path: readonly string[], slice: string, context: MergeContext): void {
   for (const [key, value] of Object.entries(from)) {
     const at = [...path, key];
-    const there = into[key];
+    const there = Object.hasOwn(into, key) ? into[key] : undefined;
     if (there === undefined) {
       into[key] = value;
       context.origin.set(at.join('.'), slice);
@@ -114,7 +114,7 @@ function reparse(
   problems: Problem[],
 ): unknown {
   const result = (slice.schema as z.ZodType).safeParse(raw);
-  if (result.success) return result.data;
+  if (result.success) return closedSection(result.data);
   for (const issue of result.error.issues) {
     const path = [slice.name, ...issue.path.map(String)];
     const made = path.map((_, i) => origin.get(path.slice(0, i + 1).join('.'))).findLast((o) => o !== undefined);
