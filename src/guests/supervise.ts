@@ -44,8 +44,8 @@ export interface Supervisor extends AsyncDisposable {
   /** Looks now. */
   refresh(): Promise<void>;
   /** Ends what runs and starts it, all of it as one start, so that nobody else starts it meanwhile. One that is being
-   * started is waited for: a commit may wait for it too. FaultError where it fails or takes longer; 'busy' where a change
-   * has just ended it, which must not come back by this. */
+   * started is waited for: a commit may wait for it too. FaultError where it fails or takes longer; 'busy' where a
+   * change has just ended it, which must not come back by this. */
   restart(ref: Ref, timeoutMs: number): Promise<void>;
 }
 
