@@ -130,3 +130,20 @@ test('more confirms at once than may wait: the rest are refused', async (t) => {
   assert.deepEqual([...codes].toSorted(), ['busy', 'done', 'not-found']);
   assert.equal(textOf(bench.file), doc('b: {}'));
 });
+
+test('many who check at once are read one after the other, and hold up no commit', async (t) => {
+  const bench = await openToys(t, doc('a: {}'));
+  const engine = bench.engine();
+  const large = (n: number): string => Array.from({ length: 1500 }, (_, i) => toy(`t${n}-${i}`)).join('---\n');
+  const done: number[] = [];
+  const begun = performance.now();
+  const checks = Array.from({ length: 6 }, async (_, n) => {
+    assert.deepEqual(await engine.check({ document: doc(''), manifests: { 'm.yaml': large(n) } }), []);
+    done.push(performance.now() - begun);
+  });
+  good(await engine.commit({ document: doc('b: {}') }, by));
+  assert.ok(done.length < checks.length, 'the commit did not wait for all of them');
+  await Promise.all(checks);
+  const [first = 0, last = 0] = [done[0], done.at(-1)];
+  assert.ok(first < last / 2, `the first after ${first.toFixed(0)} ms, the last after ${last.toFixed(0)} ms`);
+});

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { serial } from '../lib/work/queue.ts';
 import { boot, confirmTimer, type ConfirmTimer } from './boot.ts';
 import { commit, type CommitContext, confirm, refuse, type Wanted } from './commit.ts';
-import type { CommitAnswer, CommitOptions, Engine } from './engine.ts';
+import type { Candidate, CommitAnswer, CommitOptions, Engine } from './engine.ts';
 import { type Fault, faultOf } from './faults.ts';
 import { type EngineInput, type Live, makeHost, makeRead } from './host.ts';
 import { openBaseMac } from './ids.ts';
@@ -130,6 +130,9 @@ type Asking = 'slices' | 'commands' | 'read' | 'running' | 'check' | 'plan' | 'd
 
 /** The part that changes nothing. */
 function asking(input: EngineInput, context: CommitContext, read: Read): Pick<Engine, Asking> {
+  // One after the other: what many clients ask at once takes no more memory than what one asks.
+  const inTurn = serial(mostWaiting);
+  const compiled = (candidate: Candidate) => inTurn(() => compileCandidate(context, candidate));
   return {
     slices: input.slices,
     commands: [...input.slices.flatMap((slice) => slice.commands ?? []), ...input.commands],
@@ -143,11 +146,11 @@ function asking(input: EngineInput, context: CommitContext, read: Read): Pick<En
       return pending?.revision === number ? { ...revision, confirmBy: pending.confirmBy } : revision;
     },
     async check(candidate) {
-      const result = await compileCandidate(context, candidate);
+      const result = await compiled(candidate);
       return 'compiled' in result ? [] : result;
     },
     async plan(candidate) {
-      const result = await compileCandidate(context, candidate);
+      const result = await compiled(candidate);
       if (!('compiled' in result)) return refuse(result);
       const pass = await context.reconciler.plan(result.compiled.resources);
       return pass.faults.length > 0 ? refuse([], pass.faults) : { ok: true, actions: pass.actions };

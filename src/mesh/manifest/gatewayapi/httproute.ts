@@ -1,5 +1,5 @@
 // One HTTPRoute -> routes. What a route is attached to is gateway.ts's and mesh.ts's business.
-import { same } from '../../../lib/compare/same.ts';
+import { madeOf } from '../../../lib/compare/made.ts';
 import type {
   ClusterKey,
   HeaderEdits,
@@ -37,32 +37,19 @@ export function compileHttpRoute(source: Typed<HttpRouteSpec>, backends: Backend
   const clusters = spec.rules.map((rule) =>
     rule.backendRefs.map((ref) => clusterOf(ref, from, { backends, grants }, troubles)),
   );
-  const made = madeOf(source, clusters);
+  const made = routesOf(spec, [key, clusters]);
   const routes = (port: number): RankedRoute[] => {
-    const list = made.get(port) ?? routesAt(port, key, spec, clusters);
-    made.set(port, list);
+    const list = made.get(String(port)) ?? routesAt(port, key, spec, clusters);
+    made.set(String(port), list);
     return list.map(({ route, rule, match }) => ({ route, manifest, rule, match }));
   };
   return { kind: 'HTTPRoute', source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), routes };
 }
 
 type Clusters = readonly (readonly ClusterKey[])[];
-type Made = Map<number, readonly Omit<RankedRoute, 'manifest'>[]>;
 
-/** Routes of a spec, which never changes, by port, and the clusters that its backends came to then: as long as these
- * are the same the routes are. */
-const madeBefore = new WeakMap<
-  HttpRouteSpec,
-  { readonly key: string; readonly clusters: Clusters; readonly made: Made }
->();
-
-function madeOf({ key, spec }: Typed<HttpRouteSpec>, clusters: Clusters): Made {
-  const before = madeBefore.get(spec);
-  if (before !== undefined && before.key === key && same(before.clusters, clusters)) return before.made;
-  const made: Made = new Map();
-  madeBefore.set(spec, { key, clusters, made });
-  return made;
-}
+/** Routes of a spec by port, with its name and the clusters that its backends came to. */
+const routesOf = madeOf<readonly Omit<RankedRoute, 'manifest'>[]>();
 
 function routesAt(
   port: number,

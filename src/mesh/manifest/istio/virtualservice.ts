@@ -1,5 +1,5 @@
 // One VirtualService -> routes in its own order. What it is bound to is gateway.ts's and build.ts's business.
-import { same } from '../../../lib/compare/same.ts';
+import { madeOf } from '../../../lib/compare/made.ts';
 import type {
   HeaderEdits,
   HeaderMatch,
@@ -41,7 +41,7 @@ export function compileVirtualService(source: Typed<VirtualServiceSpec>, backend
   );
   const absolute = (gateway: string): string =>
     gateway === 'mesh' || gateway.includes('/') ? gateway.replace(/^\.\//, `${namespace}/`) : `${namespace}/${gateway}`;
-  const made = madeOf(source, clusters);
+  const made = routesOf(spec, [source.key, clusters]);
   const routes = (gateway: string, port: number): readonly Route[] => {
     const place = `${gateway}:${port}`;
     const list = made.get(place) ?? routesAt(gateway, port);
@@ -62,23 +62,8 @@ export function compileVirtualService(source: Typed<VirtualServiceSpec>, backend
   return { source, resolvedRefs: troubles[0] ?? good('ResolvedRefs'), gateways, routes, streams };
 }
 
-type Clusters = readonly (readonly WeightedCluster[])[];
-type Made = Map<string, readonly Route[]>;
-
-/** Routes of a spec, which never changes, by gateway and port, and what its destinations came to then: as long as that
- * is the same the routes are. */
-const madeBefore = new WeakMap<
-  VirtualServiceSpec,
-  { readonly key: string; readonly clusters: Clusters; readonly made: Made }
->();
-
-function madeOf({ key, spec }: Typed<VirtualServiceSpec>, clusters: Clusters): Made {
-  const before = madeBefore.get(spec);
-  if (before !== undefined && before.key === key && same(before.clusters, clusters)) return before.made;
-  const made: Made = new Map();
-  madeBefore.set(spec, { key, clusters, made });
-  return made;
-}
+/** Routes of a spec by gateway and port, with its name and what its destinations came to. */
+const routesOf = madeOf<readonly Route[]>();
 
 /** Whether a route takes every request. */
 export function isCatchAll({ match }: Route): boolean {
