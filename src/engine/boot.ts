@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import { type CommitContext, revisionOf } from './commit.ts';
 import { type Fault, faultOf } from './faults.ts';
 import { compileCandidate, type Prepared } from './revision/candidate.ts';
-import { type Face, isEdited, readFace } from './revision/face.ts';
+import { editOf, type Face, readFace } from './revision/face.ts';
 import type { History, Pending } from './revision/history.ts';
 import type { FaceText, RevisionInfo, StoredRevision } from './revision/revision.ts';
 
@@ -43,7 +43,8 @@ export async function boot(context: CommitContext, face: Face, log: Logger): Pro
 async function takeEdit(context: CommitContext, face: Face): Promise<readonly Problem[] | undefined> {
   const { text, problems } = readFace(face);
   if (problems.length > 0) return problems;
-  return text !== undefined && isEdited(face, text, context.history) ? takeIn(context, face, text) : [];
+  const edit = text === undefined ? undefined : editOf(face, text, context.history);
+  return edit === undefined ? [] : takeIn(context, face, edit);
 }
 
 /** The revision of that number, else the newest that can be read. */

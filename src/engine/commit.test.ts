@@ -528,6 +528,14 @@ describe('start', () => {
     assert.deepEqual([bench.engine().running().number, bench.names()], [2, 'b m']);
     assert.equal(textOf(bench.file), doc('b: {}'));
     await bench.stop();
+    // Somebody edits beside what is mixed: what they did is taken in, and nothing of the old.
+    writeFileSync(bench.file, doc('a: {}'));
+    writeFileSync(join(bench.manifests, 'n.yaml'), manifest('n'));
+    writeFileSync(join(bench.state, 'face-is-being-written'), '');
+    await bench.again();
+    assert.deepEqual([bench.engine().running().by, bench.names(), textOf(bench.file)], ['file', 'b m n', doc('b: {}')]);
+    await bench.stop();
+    rmSync(join(bench.manifests, 'n.yaml'));
     // The same without the mark is what somebody made of it.
     writeFileSync(bench.file, doc('a: {}'));
     await bench.again();

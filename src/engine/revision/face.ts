@@ -45,15 +45,22 @@ export function readFace(face: Face): { readonly text: FaceText | undefined; rea
   return { text: { document, manifests }, problems };
 }
 
-/** Whether somebody edited it: no revision has this text, and it is not what a crash left of our own writing. A switch
- * without a manifests folder is asked about FILE alone. */
-export function isEdited(face: Face, text: FaceText, history: History): boolean {
-  const { document } = text;
-  if (face.manifests === undefined) return !history.knowsFile(undefined, document);
-  if (history.knows(text)) return false;
-  if (!existsSync(markOf(face))) return true;
-  const own = Object.entries(text.manifests).every(([name, content]) => history.knowsFile(name, content));
-  return !own || !history.knowsFile(undefined, document);
+/** What somebody made of it, undefined where nobody did: then some revision has this text, or it is what a crash left
+ * of our own writing. Of that, old or new, the revision's own counts beside what was edited since. A switch without a
+ * manifests folder is asked about FILE alone. */
+export function editOf(face: Face, text: FaceText, history: History): FaceText | undefined {
+  const ours = history.knowsFile(undefined, text.document);
+  if (face.manifests === undefined) return ours ? undefined : text;
+  if (history.knows(text)) return undefined;
+  const shown = existsSync(markOf(face)) ? history.read(history.pending()?.previous ?? history.newest()) : undefined;
+  if (shown === undefined) return text;
+  const edited = Object.entries(text.manifests).filter(([name, content]) => !history.knowsFile(name, content));
+  if (ours && edited.length === 0) return undefined;
+  const manifests = Object.entries(shown.manifests).map(([name, content]) => [name, Buffer.from(content)] as const);
+  return {
+    document: ours ? Buffer.from(shown.document) : text.document,
+    manifests: Object.fromEntries<Uint8Array>([...manifests, ...edited]),
+  };
 }
 
 /** Makes the disk show a revision; files that it does not have are removed, those that show it already are not written.
