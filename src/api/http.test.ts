@@ -14,6 +14,7 @@ import { systemClock } from '../lib/clock.ts';
 import { newToken } from '../lib/secret/token.ts';
 import { openApi, type ApiServer, type ApiToken } from './http.ts';
 import { describeApi } from './openapi.ts';
+import { routesOf } from './routes.ts';
 
 let folder = '';
 let engine: FakeEngine;
@@ -246,6 +247,22 @@ function refusal(got: Got): number {
   assert.ok([...body.problems.map((one) => one.message), ...body.faults.map((one) => one.why)].every((text) => text));
   return got.status;
 }
+
+test('what is tried below as a change is all that changes, by the list of the routes', () => {
+  const routes = routesOf({
+    engine,
+    door: openDoor({ engine, commands: engine.commands, clock: systemClock, hostname: () => '' }),
+    collectors: [],
+    openApi: () => ({}),
+    mask: (document) => document,
+  });
+  const those = (method: string, role: string): number =>
+    routes.filter((route) => route.method === method && route.role === role).length;
+  // A command is judged by its own role: test/lab/ssh.test.ts.
+  assert.deepEqual([those('POST', 'admin'), those('POST', 'viewer'), those('POST', 'operator')], [posts.length, 1, 0]);
+  assert.ok(posts.every((path) => routes.some((route) => route.role === 'admin' && route.path.test(path))));
+  assert.deepEqual([routes.filter(({ role }) => role === undefined).length, those('GET', 'admin')], [1, 0]);
+});
 
 test('no route is open to a stranger, to a token that is wrong or gone, or to a role that does not reach', async () => {
   const before = engine.history().length;
