@@ -262,7 +262,10 @@ await test('drift is repaired, and told', async (t) => {
     const mac = /ether (\S+)/.exec((await sw.on('h2', 'ip', 'link', 'show', 'eth0')).stdout)?.[1] ?? '';
     await inSwitch(sw, 'ip', 'link', 'del', 'swp2');
     await until('the port says so', async () => (await portOf(sw, 'swp2')) === 'down: no device');
-    assert.ok(sw.log.some((line) => line['msg'] === 'failed' && line['ref'] === 'netdev/swp2'));
+    const logged = (word: string) => (): boolean =>
+      sw.log.some((line) => line['msg'] === word && line['ref'] === 'netdev/swp2');
+    // The engine looks a moment after the port's own watch.
+    await until('the log says so', logged('failed'), 2);
     assert.match((await sw.cli('show ports')).text, /^swp2 +down: no device/m);
     assert.ok(await reaches('h1', '10.0.20.3')(sw), 'the others go on');
     const far = ['peer', 'name', 'eth0', 'address', mac, 'netns', sw.lab.netnsOf('h2')];
@@ -274,7 +277,7 @@ await test('drift is repaired, and told', async (t) => {
     await until('it forwards again', () => reaches('h1', '10.0.10.2')(sw));
     t.diagnostic(`back after ${Math.round(performance.now() - begun)} ms`);
     assert.equal(await portOf(sw, 'swp2'), 'up: ');
-    assert.ok(sw.log.some((line) => line['msg'] === 'recovered' && line['ref'] === 'netdev/swp2'));
+    await until('the log says that too', logged('recovered'), 2);
   });
   await t.test('the state of a port, which no event tells of', async (t) => {
     await until('it works', () => reaches('h1', '10.0.20.3')(sw));
