@@ -16,9 +16,11 @@ const load = createRequire(import.meta.url);
 const { HTTPParser } = load('node:_http_common') as { HTTPParser: { new (): Llhttp; REQUEST: number } };
 const { METHODS } = load('node:http') as { METHODS: readonly string[] };
 
+/** One for all: what it holds outside of the heap would be freed only between turns. */
+const parser = new HTTPParser();
+
 /** What llhttp says of a whole head: "" where it takes it. */
 function refusal(bytes: Uint8Array): string {
-  const parser = new HTTPParser();
   parser.initialize(HTTPParser.REQUEST, {});
   const got = parser.execute(bytes);
   return typeof got === 'number' ? '' : got.code;
