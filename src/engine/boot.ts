@@ -59,6 +59,7 @@ function storedToRun(history: History, number: number | undefined, log: Logger):
 }
 
 const noFile = 'no such file, and no revision in history';
+const emptied = 'the file is empty; a document that wants nothing says {}';
 
 const atFile = (face: Face, message: string): Problem => ({ file: face.file, line: 1, column: 1, path: '', message });
 
@@ -68,6 +69,8 @@ async function takeIn(context: CommitContext, face: Face, text: FaceText): Promi
   const unreadable = files.map(([name, bytes]) => decodeText(bytes, name)).filter((each) => typeof each !== 'string');
   if (unreadable.length > 0) return unreadable;
   const document = Buffer.from(text.document).toString('utf8');
+  // A text that a full disk or a crash cut off at its beginning is nobody's wish to have nothing any more.
+  if (document.trim() === '' && context.history.list().length > 0) return [atFile(face, emptied)];
   const manifests = Object.fromEntries(
     Object.entries(text.manifests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')]),
   );

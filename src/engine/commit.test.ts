@@ -447,6 +447,17 @@ describe('start', () => {
     assert.deepEqual([bench.engine().running().number, textOf(bench.file)], [4, doc('c: {}')]);
   });
 
+  test('a FILE that was cut off to nothing is told, and the last revision runs; {} is a wish', async (t) => {
+    const bench = await openToys(t, doc('a: {}'));
+    for (const text of ['', ' \n\n']) {
+      await bench.again(text);
+      assert.deepEqual([bench.engine().running().number, bench.names(), textOf(bench.file)], [1, 'a', text]);
+      assert.match(bench.engine().fileProblems()[0]?.message ?? '', /empty/);
+    }
+    await bench.again('{}\n');
+    assert.deepEqual([bench.engine().running().number, bench.names()], [2, '']);
+  });
+
   /** What can stand where a file should, made at a path. */
   const strange: Readonly<Record<string, (path: string) => void>> = {
     'a folder': (path) => mkdirSync(path),
