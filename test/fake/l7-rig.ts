@@ -80,7 +80,7 @@ export async function rig(o: RigOptions = {}): Promise<Rig> {
     fault,
   };
   const malformed = tellMalformed(engine, shared);
-  const agreed = (conn: number): boolean => o.http2Only === true || engine.peer(conn).tls?.alpn === 'h2';
+  const agreed = (conn: number): string | undefined => (o.http2Only === true ? 'h2' : engine.peer(conn).tls?.alpn);
   const http2 = new Http2(engine, { clock: systemClock, fault, agreed, maxRequests, malformed });
   upstreams.dropped = (endpoint) => http2.upstream.dropEndpoint(endpoint);
   upstreams.translated = (endpoint) => http2.upstream.translate(endpoint);

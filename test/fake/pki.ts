@@ -21,6 +21,8 @@ export interface Pki extends Disposable {
   issue(name: string, names: string, more?: { readonly rsa?: boolean; readonly days?: number }): Issued;
   /** The revocation list, with these in it. */
   revoke(...list: readonly Issued[]): string;
+  /** The revocation list, of a time that is over. */
+  stale(): string;
 }
 
 /** An authority of its own, with ECDSA keys where nothing else is asked for. */
@@ -56,6 +58,11 @@ export function pki(cn = 'Test CA'): Pki {
       for (const { chainFile } of list) openssl('ca', '-config', 'ca.cnf', '-revoke', chainFile);
       openssl('ca', '-config', 'ca.cnf', '-gencrl', '-out', 'ca.crl');
       return read('ca.crl');
+    },
+    stale() {
+      const times = ['-crl_lastupdate', '20200101000000Z', '-crl_nextupdate', '20200102000000Z'];
+      openssl('ca', '-config', 'ca.cnf', '-gencrl', ...times, '-out', 'stale.crl');
+      return read('stale.crl');
     },
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -33,8 +33,9 @@ export interface Http2Options {
   readonly clock: Clock;
   /** Of one connection, at once. */
   readonly maxStreams?: number;
-  /** HTTP/2 is agreed for the connection (by ALPN): whatever else it begins with ends it. */
-  readonly agreed?: (conn: number) => boolean;
+  /** What is agreed for the connection by ALPN (RFC 7301), "" or undefined: nothing. With h2, whatever else it begins
+   * with ends it; with anything else, it is no HTTP/2. */
+  readonly agreed?: (conn: number) => string | undefined;
   /** How many requests the row's connection may bring; 0, or absent: any number. */
   readonly maxRequests?: (base: number) => number;
   /** Told of requests that are reset as malformed. */
@@ -82,10 +83,11 @@ export class Http2Server implements Role {
     const off = this.rows[base + t.W_OFF]!;
     const len = Math.min(this.rows[base + t.W_LEN]!, preface.length);
     const conn = this.rows[base + t.W_CONN]!;
-    if (this.ownerOf(conn) !== undefined) return false;
+    const agreed = this.o.agreed?.(conn) || 'any';
+    if (this.ownerOf(conn) !== undefined || (agreed !== 'any' && agreed !== 'h2')) return false;
     for (let i = 0; i < len; i += 1) {
       if (this.arena[off + i] === preface[i]) continue;
-      if (this.o.agreed?.(conn) !== true) return false;
+      if (agreed !== 'h2') return false;
       this.rows[base + t.W_ACTION] = t.CLOSE;
       return true;
     }

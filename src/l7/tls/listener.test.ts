@@ -153,6 +153,46 @@ test('who came without a certificate does not stay when one is asked for from no
   one.socket.destroy();
 });
 
+test('a new revocation list counts for who comes and who is there; one whose time is over lets nobody in', async () => {
+  using r = await rig();
+  const left = ours.issue('left', 'URI:spiffe://td/left');
+  const hosts = [tlsHost('a.test', 'a', { client: { required: true, trust: 'trust' } })];
+  const trust = (crl: string): Partial<Snapshot> => ({
+    secrets: [secretOf('a', a), { name: 'trust', ca: ours.ca, crl }],
+  });
+  const as = ({ chain, key }: Issued) => client(r.port, 'a.test', { cert: chain, key });
+  /** With TLS 1.3 a client hears of its certificate only when it asks something. */
+  const asked = (who: Issued): Promise<string> =>
+    as(who).then(
+      (c) => c.get('a.test'),
+      () => 'closed',
+    );
+  r.apply(secure(r.port, hosts, trust(ours.revoke())));
+  const there = [await as(left), await as(known)];
+  for (const c of there) assert.equal(await c.get('a.test'), '200 a.test');
+  r.apply(secure(r.port, hosts, trust(ours.revoke(left))));
+  for (const c of there) assert.match(await c.get('a.test'), /^421/);
+  assert.match(await asked(left), /^closed/);
+  assert.equal(await asked(known), '200 a.test');
+  r.apply(secure(r.port, hosts, trust(ours.stale())));
+  assert.match(await asked(known), /^closed/);
+});
+
+test('who has agreed on HTTP/1.1 is not heard as HTTP/2, whatever it begins with', async () => {
+  using r = await rig();
+  r.apply(secure(r.port, [tlsHost('a.test', 'a')]));
+  const answers = async (o: tls.ConnectionOptions): Promise<string> => {
+    const { socket } = await client(r.port, 'a.test', o);
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    const [piece] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    return piece.toString('latin1');
+  };
+  assert.match(await answers({ ALPNProtocols: ['http/1.1'] }), /^HTTP\/1.1 505 /);
+  for (const o of [{ ALPNProtocols: ['h2'] }, {}]) assert.equal((await answers(o)).charCodeAt(3), 4, 'SETTINGS');
+});
+
 test('what can’t be had is refused with its place, and what is in force stays', async () => {
   using r = await rig();
   r.apply(secure(r.port, [tlsHost('a.test', 'a')]));

@@ -115,7 +115,7 @@ class L7Worker {
     this.counters = counterWriter(start.counters);
     this.log = accessLog === undefined ? undefined : openAccessLog(accessLog);
     const fault = (error: unknown): void => this.fault(error);
-    const agreed = (conn: number): boolean => this.engine.peer(conn).tls?.alpn === 'h2';
+    const agreed = (conn: number): string | undefined => this.engine.peer(conn).tls?.alpn;
     const maxRequests = (base: number): number => this.chain.maxRequests(base);
     const shared = {
       clock: systemClock,
