@@ -1,7 +1,7 @@
 // Listeners with TLS in the router: who gets which host, and what changes under open connections.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect as dial } from 'node:net';
+import { createServer, connect as dial } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
@@ -191,6 +191,59 @@ test('who has agreed on HTTP/1.1 is not heard as HTTP/2, whatever it begins with
   };
   assert.match(await answers({ ALPNProtocols: ['http/1.1'] }), /^HTTP\/1.1 505 /);
   for (const o of [{ ALPNProtocols: ['h2'] }, {}]) assert.equal((await answers(o)).charCodeAt(3), 4, 'SETTINGS');
+});
+
+/** Its last record and its FIN come in one turn of the engine. */
+async function endAtOnce(socket: tls.TLSSocket, last: Buffer | string): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  socket.write(last);
+  socket.end();
+}
+
+test('who ends TLS within a frame of HTTP/2 is gone', async () => {
+  using r = await rig();
+  r.apply(secure(r.port, [tlsHost('a.test', 'a')]));
+  const { socket } = await client(r.port, 'a.test', { ALPNProtocols: ['h2'] });
+  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+  await once(socket, 'data');
+  await endAtOnce(socket, Buffer.from([0, 0, 9, 0]));
+  await eventually(() => assert.equal(r.engine.stats().connections, 0));
+});
+
+test('a tunnel whose client has ended its TLS keeps no worker busy', async () => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+      // Its own end comes late.
+      socket.on('end', () => setTimeout(() => socket.end('bye'), 600));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  using r = await rig();
+  const s = secure(r.port, [tlsHost('a.test', 'a')]);
+  const tables = [{ name: 'a.test', hosts: [host(['*'], route('all', forward('up')))] }];
+  r.apply({
+    ...s,
+    routes: [...snapshot(r.port, []).routes, ...tables],
+    clusters: snapshot(r.port, [], [{ key: 'up' }]).clusters,
+  });
+  r.endpoints('up', [(server.address() as AddressInfo).port]);
+  using end = new DisposableStack();
+  end.defer(() => server.close());
+  const { socket } = await client(r.port, 'a.test');
+  end.defer(() => socket.destroy());
+  socket.write('GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+  await once(socket, 'data');
+  await endAtOnce(socket, 'last');
+  await sleep(50);
+  const before = performance.eventLoopUtilization();
+  await sleep(300);
+  const { utilization } = performance.eventLoopUtilization(before);
+  assert.ok(utilization < 0.5, `the loop is ${Math.round(utilization * 100)} % busy`);
+  await eventually(() => assert.equal(r.engine.stats().connections, 0));
 });
 
 test('what can’t be had is refused with its place, and what is in force stays', async () => {

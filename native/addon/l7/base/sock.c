@@ -96,7 +96,10 @@ bool sock_watch(struct engine *e, struct sock *s, uint32_t events)
 
 size_t sock_read(struct sock *s, void *to, size_t size)
 {
-	if (!s->readable || s->ended || s->lost || s->fd < 0)
+	// TLS can end before its FIN is read, and an event comes for that too.
+	if (s->ended || s->lost)
+		s->readable = false;
+	if (!s->readable || s->fd < 0)
 		return 0;
 	if (s->script)
 		return script_read(s, to, size);
