@@ -1,6 +1,7 @@
 // The compiled route table: never changed, swapped whole; the next one shares with it what is the same. It decides on
 // the bytes of the head that http1.ts parsed last. Host first (exact, then the longest "*.suffix", then "*"), then
 // routes in order.
+import { kept } from '../lib/compare/kept.ts';
 import type { HeaderMatch, PathMatch, Route, StringMatch } from '../mesh/snapshot.ts';
 import {
   F_HASH,
@@ -130,17 +131,7 @@ function hashOf(domain: Uint8Array): number {
 const none: readonly FieldTest[] = [];
 
 /** Many hosts have the same paths: bytes that are there once are near when another host has been looked at. */
-const KNOWN = 4096;
-const paths = new Map<string, Uint8Array>();
-
-function pathBytes(path: string): Uint8Array {
-  const found = paths.get(path);
-  if (found !== undefined) return found;
-  if (paths.size >= KNOWN) paths.clear();
-  const bytes = Buffer.from(path, 'latin1');
-  paths.set(path, bytes);
-  return bytes;
-}
+const pathBytes = kept(4096, (path) => Buffer.from(path, 'latin1'));
 
 /** Compiles a route; `value` is what find() gives. Throws an Error that names the route where a pattern is no regular
  * expression or too long. */

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { connect as dial, createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { eventually } from '../../test/fake/eventually.ts';
@@ -180,6 +180,19 @@ function answering(dice: Dice) {
   };
 }
 
+/** The server, which listens; `open` are its connections. */
+async function listening(server: Server, open: ReadonlySet<Socket>): Promise<{ port: number } & Disposable> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.dispose]() {
+      for (const socket of open) socket.destroy();
+      server.close();
+    },
+  };
+}
+
 async function http2Server(dice: Dice, asked: string[]): Promise<{ port: number } & Disposable> {
   const server = http2.createServer({ settings: { enableConnectProtocol: true } });
   const open = new Set<Socket>();
@@ -199,15 +212,7 @@ async function http2Server(dice: Dice, asked: string[]): Promise<{ port: number 
     }
     if (how === 3) s.close(0);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    [Symbol.dispose]() {
-      for (const socket of open) socket.destroy();
-      server.close();
-    },
-  };
+  return listening(server, open);
 }
 
 /** Of HTTP/2: says any frames, in no order, to whatever comes. */
@@ -227,15 +232,7 @@ async function oddServer(dice: Dice): Promise<{ port: number } & Disposable> {
       if (dice.below(10) === 0) socket.end();
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    [Symbol.dispose]() {
-      for (const socket of open) socket.destroy();
-      server.close();
-    },
-  };
+  return listening(server, open);
 }
 
 /** Nothing is left of all that was. */

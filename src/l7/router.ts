@@ -198,9 +198,9 @@ class WorkerRouter implements Router {
     const refuse = (why: string): Nack => ({ ok: false, version, why });
     if (this.stopping) return refuse('the router is stopping');
     const why = await this.putInForce(snapshot);
-    this.stats.settle(why === undefined ? snapshot : this.inForce);
-    if (why === undefined) this.forget(this.inForce, snapshot);
-    else this.forget(snapshot, this.inForce);
+    const [gone, kept] = why === undefined ? [this.inForce, snapshot] : [snapshot, this.inForce];
+    this.stats.settle(kept);
+    this.forget(gone, kept);
     if (why !== undefined) return refuse(why);
     this.inForce = snapshot;
     return { ok: true, version };

@@ -143,3 +143,11 @@ export async function simpleRig(on?: Parameters<typeof upstream>[0], o?: RigOpti
   const kept = made.move();
   return { up, r, port: r.port, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
+
+/** The same with a server of HTTP/2 at that port of loopback in its place; clusters are named "h2". */
+export async function http2Rig(port: number): Promise<SimpleRig> {
+  const s = await simpleRig();
+  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
+  s.r.endpoints('h2', [port]);
+  return s;
+}

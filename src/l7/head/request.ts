@@ -23,6 +23,7 @@ import {
 } from './fields.ts';
 import { BODY_CHUNKED, BODY_LENGTH, OUT_CHUNK, W_BODY, W_BODY_HI, W_BODY_LO, W_OUT } from '../transport.ts';
 import type { Peer } from '../transport.ts';
+import { kept } from '../../lib/compare/kept.ts';
 import { certificateLine } from '../tls/forwarded.ts';
 import { removed } from './edits.ts';
 import type { Edits } from './edits.ts';
@@ -106,8 +107,9 @@ export function emitRequest(e: Emitter, change: RequestChange, edits: Edits, cli
     e.bytes(crlf);
   }
   const secure = by?.protocol === 'HTTPS';
-  if (forwarded === 0 && !edits.forwardedFor && !edits.forwardedProto) e.bytes(introduction(client.address, secure));
-  else {
+  if (forwarded === 0 && !edits.forwardedFor && !edits.forwardedProto) {
+    e.bytes((secure ? introductionSecure : introduction)(client.address));
+  } else {
     if (!edits.forwardedFor) emitForwarded(e, forwarded, client.address);
     if (!edits.forwardedProto) e.bytes(secure ? protoSecure : proto);
   }
@@ -143,18 +145,10 @@ function canonicalLine(e: Emitter, at: number): void {
 
 /** Both lines of a client that comes straight to us, kept by its address: made anew they would cost more than all the
  * rest of the head. */
-const KNOWN = 4096;
-const introductions = { plain: new Map<string, Uint8Array>(), secure: new Map<string, Uint8Array>() };
-
-function introduction(client: string, secure: boolean): Uint8Array {
-  const known = secure ? introductions.secure : introductions.plain;
-  const found = known.get(client);
-  if (found !== undefined) return found;
-  if (known.size >= KNOWN) known.clear();
-  const piece = Buffer.concat([forwardedFor, Buffer.from(client, 'latin1'), crlf, secure ? protoSecure : proto]);
-  known.set(client, piece);
-  return piece;
-}
+const introducedBy = (protoLine: Uint8Array): ((client: string) => Uint8Array) =>
+  kept(4096, (client) => Buffer.concat([forwardedFor, Buffer.from(client, 'latin1'), crlf, protoLine]));
+const introduction = introducedBy(proto);
+const introductionSecure = introducedBy(protoSecure);
 
 function emitForwarded(e: Emitter, before: number, client: string): void {
   e.bytes(forwardedFor);

@@ -1,15 +1,5 @@
 // Heads and trailers of HTTP/1.1 as HEADERS frames.
 import {
-  CONNECTION,
-  CONTENT_LENGTH,
-  HOST,
-  KEEP_ALIVE,
-  PROXY_CONNECTION,
-  TE,
-  TRANSFER_ENCODING,
-  UPGRADE,
-} from '../head/fields.ts';
-import {
   FIELD_WORDS,
   F_HASH,
   F_ID,
@@ -26,19 +16,17 @@ import {
 import { END_STREAM, FRAME_HEAD } from './frames.ts';
 import type { FrameWriter } from './frames.ts';
 import { putField, putNamed, putStatic, putStatus } from './hpack/hpack.ts';
+import { framing, hop } from './trailers.ts';
 
 /** By the id of a field: whether it is one of these. */
-function fieldSet(...ids: readonly number[]): readonly boolean[] {
+function fieldSet(ids: readonly number[]): readonly boolean[] {
   const list: boolean[] = [];
   for (const id of ids) list[id] = true;
   return list;
 }
 
-/** Of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2), and what :authority says. */
-const hop = [CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
-const notInHeads = fieldSet(...hop);
-/** The body has its length already (RFC 9110 6.5.1). */
-const notInTrailers = fieldSet(...hop, CONTENT_LENGTH);
+const notInHeads = fieldSet(hop);
+const notInTrailers = fieldSet(framing);
 
 const field = { name: 0, nameLen: 0, hash: 0, value: 0, valueLen: 0 };
 

@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { eventually } from '../../../test/fake/eventually.ts';
 import { frame, framesOf, headers, http2Client, post, preface, u32 } from '../../../test/fake/http2.ts';
 import type { Frame } from '../../../test/fake/http2.ts';
-import { connect, forward, host, once as ask, route, sleep } from '../../../test/fake/l7.ts';
-import { simpleRig } from '../../../test/fake/l7-rig.ts';
+import { connect, once as ask, sleep } from '../../../test/fake/l7.ts';
+import { http2Rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 
 const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const get = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
@@ -37,9 +37,7 @@ async function frameServer(settings: Uint8Array, on: (socket: Socket, f: Frame) 
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const s = await simpleRig();
-  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
-  s.r.endpoints('h2', [(server.address() as AddressInfo).port]);
+  const s = await http2Rig((server.address() as AddressInfo).port);
   return {
     ...s,
     seen,

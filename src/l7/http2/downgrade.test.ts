@@ -8,8 +8,8 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { END_STREAM, frame, headers, http2Client } from '../../../test/fake/http2.ts';
 import type { Http2Client } from '../../../test/fake/http2.ts';
-import { forward, host, route, sleep } from '../../../test/fake/l7.ts';
-import { simpleRig } from '../../../test/fake/l7-rig.ts';
+import { sleep } from '../../../test/fake/l7.ts';
+import { http2Rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 import type { Rig } from '../../../test/fake/l7-rig.ts';
 import { downgradeCases } from './cases/downgrade.ts';
 import type { DowngradeCase } from './cases/downgrade.ts';
@@ -56,9 +56,7 @@ async function beforeHttp2(): Promise<Site> {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const s = await simpleRig();
-  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
-  s.r.endpoints('h2', [(server.address() as AddressInfo).port]);
+  const s = await http2Rig((server.address() as AddressInfo).port);
   return {
     r: s.r,
     requests,

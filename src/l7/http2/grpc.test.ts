@@ -7,7 +7,7 @@ import { END_STREAM, headers, http2Client } from '../../../test/fake/http2.ts';
 import type { Fields } from '../../../test/fake/http2.ts';
 import { forward, host, route, sleep } from '../../../test/fake/l7.ts';
 import type { RouteAction } from '../../mesh/snapshot.ts';
-import { simpleRig } from '../../../test/fake/l7-rig.ts';
+import { http2Rig, simpleRig } from '../../../test/fake/l7-rig.ts';
 
 const bytes = (value: Buffer): Buffer => value;
 const method = (path: string, requestStream: boolean, responseStream: boolean) => ({
@@ -69,9 +69,7 @@ async function site() {
       error === null ? resolve(bound) : reject(error),
     );
   });
-  const s = await simpleRig();
-  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
-  s.r.endpoints('h2', [port]);
+  const s = await http2Rig(port);
   const Client = grpc.makeGenericClientConstructor(service, 'test.Echo');
   const client = new Client(`127.0.0.1:${s.port}`, grpc.credentials.createInsecure());
   return {

@@ -7,8 +7,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import { END_STREAM, frame, framesOf, get, headers, http2Client, preface, u32 } from '../../../test/fake/http2.ts';
 import type { FrameType } from '../../../test/fake/http2.ts';
-import { connect, forward, host, route, sleep } from '../../../test/fake/l7.ts';
-import { simpleRig } from '../../../test/fake/l7-rig.ts';
+import { connect, sleep } from '../../../test/fake/l7.ts';
+import { http2Rig } from '../../../test/fake/l7-rig.ts';
 import { hostileCases } from './cases/hostile.ts';
 import type { HostileCase, Words } from './cases/hostile.ts';
 
@@ -54,9 +54,7 @@ async function hostileServer() {
 
 async function openSite() {
   const server = await hostileServer();
-  const s = await simpleRig();
-  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
-  s.r.endpoints('h2', [server.port]);
+  const s = await http2Rig(server.port);
   return {
     ...s,
     async become(one: HostileCase): Promise<void> {

@@ -83,8 +83,8 @@ export class Http2Server implements Role {
     const off = this.rows[base + t.W_OFF]!;
     const len = Math.min(this.rows[base + t.W_LEN]!, preface.length);
     const conn = this.rows[base + t.W_CONN]!;
-    const agreed = this.o.agreed?.(conn) || 'any';
-    if (this.ownerOf(conn) !== undefined || (agreed !== 'any' && agreed !== 'h2')) return false;
+    const agreed = this.o.agreed?.(conn) ?? '';
+    if (this.ownerOf(conn) !== undefined || (agreed !== '' && agreed !== 'h2')) return false;
     for (let i = 0; i < len; i += 1) {
       if (this.arena[off + i] === preface[i]) continue;
       if (agreed !== 'h2') return false;

@@ -16,16 +16,10 @@ import { isValue, nameHashOf } from './request.ts';
 import { CHUNK_OPEN } from './streams.ts';
 import type { StreamTable } from './streams.ts';
 
-const framing: readonly number[] = [
-  CONNECTION,
-  CONTENT_LENGTH,
-  HOST,
-  KEEP_ALIVE,
-  PROXY_CONNECTION,
-  TE,
-  TRANSFER_ENCODING,
-  UPGRADE,
-];
+/** Fields of one hop, which HTTP/2 has no place for (RFC 9113 8.2.2), and what :authority says. */
+export const hop: readonly number[] = [CONNECTION, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+/** Fields that stand in no trailers: the body has its length already (RFC 9110 6.5.1). */
+export const framing: readonly number[] = [...hop, CONTENT_LENGTH];
 
 /** What the engine takes of them. */
 const MAX_BYTES = 8 * 1024;

@@ -6,8 +6,8 @@ import http2 from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { connect, forward, host, route, sleep } from '../../../test/fake/l7.ts';
-import { simpleRig } from '../../../test/fake/l7-rig.ts';
+import { connect, sleep } from '../../../test/fake/l7.ts';
+import { http2Rig } from '../../../test/fake/l7-rig.ts';
 import type { Logged } from '../../../test/fake/l7-rig.ts';
 import { cases } from '../../../test/lab/smuggling/cases.ts';
 import { read } from '../../../test/lab/smuggling/reader.ts';
@@ -37,9 +37,7 @@ async function openSite() {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const s = await simpleRig();
-  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
-  s.r.endpoints('h2', [(server.address() as AddressInfo).port]);
+  const s = await http2Rig((server.address() as AddressInfo).port);
   return {
     seen,
     log: s.r.log,

@@ -7,8 +7,8 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { eventually } from '../../../test/fake/eventually.ts';
-import { get as getOverHttp1, forward, host, route, sleep } from '../../../test/fake/l7.ts';
-import { simpleRig } from '../../../test/fake/l7-rig.ts';
+import { get as getOverHttp1, sleep } from '../../../test/fake/l7.ts';
+import { http2Rig } from '../../../test/fake/l7-rig.ts';
 
 type On = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 
@@ -22,10 +22,8 @@ async function served(on: On, settings: http2.Settings = {}) {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const s = await simpleRig();
-  s.r.serve([host(['*'], route('all', forward('h2')))], [{ key: 'h2', protocol: 'HTTP/2' }]);
   const { port } = server.address() as AddressInfo;
-  s.r.endpoints('h2', [port]);
+  const s = await http2Rig(port);
   const client = http2.connect(`http://127.0.0.1:${s.port}`);
   client.on('error', () => {});
   return {

@@ -1,6 +1,7 @@
 // One line of the access log, a JSON object, written as bytes: strings would cost more than all else that the router
 // itself does for a request. What comes again is kept as pieces, and a piece is copied by one call.
 import { Buffer } from 'node:buffer';
+import { kept } from '../../lib/compare/kept.ts';
 
 const none = new Uint8Array(0);
 /** A subject that had more room than this gives it back when it is done. */
@@ -123,18 +124,7 @@ export interface AccessRecord {
 /** Names of ingress ports by id; "" in a line where the connection came by none, or by one unknown. */
 export type PortNames = ReadonlyMap<number, string>;
 
-/** What comes again and again, as a piece of a line, by what it is made of. */
-const KNOWN = 8192;
-const clients = new Map<string, Uint8Array>();
-
-function clientPiece(address: string): Uint8Array {
-  const found = clients.get(address);
-  if (found !== undefined) return found;
-  if (clients.size >= KNOWN) clients.clear();
-  const bytes = Buffer.from(JSON.stringify(address));
-  clients.set(address, bytes);
-  return bytes;
-}
+const clientPiece = kept(8192, (address) => Buffer.from(JSON.stringify(address)));
 
 const statuses: Uint8Array[] = [];
 
